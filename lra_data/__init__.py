@@ -1,0 +1,139 @@
+"""The Long Range Arena datasets, done right: exact, reproducible, verified, in your own framework.
+
+    import lra_data
+    lra_data.build("listops/lra", "data")                       # data/listops/lra
+    train = lra_data.load("listops/lra", split="train", root="data")
+    train[0]["inputs"], train[0]["label"]
+
+Importing this package loads nothing heavy; each function loads what it needs when it is called.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lra_data.errors import BuildError, LraDataError, SetError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lra_data.building.build import Progress
+    from lra_data.building.engines import Engine
+    from lra_data.checking.verify import Fault
+    from lra_data.loading.dataset import Dataset
+    from lra_data.store.manifest import Manifest
+    from lra_data.task import Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BuildError",
+    "LraDataError",
+    "SetError",
+    "UsageError",
+    "__version__",
+    "build",
+    "generate",
+    "get_task",
+    "load",
+    "take",
+    "task_names",
+    "verify",
+]
+
+
+def task_names() -> list[str]:
+    """Every task with its presets, such as "listops/lra"."""
+    from lra_data import catalogue
+
+    return catalogue.task_names()
+
+
+def get_task(task: Any) -> "Task":
+    """The task for a name ("listops/lra", or "listops" for its default preset) or a configuration.
+
+    It has `.schema .sizes .vocabulary .vocab_size .num_classes .max_length .version`. Raises UsageError for an unknown
+    name.
+    """
+    from lra_data import catalogue
+
+    return catalogue.get_task(task)
+
+
+def generate(
+    task: Any, split: str, start: int, stop: int, *, seed: int = 0, raw: Path | str | None = None
+) -> "pa.RecordBatch":
+    """Rows start .. stop - 1 of a split, made now: a pyarrow.RecordBatch with the task's schema.
+
+    raw: the archive or folder of a corpus, for tasks that convert one; generated tasks take none.
+    """
+    return take(task, split, range(start, stop), seed=seed, raw=raw)
+
+
+def take(
+    task: Any, split: str, indices: Sequence[int], *, seed: int = 0, raw: Path | str | None = None
+) -> "pa.RecordBatch":
+    """The rows with these indices, in this order, made now. Any index from 0 on can be asked for."""
+    _refuse_raw(raw)
+    return get_task(task).take(split, indices, seed=seed)
+
+
+def build(
+    task: Any,
+    root: Path | str,
+    *,
+    formats: Sequence[str] = ("arrow",),
+    num_shards: int | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+    raw: Path | str | None = None,
+    overwrite: bool = False,
+    engine: "Engine | None" = None,
+    progress: "Callable[[Progress], None] | None" = None,
+) -> "Manifest":
+    """Write the set ROOT/<task>/<preset>, or finish what an earlier run left. See `lra_data.building.build.build`.
+
+    formats: any of "arrow", "parquet", "webdataset". num_shards: files of train. sizes: examples a split, if not the
+    preset's. The files are the same bytes for any `workers` and `engine`.
+    """
+    from lra_data.building.build import build
+
+    _refuse_raw(raw)
+    return build(
+        task,
+        root,
+        formats=formats,
+        num_shards=num_shards,
+        workers=workers,
+        seed=seed,
+        sizes=sizes,
+        overwrite=overwrite,
+        engine=engine,
+        progress=progress,
+    )
+
+
+def load(
+    task: Any, *, split: str, root: Path | str | None = None, seed: int = 0, raw: Path | str | None = None
+) -> "Dataset":
+    """One split of a set under `root`, or without `root` the virtual set, whose rows are made when asked for.
+
+    `split` is train, validation or test (val, valid, dev and eval are understood), or a slice such as "train[:10%]".
+    """
+    from lra_data.loading.dataset import load
+
+    _refuse_raw(raw)
+    return load(task, split=split, root=root, seed=seed)
+
+
+def verify(set_folder: Path | str) -> "list[Fault]":
+    """Everything wrong with a built set: digests of all files, and the label of every row solved anew."""
+    from lra_data.checking.verify import verify
+
+    return verify(set_folder)
+
+
+def _refuse_raw(raw: Path | str | None) -> None:
+    if raw is not None:
+        raise UsageError(f"expected no raw corpus, since the task is generated, got raw={str(raw)!r}")

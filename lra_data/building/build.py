@@ -1,0 +1,193 @@
+"""The order of events of a build: plan, shards, duplicates, card, manifest. Everything else is in the other modules.
+
+    lock ─▶ plan.json ─▶ (shard ─▶ its marker) … ─▶ no example in two splits ─▶ README, Croissant ─▶ manifest.json
+      ─▶ SET/.build removed
+
+Killed at any point, the folder has no manifest, and the next run of the same build goes on where this one stopped.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from lra_data.building.card import card_text, unfinished_card_text
+from lra_data.building.croissant import croissant_text
+from lra_data.building.duplicates import count_duplicates
+from lra_data.building.engines import Engine, LocalProcesses
+from lra_data.building.plan import PLAN, Plan, check_same, make_plan, plan_of, plan_text, read_plan
+from lra_data.building.shards import ShardJob, ShardResult, make_shards
+from lra_data.catalogue import get_task
+from lra_data.errors import BuildError, LraDataError, SetError
+from lra_data.store.files import publish_text, write_failure
+from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, SHARD_NAME, Manifest, manifest_text, read_manifest
+from lra_data.task import Task
+
+LOCK = ".lock"
+CARD = "README.md"
+CROISSANT = "croissant.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One range of a build is done. rows counts examples so far, made and kept; kept ranges had nothing to make."""
+
+    file: str
+    kept: bool
+    ranges_done: int
+    ranges: int
+    rows_done: int
+    rows: int
+    seconds: float
+
+
+def build(
+    task: Any,
+    root: Path | str,
+    *,
+    formats: Sequence[str] = ("arrow",),
+    num_shards: int | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+    overwrite: bool = False,
+    engine: Engine | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Manifest:
+    """Write the set of `task` under `root`, or finish what an earlier run of the same build left.
+
+    task: a name such as "listops/lra", a configuration or a Task. formats: any of "arrow", "parquet", "webdataset".
+    num_shards: of train; without it, shard sizes follow from split size and row width. sizes: other counts a split.
+    overwrite: remove what the folder holds of an earlier set first. engine: runs the jobs; by default `workers` local
+    processes. progress: called after each row range.
+
+    The files do not depend on workers, engine, or how often the build was interrupted. Raises UsageError for a request
+    that cannot be, SetError if the folder holds another set, BuildError if the build cannot go on.
+    """
+    chosen = get_task(task)
+    plan = make_plan(chosen, formats=formats, num_shards=num_shards, seed=seed, sizes=sizes)
+    engine = engine or LocalProcesses(workers)
+    set_folder = set_path(root, chosen)
+    with locked(set_folder):
+        if overwrite:
+            _remove_set(set_folder)
+        if (set_folder / MANIFEST).exists():
+            manifest = read_manifest(set_folder)
+            check_same(set_folder, "a finished set", plan_of(manifest), plan)
+            shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
+            return manifest
+        _begin(set_folder, plan)
+        results = _run(set_folder, plan, engine, progress)
+        return _finish(set_folder, chosen, plan, results)
+
+
+def set_path(root: Path | str, task: Task) -> Path:
+    """SET = ROOT/<task>/<preset or custom-hash>."""
+    return Path(root) / task.family / task.variant
+
+
+@contextmanager
+def locked(set_folder: Path) -> Iterator[None]:
+    """Hold the set's lock, creating the folder; raises BuildError if another process holds it."""
+    try:
+        set_folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(set_folder / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise BuildError(
+            f"another process is building in {set_folder}: wait for it, or choose another --out"
+        ) from error
+    except OSError as error:
+        raise write_failure(set_folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _begin(set_folder: Path, plan: Plan) -> None:
+    """Write the plan, or check that the one which is there is the same; remove what a killed run left half-written."""
+    build_folder = set_folder / BUILD_FOLDER
+    try:
+        build_folder.mkdir(exist_ok=True)
+        for leftover in build_folder.glob("*.tmp"):
+            leftover.unlink()
+    except OSError as error:
+        raise write_failure(build_folder, error) from error
+    if (build_folder / PLAN).exists():
+        check_same(set_folder, "an unfinished build", read_plan(build_folder / PLAN), plan)
+        return
+    foreign = sorted(path.name for path in set_folder.iterdir() if SHARD_NAME.fullmatch(path.name))
+    if foreign:
+        raise SetError(
+            f"{set_folder} holds {len(foreign)} shards of no known build, such as {foreign[0]}: "
+            "choose another --out, or add --overwrite to remove them"
+        )
+    # Until the set is finished its card names a file that is not there, so that no reader takes a part for the whole.
+    publish_text(set_folder / CARD, unfinished_card_text(), build_folder)
+    publish_text(build_folder / PLAN, plan_text(plan), build_folder)
+
+
+def _run(
+    set_folder: Path, plan: Plan, engine: Engine, progress: Callable[[Progress], None] | None
+) -> list[ShardResult]:
+    jobs = [ShardJob(set_folder=set_folder, description=plan.description, rows=rows) for rows in plan.ranges]
+    total = sum(plan.description.sizes.values())
+    began = time.monotonic()
+    results: list[ShardResult] = []
+    try:
+        for result in engine.run(make_shards, jobs):
+            results.append(result)
+            if progress is not None:
+                progress(
+                    Progress(
+                        file=result.shards[0].file,
+                        kept=result.num_made == 0,
+                        ranges_done=len(results),
+                        ranges=len(jobs),
+                        rows_done=sum(len(done.row_digests) for done in results),
+                        rows=total,
+                        seconds=time.monotonic() - began,
+                    )
+                )
+    except LraDataError as error:
+        raise type(error)(f"{error} ({len(results)} of {len(jobs)} row ranges finished and kept)") from error
+    by_place = {(result.shards[0].split, result.shards[0].start): result for result in results}
+    return [by_place[rows.split, rows.start] for rows in plan.ranges]
+
+
+def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]) -> Manifest:
+    digests = {
+        split: np.concatenate([result.row_digests for result in results if result.shards[0].split == split])
+        for split in plan.description.sizes
+    }
+    shards = [shard for result in results for shard in result.shards]
+    manifest = Manifest(
+        description=plan.description,
+        duplicates=count_duplicates(digests),
+        shards=tuple(sorted(shards, key=lambda shard: plan.description.formats.index(shard.format))),
+    )
+    build_folder = set_folder / BUILD_FOLDER
+    publish_text(set_folder / CARD, card_text(task, manifest), build_folder)
+    publish_text(set_folder / CROISSANT, croissant_text(task, manifest), build_folder)
+    publish_text(set_folder / MANIFEST, manifest_text(manifest), build_folder)
+    shutil.rmtree(build_folder)
+    return manifest
+
+
+def _remove_set(set_folder: Path) -> None:
+    """Remove the files of an earlier set, the manifest first so that the rest never looks whole. Other files stay."""
+    try:
+        (set_folder / MANIFEST).unlink(missing_ok=True)
+        for path in set_folder.iterdir():
+            if path.name in (CARD, CROISSANT) or SHARD_NAME.fullmatch(path.name):
+                path.unlink()
+        shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
+    except OSError as error:
+        raise write_failure(set_folder, error) from error

@@ -1,0 +1,174 @@
+"""README.md of a set: the dataset card. Its YAML header tells Hugging Face `datasets` where the splits are.
+
+The card follows from the manifest alone, so it is the same wherever the set is built.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from lra_data.columns import features_of, webdataset_features
+from lra_data.store.formats import get_format
+from lra_data.store.manifest import MANIFEST, Description, Manifest, Shard
+from lra_data.task import Task
+
+# Upper bounds of the Hub's size categories.
+_SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def unfinished_card_text() -> str:
+    """The card of a set under construction: whoever loads the folder is told, instead of getting a part."""
+    missing = "this-set-is-unfinished--run-the-same-lra-data-build-again"
+    header = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": missing}]}]}
+    return f"{_front_matter(header)}\nThis set is unfinished. Run the same `lra-data build` again.\n"
+
+
+def card_text(task: Task, manifest: Manifest) -> str:
+    """The card of a finished set."""
+    description = manifest.description
+    return "\n".join(
+        [
+            _front_matter(_header(task, manifest)),
+            f"# {task.sheet.title}: {description.task}/{description.variant}",
+            "",
+            task.sheet.description,
+            "",
+            f"**Label.** {task.sheet.label_meaning}",
+            "",
+            "## Columns",
+            "",
+            *_table(
+                ("column", "type", "meaning"), [(c.name, str(c.type), task.sheet.columns[c.name]) for c in task.schema]
+            ),
+            "",
+            "## Loading",
+            "",
+            *_loading_lines(description, {split: manifest.shards_of(split) for split in description.sizes}),
+            "",
+            "## Splits",
+            "",
+            *_table(
+                ("split", "examples", "shortest", "longest", "mean length", "repeated rows"), _split_rows(manifest)
+            ),
+            "",
+            "No example stands in two splits: the build compared the digests of all rows.",
+            "",
+            "## Labels",
+            "",
+            *_table(("split", *task.sheet.label_names), _label_rows(manifest)),
+            "",
+            "## How it was made",
+            "",
+            task.sheet.source,
+            "",
+            f"Task version {description.version}, seed {description.seed}, configuration:",
+            "",
+            *(f"- {name}: {_shown(value)}" for name, value in sorted(description.config.items())),
+            "",
+            f"`{MANIFEST}` holds the digests of every shard. `lra-data verify .` checks them and solves every row; "
+            "`lra-data repair .` makes damaged shards again.",
+            "",
+            "## Citation",
+            "",
+            task.sheet.citation,
+            "",
+        ]
+    )
+
+
+def _header(task: Task, manifest: Manifest) -> dict[str, Any]:
+    """One configuration, of the set's first format: `datasets` reads a folder with one kind of reader only."""
+    description = manifest.description
+    splits = {split: manifest.shards_of(split) for split in description.sizes}
+    features = features_of(task.schema)
+    if description.formats[0] == "webdataset":
+        features = webdataset_features(features)
+    size = sum(_bytes(shards) for shards in splits.values())
+    total = sum(description.sizes.values())
+    return {
+        "pretty_name": f"{task.sheet.title} ({description.variant}), Long Range Arena",
+        "license": task.sheet.license,
+        "size_categories": [next((name for bound, name in _SIZE_CATEGORIES if total < bound), "1M<n<10M")],
+        "tags": ["long-range-arena", description.task, "lra-data"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": split, "path": _glob(description.formats[0], split, len(shards))}
+                    for split, shards in splits.items()
+                ],
+            }
+        ],
+        "dataset_info": {
+            "features": [{"name": name, **_yaml_feature(feature)} for name, feature in features.items()],
+            "splits": [
+                {"name": split, "num_bytes": _bytes(shards), "num_examples": description.sizes[split]}
+                for split, shards in splits.items()
+            ],
+            "download_size": size,
+            "dataset_size": size,
+        },
+    }
+
+
+def _yaml_feature(feature: dict[str, Any]) -> dict[str, Any]:
+    """A feature in the form of the Hub's YAML, which differs from that of the Arrow metadata."""
+    if "_type" not in feature:
+        return {"struct": [{"name": name, **_yaml_feature(inner)} for name, inner in feature.items()]}
+    if feature["_type"] == "ClassLabel":
+        return {"dtype": {"class_label": {"names": {str(n): label for n, label in enumerate(feature["names"])}}}}
+    if feature["_type"] == "List":
+        length = {"length": feature["length"]} if "length" in feature else {}
+        return {"list": feature["feature"]["dtype"], **length}
+    return {"dtype": feature["dtype"]}
+
+
+def _loading_lines(description: Description, splits: Mapping[str, list[Shard]]) -> list[str]:
+    """How to load each format with the libraries people use."""
+    first, *others = description.formats
+    lines = ["```python", "from datasets import load_dataset", "", f'load_dataset(".")  # the {first} files']
+    for name in others:
+        files = ", ".join(f'"{split}": "{_glob(name, split, len(shards))}"' for split, shards in splits.items())
+        lines.append(f'load_dataset("{name}", data_files={{{files}}})')
+    return [*lines, "```"]
+
+
+def _glob(format_name: str, split: str, num_shards: int) -> str:
+    return f"{split}-*-of-{num_shards:05d}.{get_format(format_name).EXTENSION}"
+
+
+def _split_rows(manifest: Manifest) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for split, size in manifest.description.sizes.items():
+        shards = manifest.shards_of(split)
+        mean = sum(shard.elements for shard in shards) / size
+        shortest, longest = min(shard.shortest for shard in shards), max(shard.longest for shard in shards)
+        rows.append(
+            (split, f"{size:,}", f"{shortest:,}", f"{longest:,}", f"{mean:,.1f}", str(manifest.duplicates[split]))
+        )
+    return rows
+
+
+def _label_rows(manifest: Manifest) -> list[tuple[str, ...]]:
+    rows = []
+    for split, size in manifest.description.sizes.items():
+        counts = [sum(column) for column in zip(*(s.label_counts for s in manifest.shards_of(split)), strict=True)]
+        rows.append((split, *(f"{count / size:.2%}" for count in counts)))
+    return rows
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _bytes(shards: Sequence[Shard]) -> int:
+    return sum(shard.bytes for shard in shards)
+
+
+def _front_matter(header: dict[str, Any]) -> str:
+    return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n"

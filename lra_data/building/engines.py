@@ -1,0 +1,69 @@
+"""Who runs the jobs of a build. An engine maps a pure function over jobs and yields results as they come.
+
+The interface is one method, so that a Ray or Slurm engine is one more class: jobs and results pickle, need only the
+shared folder, and may run anywhere, twice, and in any order.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Protocol, TypeVar
+
+from lra_data.errors import BuildError, UsageError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class Engine(Protocol):
+    """Runs `function` on every job and yields the results in order of completion."""
+
+    def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+        """Raises what a job raised; jobs already under way finish first, the others are not begun."""
+
+
+class LocalProcesses:
+    """Processes on this machine; with one worker the jobs run in this process, one after another."""
+
+    def __init__(self, workers: int = 1) -> None:
+        if not isinstance(workers, int) or workers < 1:
+            raise UsageError(f"expected at least 1 worker, got {workers!r}")
+        self.workers = workers
+
+    def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+        """See Engine. A worker that dies, killed or out of memory, raises BuildError."""
+        if self.workers == 1 or len(jobs) == 1:
+            yield from map(function, jobs)
+            return
+        # spawn: forking a process that runs Arrow's threads can deadlock.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(self.workers, len(jobs)), mp_context=context, initializer=_start_worker) as pool:
+            futures = [pool.submit(function, job) for job in jobs]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BrokenProcessPool as error:
+                raise BuildError(
+                    "a worker process died (killed, or out of memory); finished shards are kept: "
+                    "run the same command again, with fewer workers if memory is short"
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it: a killed parent must not leave workers behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise AssertionError("a worker has a parent process")
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()

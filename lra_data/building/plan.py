@@ -1,0 +1,144 @@
+"""What a build is going to make: the description of the set and the row ranges of its shards.
+
+A plan follows from the request alone. Workers, engine and time are not in it; that is why the bytes do not depend on
+them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lra_data.errors import SetError, UsageError
+from lra_data.splits import SPLITS, split_name
+from lra_data.store.formats import get_format, library_versions
+from lra_data.store.manifest import Description, Manifest, description_from, load_json
+from lra_data.task import MAX_SEED, Task
+
+PLAN = "plan.json"
+
+# Without --num-shards a shard has at most this many nominal bytes: large enough to read well, small enough to share.
+SHARD_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRange:
+    """Rows start .. stop - 1 of a split, the `number`-th of its `count` ranges. Each format makes one file of it."""
+
+    split: str
+    number: int
+    count: int
+    start: int
+    stop: int
+
+    def file_name(self, format_name: str) -> str:
+        """`train-00003-of-00016.arrow`."""
+        return f"{self.split}-{self.number:05d}-of-{self.count:05d}.{get_format(format_name).EXTENSION}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The set and its row ranges, in the order train, validation, test."""
+
+    description: Description
+    ranges: tuple[RowRange, ...]
+
+
+def make_plan(
+    task: Task,
+    *,
+    formats: Sequence[str],
+    num_shards: int | None,
+    seed: int,
+    sizes: Mapping[str, int] | None,
+) -> Plan:
+    """The plan of a request; raises UsageError for one that cannot be."""
+    formats = tuple(dict.fromkeys(formats))
+    if not formats:
+        raise UsageError("expected at least one format, got none")
+    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+    full_sizes = task.sizes | {split_name(split): size for split, size in (sizes or {}).items()}
+    for split, size in full_sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise UsageError(f"expected at least 1 example in {split}, got {size!r}")
+    counts = shard_counts(full_sizes, task.row_bytes, num_shards)
+    task.check_buildable(full_sizes)
+    description = Description(
+        task=task.family,
+        variant=task.variant,
+        version=task.version,
+        config=task.keyed_config(),
+        seed=seed,
+        sizes={split: full_sizes[split] for split in SPLITS},
+        formats=formats,
+        libraries=library_versions(formats),
+    )
+    ranges = tuple(
+        RowRange(
+            split=split,
+            number=number,
+            count=counts[split],
+            start=full_sizes[split] * number // counts[split],
+            stop=full_sizes[split] * (number + 1) // counts[split],
+        )
+        for split in SPLITS
+        for number in range(counts[split])
+    )
+    return Plan(description=description, ranges=ranges)
+
+
+def shard_counts(sizes: Mapping[str, int], row_bytes: int, num_shards: int | None) -> dict[str, int]:
+    """Shards a split: from size and row width, or `num_shards` for train and the others in proportion."""
+    if num_shards is None:
+        return {split: max(1, -(-size * row_bytes // SHARD_BYTES)) for split, size in sizes.items()}
+    if not isinstance(num_shards, int) or not 1 <= num_shards <= min(sizes["train"], 99_999):
+        raise UsageError(
+            f"expected a number of shards from 1 to {min(sizes['train'], 99_999)} for {sizes['train']} training "
+            f"examples, got {num_shards!r}"
+        )
+    return {
+        split: num_shards if split == "train" else min(size, max(1, round(num_shards * size / sizes["train"])))
+        for split, size in sizes.items()
+    }
+
+
+def plan_text(plan: Plan) -> str:
+    """plan.json."""
+    return json.dumps({**asdict(plan.description), "shards": [asdict(rows) for rows in plan.ranges]}, indent=1) + "\n"
+
+
+def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
+    """Raise SetError, naming the first difference, if the plan found in a folder is not the one asked for."""
+    old, new = (json.loads(plan_text(plan)) for plan in (there, asked))
+    for name, value in new.items():
+        if old[name] != value:
+            shown = (
+                "row ranges" if name == "shards" else f"{name} {json.dumps(old[name])}, asked for {json.dumps(value)}"
+            )
+            raise SetError(
+                f"{set_folder} holds {what} with {'other ' if name == 'shards' else ''}{shown}: "
+                "ask for the same, choose another --out, or add --overwrite to start anew"
+            )
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of an unfinished build; raises SetError for a damaged file."""
+    data = load_json(path)
+    try:
+        return Plan(description=description_from(data), ranges=tuple(RowRange(**rows) for rows in data["shards"]))
+    except (KeyError, TypeError) as error:
+        raise SetError(f"{path}: expected a plan, got a wrong or missing entry ({error}): add --overwrite") from error
+
+
+def plan_of(manifest: Manifest) -> Plan:
+    """The plan that a finished set fulfilled."""
+    first = manifest.description.formats[0]
+    ranges = []
+    for split in manifest.description.sizes:
+        shards = manifest.shards_of(split, first)
+        ranges += [
+            RowRange(split=split, number=number, count=len(shards), start=shard.start, stop=shard.stop)
+            for number, shard in enumerate(shards)
+        ]
+    return Plan(description=manifest.description, ranges=tuple(ranges))

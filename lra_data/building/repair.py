@@ -1,0 +1,67 @@
+"""Makes the damaged shards of a finished set again, from the manifest alone, and no other."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from lra_data.building.build import locked
+from lra_data.building.plan import RowRange, plan_of
+from lra_data.building.shards import ShardJob, write_shards
+from lra_data.catalogue import task_from_record
+from lra_data.errors import SetError
+from lra_data.store.files import sha256_of, write_failure
+from lra_data.store.formats import library_versions
+from lra_data.store.manifest import BUILD_FOLDER, Manifest, Shard, read_manifest
+
+
+def repair(set_folder: Path | str, *, progress: Callable[[str], None] | None = None) -> list[str]:
+    """Names of the shards that were missing or damaged and are now as the manifest says.
+
+    progress: called with each name before it is made again. Raises SetError, leaving the file as it was, where the
+    manifest's bytes cannot be made here: a Parquet shard of another pyarrow.
+    """
+    folder = Path(set_folder)
+    manifest = read_manifest(folder)
+    with locked(folder):
+        bad = [shard for shard in manifest.shards if not _sound(folder, shard)]
+        for shard in bad:
+            if progress is not None:
+                progress(shard.file)
+            _make_again(folder, manifest, shard)
+    return [shard.file for shard in bad]
+
+
+def _sound(folder: Path, shard: Shard) -> bool:
+    path = folder / shard.file
+    return path.is_file() and path.stat().st_size == shard.bytes and sha256_of(path) == shard.sha256
+
+
+def _make_again(folder: Path, manifest: Manifest, shard: Shard) -> None:
+    description = manifest.description
+    there, here = dict(description.libraries), library_versions([shard.format])
+    for library, version in here.items():
+        if there[library] != version:
+            raise SetError(
+                f"{shard.file}: its bytes depend on {library}, expected {there[library]}, got {version}: "
+                f"install {library}=={there[library]} and repair again, or build the set anew with --overwrite"
+            )
+    task = task_from_record(description.task, description.version, description.config)
+    rows: RowRange = next(
+        rows for rows in plan_of(manifest).ranges if (rows.split, rows.start) == (shard.split, shard.start)
+    )
+    # Made in a folder beside the set's files and moved only if the bytes are those of the manifest.
+    workshop = folder / BUILD_FOLDER
+    try:
+        (workshop / BUILD_FOLDER).mkdir(parents=True, exist_ok=True)
+        job = ShardJob(set_folder=workshop, description=description, rows=rows)
+        made, _ = write_shards(job, task, [shard.format])
+        if made[shard.format].sha256 != shard.sha256:
+            raise SetError(
+                f"{shard.file}: expected sha256 {shard.sha256}, made {made[shard.format].sha256}: this release of "
+                "lra-data draws other rows or writes other bytes than the one that built the set; build it anew"
+            )
+        (workshop / shard.file).replace(folder / shard.file)
+    except OSError as error:
+        raise write_failure(folder / shard.file, error) from error
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)

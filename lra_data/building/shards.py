@@ -1,0 +1,133 @@
+"""One job of a build: the shard files of one row range, as a pure function of the job.
+
+The rows are generated once and go to every format asked for. Each file is published whole, then its marker: a marker
+says that the file was finished and what it must contain. A job that finds files with markers digests them again and
+makes only the rest.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.building.plan import RowRange
+from lra_data.catalogue import task_from_record
+from lra_data.errors import SetError
+from lra_data.store.files import publish, publish_text, sha256_of
+from lra_data.store.formats import get_format
+from lra_data.store.manifest import BUILD_FOLDER, Description, Shard, load_json, shard_from
+from lra_data.store.tally import Tally, read_shard
+from lra_data.task import Task
+
+# Rows a record batch. Wide rows get fewer, so that a batch stays a few MiB.
+BATCH_ROWS = 1024
+BATCH_BYTES = 2**24
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """Everything a worker needs, on any machine that sees the folder."""
+
+    set_folder: Path
+    description: Description
+    rows: RowRange
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardResult:
+    """The files of a range, their row digests (uint8, shape (rows, 16)), and how many had to be made."""
+
+    shards: tuple[Shard, ...]
+    row_digests: NDArray[np.uint8]
+    num_made: int
+
+
+def make_shards(job: ShardJob) -> ShardResult:
+    """Make the files of one row range that are not there yet, or not sound."""
+    task = task_from_record(job.description.task, job.description.version, job.description.config)
+    kept = {}
+    digests = None
+    for name in job.description.formats:
+        found = _finished(job, name, task)
+        if found is not None:
+            kept[name], digests = found
+    missing = [name for name in job.description.formats if name not in kept]
+    if missing:
+        made, digests = write_shards(job, task, missing)
+        kept |= made
+    if digests is None:
+        raise AssertionError("a range has at least one format")
+    return ShardResult(
+        shards=tuple(kept[name] for name in job.description.formats), row_digests=digests, num_made=len(missing)
+    )
+
+
+def write_shards(job: ShardJob, task: Task, formats: list[str]) -> tuple[dict[str, Shard], NDArray[np.uint8]]:
+    """Generate the range once and publish it in each of `formats`, markers too."""
+    build_folder = job.set_folder / BUILD_FOLDER
+    tally = Tally.start(task.schema, task.num_classes)
+    files = {}
+    with ExitStack() as stack:
+        # Each publish() renames its file when the stack unwinds without an error.
+        writers = {}
+        for name in formats:
+            files[name] = stack.enter_context(publish(job.set_folder / job.rows.file_name(name), build_folder))
+            prefix = f"{task.family}-{task.variant}-{job.rows.split}"
+            writers[name] = get_format(name).open_writer(files[name], task.schema, prefix)
+        for batch in _batches(task, job.rows, job.description.seed):
+            tally.add(batch)
+            for writer in writers.values():
+                writer.write(batch)
+        for writer in writers.values():
+            writer.close()
+    shards = {}
+    for name in formats:
+        shards[name] = Shard(
+            file=job.rows.file_name(name),
+            format=name,
+            split=job.rows.split,
+            start=job.rows.start,
+            stop=job.rows.stop,
+            bytes=files[name].tell(),
+            sha256=files[name].sha256,
+            batch_rows=batch_rows(task),
+            batch_offsets=tuple(getattr(writers[name], "batch_offsets", ())),
+            **tally.figures(),
+        )
+        publish_text(_marker(job, name), json.dumps(asdict(shards[name])) + "\n", build_folder)
+    return shards, tally.row_digests()
+
+
+def batch_rows(task: Task) -> int:
+    """Rows a record batch: BATCH_ROWS, or fewer for wide rows."""
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // task.row_bytes))
+
+
+def _batches(task: Task, rows: RowRange, seed: int) -> Iterator[pa.RecordBatch]:
+    step = batch_rows(task)
+    for start in range(rows.start, rows.stop, step):
+        yield task.generate(rows.split, start, min(start + step, rows.stop), seed=seed)
+
+
+def _marker(job: ShardJob, format_name: str) -> Path:
+    return job.set_folder / BUILD_FOLDER / f"{job.rows.file_name(format_name)}.json"
+
+
+def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArray[np.uint8]] | None:
+    """The shard and its row digests if the marker is there and the file is what it says; None to make it (again)."""
+    path = job.set_folder / job.rows.file_name(format_name)
+    try:
+        shard = shard_from(load_json(_marker(job, format_name)))
+        if path.stat().st_size != shard.bytes or sha256_of(path) != shard.sha256:
+            return None
+        tally = Tally.start(task.schema, task.num_classes)
+        for batch in read_shard(job.set_folder, shard, task.schema):
+            tally.add(batch)
+        return (shard, tally.row_digests()) if tally.logical.hexdigest() == shard.logical else None
+    except (FileNotFoundError, SetError, KeyError, TypeError, pa.ArrowException):
+        return None

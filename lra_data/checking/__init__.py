@@ -1,0 +1,1 @@
+"""Looks at sets: `verify` (digests, every label solved anew), `statistics` (distributions, trivial predictors)."""

@@ -1,0 +1,84 @@
+"""What a set looks like in numbers, and how far a predictor gets that looks at one trivial thing.
+
+A trivial predictor answers, for each value of what it looks at, the label most frequent with that value in train; its
+accuracy is measured on the other splits. A set on which one scores high has a shortcut.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lra_data.splits import SPLITS
+from lra_data.store.rows import Rows
+
+_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+# Half-width of a 95 % interval in standard errors.
+_Z_95 = 1.959964
+
+
+def statistics(rows: Rows) -> dict[str, Any]:
+    """Counts, label shares, distributions of the task's measures, and the trivial predictors, as JSON values."""
+    labels: dict[str, NDArray[np.int64]] = {}
+    looked_at: dict[str, dict[str, NDArray[np.int64]]] = {}
+    splits: dict[str, Any] = {}
+    for split in SPLITS:
+        gathered: dict[str, list[NDArray[np.int64]]] = {}
+        seen: dict[str, list[NDArray[np.int64]]] = {}
+        for batch in rows.batches(split):
+            for name, values in {"label": batch["label"].to_numpy(), **rows.task.measures(batch)}.items():
+                gathered.setdefault(name, []).append(values)
+            for name, values in rows.task.shortcuts(batch).items():
+                seen.setdefault(name, []).append(values)
+        measures = {name: np.concatenate(parts) for name, parts in gathered.items()}
+        labels[split] = measures.pop("label")
+        looked_at[split] = {"majority class": np.zeros_like(labels[split])}
+        looked_at[split] |= {name: np.concatenate(parts) for name, parts in seen.items()}
+        counts = np.bincount(labels[split], minlength=rows.task.num_classes)
+        splits[split] = {
+            "examples": len(labels[split]),
+            "label_shares": dict(zip(rows.task.sheet.label_names, (counts / counts.sum()).tolist(), strict=True)),
+            "measures": {name: _distribution(values) for name, values in measures.items()},
+        }
+    predictors = {
+        name: _score(
+            looked_at["train"][name],
+            labels["train"],
+            np.concatenate([looked_at[split][name] for split in SPLITS[1:]]),
+            np.concatenate([labels[split] for split in SPLITS[1:]]),
+        )
+        for name in looked_at["train"]
+    }
+    return {"task": rows.task.name, "seed": rows.seed, "splits": splits, "trivial_predictors": predictors}
+
+
+def _distribution(values: NDArray[np.int64]) -> dict[str, float]:
+    shares = {
+        f"p{percent}": float(value)
+        for percent, value in zip(_PERCENTILES, np.percentile(values, _PERCENTILES), strict=True)
+    }
+    return {
+        "min": float(values.min()),
+        "mean": float(values.mean()),
+        "sd": float(values.std()),
+        **shares,
+        "max": float(values.max()),
+    }
+
+
+def _score(
+    seen: NDArray[np.int64], labels: NDArray[np.int64], new: NDArray[np.int64], truth: NDArray[np.int64]
+) -> dict[str, float]:
+    """Accuracy on (new, truth) of the best guesses learned from (seen, labels), with a 95 % Wilson interval."""
+    counts: dict[int, Counter[int]] = {}
+    for value, label in zip(seen.tolist(), labels.tolist(), strict=True):
+        counts.setdefault(value, Counter())[label] += 1
+    overall = Counter(labels.tolist()).most_common(1)[0][0]
+    best = {value: counter.most_common(1)[0][0] for value, counter in counts.items()}
+    guesses = np.array([best.get(value, overall) for value in new.tolist()])
+    n, share = len(truth), float((guesses == truth).mean())
+    centre = (share + _Z_95**2 / (2 * n)) / (1 + _Z_95**2 / n)
+    half = _Z_95 * np.sqrt(share * (1 - share) / n + _Z_95**2 / (4 * n**2)) / (1 + _Z_95**2 / n)
+    return {"accuracy": share, "low": float(centre - half), "high": float(centre + half), "examples": n}

@@ -1,0 +1,109 @@
+"""Is a set what its manifest says, and is every label right? Independent of the code that built it.
+
+Files are compared with their SHA-256; then, unless only a quick check is asked for, each shard is decoded, its logical
+digest and row numbers are compared, and the task's solver derives every row anew.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lra_data.errors import SetError
+from lra_data.store.files import sha256_of
+from lra_data.store.manifest import SHARD_NAME, Shard
+from lra_data.store.rows import BuiltRows, Rows, open_rows
+from lra_data.store.tally import Tally, read_shard
+from lra_data.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something wrong in a file of a set; `index` is the row's number in its split where one row is at fault."""
+
+    file: str
+    message: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        row = "" if self.index is None else f" row {self.index}"
+        return f"{self.file}{row}: {self.message}"
+
+
+def verify(
+    set_folder: Path | str, *, quick: bool = False, progress: Callable[[str], None] | None = None
+) -> list[Fault]:
+    """All faults of a built set; an empty list if it is sound. A task's name checks the virtual set.
+
+    quick: compare digests of files only. progress: called with each file's name before it is read. Raises SetError for
+    a folder without a readable manifest.
+    """
+    rows = open_rows(set_folder)
+    if not isinstance(rows, BuiltRows):
+        return _verify_virtual(rows)
+    faults = []
+    for shard in rows.manifest.shards:
+        if progress is not None:
+            progress(shard.file)
+        found = file_faults(rows.folder, shard)
+        faults += found
+        if not found and not quick:
+            faults += _content_faults(rows.folder, shard, rows.task)
+    known = {shard.file for shard in rows.manifest.shards}
+    for path in sorted(rows.folder.iterdir()):
+        if SHARD_NAME.fullmatch(path.name) and path.name not in known:
+            faults.append(Fault(file=path.name, message="expected no such shard, it is not in the manifest: remove it"))
+    return faults
+
+
+def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
+    """Whether the file is there with the manifest's size and SHA-256."""
+    path = set_folder / shard.file
+    try:
+        size = path.stat().st_size
+        if size != shard.bytes:
+            return [Fault(file=shard.file, message=f"expected {shard.bytes} bytes, got {size}: run `lra-data repair`")]
+        digest = sha256_of(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return [Fault(file=shard.file, message=f"expected a readable file, got: {reason}: run `lra-data repair`")]
+    if digest != shard.sha256:
+        return [Fault(file=shard.file, message=f"expected sha256 {shard.sha256}, got {digest}: run `lra-data repair`")]
+    return []
+
+
+def _content_faults(set_folder: Path, shard: Shard, task: Task) -> list[Fault]:
+    """Whether the decoded rows are the manifest's, numbered start .. stop - 1, and solved by the task's solver."""
+    tally = Tally.start(task.schema, task.num_classes)
+    faults = []
+    expected = shard.start
+    try:
+        for batch in read_shard(set_folder, shard, task.schema):
+            tally.add(batch)
+            numbers = np.arange(expected, expected + len(batch))
+            if not np.array_equal(batch["index"].to_numpy(), numbers):
+                faults.append(
+                    Fault(file=shard.file, message=f"expected rows {numbers[0]} to {numbers[-1]}, got others")
+                )
+            expected += len(batch)
+            faults += [Fault(file=shard.file, index=index, message=text) for index, text in task.problems(batch)]
+    except SetError as error:
+        return [Fault(file=shard.file, message=str(error))]
+    if expected != shard.stop:
+        faults.append(
+            Fault(file=shard.file, message=f"expected {shard.stop - shard.start} rows, got {expected - shard.start}")
+        )
+    elif tally.logical.hexdigest() != shard.logical:
+        message = f"expected logical digest {shard.logical}, got {tally.logical.hexdigest()}: build the set anew"
+        faults.append(Fault(file=shard.file, message=message))
+    return faults
+
+
+def _verify_virtual(rows: Rows) -> list[Fault]:
+    return [
+        Fault(file=f"{rows.task.name} {split}", index=index, message=text)
+        for split in rows.sizes
+        for batch in rows.batches(split)
+        for index, text in rows.task.problems(batch)
+    ]

@@ -1,0 +1,302 @@
+"""The `lra-data` command. Commands parse, call the functions of the package and print; nothing is decided here.
+
+Exit codes: 0 fine, 1 faults found or the build could not go on, 2 wrong use, 130 interrupted. Expected errors are one
+line on stderr. Heavy modules are imported inside the commands, so that `--help` costs nothing.
+"""
+
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from lra_data import __version__, catalogue
+from lra_data.errors import LraDataError, UsageError, unknown_name
+from lra_data.task_options import chosen_config, config_options
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+SEED_OPTION = click.option("--seed", type=int, default=0, show_default=True, help="Seed of a virtual set.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="lra-data")
+def cli() -> None:
+    """Build, verify and look at the Long Range Arena datasets.
+
+    TASK is a name such as listops or listops/mini; SET is the folder of a built set, ROOT/TASK/PRESET. Where a command
+    takes SET, a TASK stands for the set that was never written.
+    """
+
+
+@cli.command("list")
+@JSON_OPTION
+def list_tasks(as_json: bool) -> None:
+    """List tasks and presets."""
+    rows: list[dict[str, Any]] = [
+        {"name": f"{family}/{name}", "sizes": dict(preset.sizes), "summary": preset.summary}
+        for family in catalogue.families()
+        for name, preset in catalogue.presets(family).items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        sizes = " / ".join(f"{size:,}" for size in row["sizes"].values())
+        click.echo(f"{row['name']:<16} {sizes:<24} {row['summary']}")
+
+
+@cli.command()
+@click.argument("where", metavar="SET")
+@JSON_OPTION
+def info(where: str, as_json: bool) -> None:
+    """Say what a task or a built set is."""
+    from lra_data.store.rows import BuiltRows, open_rows
+
+    rows = open_rows(where)
+    task = rows.task
+    facts: dict[str, Any] = {
+        "name": task.name,
+        "version": task.version,
+        "config": task.keyed_config(),
+        "sizes": rows.sizes,
+        "columns": {field.name: str(field.type) for field in task.schema},
+        "vocabulary": task.vocabulary,
+        "vocab_size": task.vocab_size,
+        "num_classes": task.num_classes,
+        "max_length": task.max_length,
+        "label": task.sheet.label_meaning,
+        "source": task.sheet.source,
+        "citation": task.sheet.citation,
+        "license": task.sheet.license,
+        "history": task.sheet.history,
+    }
+    if isinstance(rows, BuiltRows):
+        facts |= {"seed": rows.seed, "formats": rows.manifest.description.formats, "shards": len(rows.manifest.shards)}
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    click.echo(f"{task.sheet.title}: {task.sheet.description}")
+    for name, value in facts.items():
+        click.echo(f"  {name:<12} {_one_line(value)}")
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_one_line(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(str(item) for item in value)
+    return str(value)
+
+
+class BuildCommands(click.Group):
+    """One subcommand a task folder, with flags from its configuration."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Names of the task folders."""
+        return catalogue.families()
+
+    def get_command(self, context: click.Context, name: str) -> click.Command:
+        """The command for one task; an unknown name is an error that lists the known ones."""
+        if name not in catalogue.families():
+            raise unknown_name("task", name, catalogue.families())
+        return _build_command(name)
+
+
+@cli.command("build", cls=BuildCommands)
+def build_group() -> None:
+    """Write a set, or finish one that an earlier run left unfinished."""
+
+
+def _build_command(family: str) -> click.Command:
+    shared = [
+        click.Option(["--out"], default="data", show_default=True, help="ROOT; the set is ROOT/TASK/PRESET."),
+        click.Option(
+            ["--format", "formats"],
+            multiple=True,
+            help="arrow, parquet, webdataset; several by commas.  [default: arrow]",
+        ),
+        click.Option(["--seed"], type=int, default=0, show_default=True, help="Another seed, other examples."),
+        click.Option(["--num-shards"], type=int, help="Files of train.  [default: from size and row width]"),
+        click.Option(
+            ["--workers"], type=int, default=1, show_default=True, help="Processes; the bytes do not depend on it."
+        ),
+        click.Option(["--train"], type=int, help="Examples in train.  [default: the preset's]"),
+        click.Option(["--validation"], type=int, help="Examples in validation."),
+        click.Option(["--test"], type=int, help="Examples in test."),
+        click.Option(
+            ["--overwrite"], is_flag=True, help="Remove what the folder holds of an earlier set, and start anew."
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print a summary as JSON."),
+    ]
+
+    def run(**given: Any) -> None:
+        _run_build(family, given)
+
+    return click.Command(
+        family,
+        params=[*config_options(family), *shared],
+        callback=run,
+        help=f"Write a set of {family}. Flags override single parameters of the preset.",
+        context_settings={"max_content_width": 120},
+    )
+
+
+def _run_build(family: str, given: dict[str, Any]) -> None:
+    from lra_data.building.build import build, set_path
+    from lra_data.progress import shown_progress
+    from lra_data.store.manifest import MANIFEST
+
+    task = catalogue.get_task(chosen_config(family, given["preset"], given))
+    folder = set_path(given["out"], task)
+    was_complete = (folder / MANIFEST).exists() and not given["overwrite"]
+    with shown_progress() as progress:
+        manifest = build(
+            task,
+            given["out"],
+            formats=[name for text in given["formats"] for name in text.split(",")] or ["arrow"],
+            num_shards=given["num_shards"],
+            workers=given["workers"],
+            seed=given["seed"],
+            sizes={split: given[split] for split in task.sizes if given[split] is not None},
+            overwrite=given["overwrite"],
+            progress=progress,
+        )
+    facts = {
+        "set": str(folder),
+        "was_complete": was_complete,
+        "examples": sum(manifest.description.sizes.values()),
+        "files": len(manifest.shards),
+        "bytes": sum(shard.bytes for shard in manifest.shards),
+    }
+    if given["as_json"]:
+        click.echo(json.dumps(facts))
+        return
+    verb = "already complete" if was_complete else "built"
+    click.echo(f"{folder}: {verb}, {facts['examples']:,} examples in {facts['files']} files, {facts['bytes']:,} bytes")
+
+
+@cli.command()
+@click.argument("where", metavar="SET")
+@click.option("--quick", is_flag=True, help="Compare the files' digests only; decode and solve nothing.")
+@JSON_OPTION
+def verify(where: str, quick: bool, as_json: bool) -> None:
+    """Digest every file again and solve every row anew; exit 1 if anything is wrong."""
+    from lra_data.checking.verify import verify as find_faults
+
+    faults = find_faults(where, quick=quick)
+    if as_json:
+        click.echo(json.dumps([{"file": f.file, "index": f.index, "message": f.message} for f in faults], indent=1))
+    else:
+        for fault in faults:
+            click.echo(str(fault))
+        checked = "digests" if quick else "digests and every label"
+        click.echo(f"{where}: {f'{len(faults)} faults' if faults else f'{checked} as they should be'}")
+    sys.exit(1 if faults else 0)
+
+
+@cli.command()
+@click.argument("set_folder", metavar="SET")
+@JSON_OPTION
+def repair(set_folder: str, as_json: bool) -> None:
+    """Make the damaged or missing shards of a built set again, byte for byte."""
+    from lra_data.building.repair import repair as make_again
+
+    repaired = make_again(set_folder, progress=lambda name: click.echo(f"making {name} again", err=True))
+    click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {len(repaired)} shards made again")
+
+
+@cli.command()
+@click.argument("where", metavar="SET")
+@click.option("--split", default="train", show_default=True)
+@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First example.")
+@click.option("--num", type=click.IntRange(1), default=3, show_default=True, help="How many.")
+@SEED_OPTION
+@JSON_OPTION
+def show(where: str, split: str, start: int, num: int, seed: int, as_json: bool) -> None:
+    """Print examples."""
+    from lra_data.splits import split_name
+    from lra_data.store.rows import open_rows
+
+    rows = open_rows(where, seed=seed)
+    name = split_name(split)
+    batch = rows.take(name, range(start, min(start + num, rows.sizes[name])) or [start])
+    for row in batch.to_pylist():
+        click.echo(json.dumps(row) if as_json else f"{name} {row['index']}: {rows.task.show(row)}")
+
+
+@cli.command()
+@click.argument("where", metavar="SET")
+@click.argument("split")
+@click.argument("index", type=int)
+@SEED_OPTION
+def explain(where: str, split: str, index: int, seed: int) -> None:
+    """Show how the label of one example comes about."""
+    from lra_data.splits import split_name
+    from lra_data.store.rows import open_rows
+
+    rows = open_rows(where, seed=seed)
+    row = rows.take(split_name(split), [index]).to_pylist()[0]
+    click.echo(rows.task.explain(row))
+
+
+@cli.command()
+@click.argument("where", metavar="SET")
+@SEED_OPTION
+@JSON_OPTION
+def stats(where: str, seed: int, as_json: bool) -> None:
+    """Print distributions, and the accuracy of trivial predictors."""
+    from lra_data.checking.statistics import statistics
+    from lra_data.store.rows import open_rows
+
+    figures = statistics(open_rows(where, seed=seed))
+    if as_json:
+        click.echo(json.dumps(figures, indent=1))
+        return
+    click.echo(f"{figures['task']}, seed {figures['seed']}")
+    for split, facts in figures["splits"].items():
+        click.echo(f"{split}: {facts['examples']:,} examples")
+        click.echo("  labels  " + "  ".join(f"{label} {share:.2%}" for label, share in facts["label_shares"].items()))
+        for name, values in facts["measures"].items():
+            click.echo(f"  {name:<7} " + "  ".join(f"{key} {value:,.1f}" for key, value in values.items()))
+    click.echo("trivial predictors, learned on train, measured on validation and test (95 % interval):")
+    for name, score in figures["trivial_predictors"].items():
+        click.echo(f"  {name:<16} {score['accuracy']:.2%} ({score['low']:.2%} to {score['high']:.2%})")
+
+
+@cli.command()
+@click.argument("where", metavar="SET")
+@click.option("--layout", default="lra-release", show_default=True, help="The original release's files.")
+@click.option("--out", required=True, help="A new or empty folder.")
+@SEED_OPTION
+def export(where: str, layout: str, out: str, seed: int) -> None:
+    """Write a set in another layout."""
+    from lra_data.building.export import export as write_layout
+    from lra_data.store.rows import open_rows
+
+    for path in write_layout(open_rows(where, seed=seed), out, layout=layout):
+        click.echo(f"wrote {path}")
+
+
+def main() -> NoReturn:
+    """Run the command and end the process with its exit code."""
+    try:
+        code = cli.main(prog_name="lra-data", standalone_mode=False)
+        sys.stdout.flush()
+    except LraDataError as error:
+        _end(f"error: {error}", error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "lra-data"
+        _end(f"error: {error.format_message()} Try `{command} --help`.", UsageError.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _end("interrupted; finished shards are kept: run the same command again to go on", 130)
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(f"lra-data: {message}", file=sys.stderr)
+    sys.exit(code)

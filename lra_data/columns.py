@@ -1,0 +1,54 @@
+"""Schemas that Hugging Face `datasets` understands, without importing it.
+
+`datasets` reads its features from the Arrow schema metadata under the key `huggingface`; that is what gives labels
+their names in every format that keeps an Arrow schema. Its `datasets.Features` documents the JSON.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+_NAMES = b"label_names"
+
+
+def class_label(name: str, label_names: Sequence[str]) -> pa.Field:
+    """An int64 column whose values are positions in `label_names`."""
+    return pa.field(name, pa.int64(), nullable=False, metadata={_NAMES: json.dumps(list(label_names))})
+
+
+def make_schema(fields: Sequence[pa.Field]) -> pa.Schema:
+    """A schema of these fields with the metadata for `datasets`; field metadata is turned into it."""
+    features = {field.name: _feature(field) for field in fields}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema([field.remove_metadata() for field in fields], metadata=metadata)
+
+
+def features_of(schema: pa.Schema) -> dict[str, Any]:
+    """The features that `make_schema` wrote: name to the JSON form of a `datasets` feature."""
+    return dict(json.loads(schema.metadata[b"huggingface"])["info"]["features"])
+
+
+def webdataset_features(features: Mapping[str, Any]) -> dict[str, Any]:
+    """The same features as the members of a WebDataset example: npy, cls, and the rest in json."""
+    inputs = {
+        name.replace("inputs", "npy", 1): feature for name, feature in features.items() if name.startswith("inputs")
+    }
+    rest = {name: features[name] for name in sorted(features) if name != "label" and not name.startswith("inputs")}
+    text = {"dtype": "string", "_type": "Value"}
+    return {"__key__": text, "__url__": text, "cls": features["label"], "json": rest, **inputs}
+
+
+def _feature(field: pa.Field) -> dict[str, Any]:
+    if field.metadata and _NAMES in field.metadata:
+        return {"names": json.loads(field.metadata[_NAMES]), "_type": "ClassLabel"}
+    return _feature_of_type(field.type)
+
+
+def _feature_of_type(kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_fixed_size_list(kind):
+        return {"feature": _feature_of_type(kind.value_type), "length": kind.list_size, "_type": "List"}
+    if pa.types.is_list(kind):
+        return {"feature": _feature_of_type(kind.value_type), "_type": "List"}
+    return {"dtype": str(kind), "_type": "Value"}

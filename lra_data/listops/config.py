@@ -1,0 +1,97 @@
+"""The parameters of ListOps and its presets. Light: nothing numerical is imported here."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from lra_data.errors import UsageError, unknown_name
+from lra_data.task import Preset
+
+# Names as the original writes them in its tokens: MED is the median, SM the sum modulo 10 (LRA data/listops.py:54-62).
+OPERATORS = ("MIN", "MAX", "MED", "SM")
+
+# The kernel counts the arguments of an operator in five-bit fields.
+LARGEST_ARGS = 31
+LARGEST_DEPTH = 64
+LARGEST_LENGTH = 1_000_000
+
+
+def _field(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"help": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which ListOps trees are drawn and kept. The defaults are those of the original (LRA data/listops.py:36-47).
+
+    Every field says in its metadata what it means; the command line shows the same text.
+    """
+
+    max_depth: int = _field(10, "depth of the deepest node, the root's being 1: one less operators can be open at once")
+    min_args: int = _field(2, "fewest arguments of an operator")
+    max_args: int = _field(10, "most arguments of an operator; their number is uniform in between")
+    min_length: int = _field(500, "an expression is kept if it has more tokens than this, brackets included ...")
+    max_length: int = _field(2000, "... and fewer than this")
+    operators: tuple[str, ...] = _field(OPERATORS, "operators drawn, all equally likely")
+
+    # VALUE_P in LRA data/listops.py:65. No field: it decides the branching, and no published set varies it.
+    OPERATOR_PROBABILITY: ClassVar[float] = 0.25
+
+    def __post_init__(self) -> None:
+        for parameter in fields(self):
+            value = getattr(self, parameter.name)
+            if parameter.name != "operators" and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UsageError(f"listops: expected an integer {parameter.name}, got {value!r}")
+        _within("max_depth", self.max_depth, 2, LARGEST_DEPTH)
+        _within("max_args", self.max_args, 2, LARGEST_ARGS)
+        _within("min_args", self.min_args, 2, self.max_args)
+        _within("max_length", self.max_length, 5, LARGEST_LENGTH)
+        _within("min_length", self.min_length, 1, self.max_length - 2)
+        for operator in self.operators:
+            if operator not in OPERATORS:
+                raise unknown_name("listops operator", operator, OPERATORS)
+        if not self.operators or len(set(self.operators)) != len(self.operators):
+            raise UsageError(f"listops: expected distinct operators, at least one, got {self.operators!r}")
+        object.__setattr__(self, "operators", tuple(name for name in OPERATORS if name in self.operators))
+        self._check_reachable()
+
+    def _check_reachable(self) -> None:
+        """Refuse a window that no tree of this depth and arity can hit."""
+        shortest = 2 + self.min_args
+        longest = 1
+        for _ in range(self.max_depth - 1):
+            longest = 2 + self.max_args * longest
+        if self.max_length - 1 < shortest or self.min_length + 1 > longest:
+            raise UsageError(
+                f"listops: no tree has a length between {self.min_length} and {self.max_length}, both excluded: "
+                f"with these depths and arguments an expression has {shortest} to {longest:,} tokens"
+            )
+        if self.min_args == self.max_args:
+            # Replacing a digit by an operator adds max_args + 1 tokens, so lengths are 1 modulo that.
+            step = self.max_args + 1
+            first = self.min_length + 1 + (1 - (self.min_length + 1)) % step
+            if first >= self.max_length:
+                raise UsageError(
+                    f"listops: operators of exactly {self.max_args} arguments give lengths 1 + {step}k only, and none "
+                    f"lies between {self.min_length} and {self.max_length}, both excluded: widen the window"
+                )
+
+
+def _within(name: str, value: int, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise UsageError(f"listops: expected {name} from {lowest} to {highest}, got {value}")
+
+
+_LRA_SIZES = {"train": 96_000, "validation": 2_000, "test": 2_000}
+
+
+def _preset(summary: str, **parameters: Any) -> Preset:
+    return Preset(config=Config(**parameters), sizes=_LRA_SIZES, summary=summary)
+
+
+PRESETS = {
+    "lra": _preset("the benchmark's set: 500 < L < 2000, depth 10, up to 10 arguments"),
+    "mini": _preset("short expressions for quick runs: 17 to 127 tokens", max_args=5, min_length=16, max_length=128),
+    "4k": _preset("2000 < L < 4000, depth 12", max_depth=12, min_length=2_000, max_length=4_000),
+    "8k": _preset("4000 < L < 8000, depth 14", max_depth=14, min_length=4_000, max_length=8_000),
+    "16k": _preset("8000 < L < 16000, depth 15", max_depth=15, min_length=8_000, max_length=16_000),
+}

@@ -1,0 +1,294 @@
+"""Draws ListOps trees in compiled code: tokens, value and depth of each example, as `docs/listops_draws.md` states it.
+
+The work of an example is about a dozen attempts, nine of them a bare digit, and some 1,200 nodes. What makes it fast:
+chunks are decoded 32 at a time; a run of digits, up to the next operator or the end of its operator's arguments, is
+copied and counted in one step; and an operator's value comes from a histogram of its arguments packed in one word.
+
+Not here: the meaning of the token ids (`vocabulary.py`), Arrow (`task.py`), and checking (`solver.py`, which shares
+nothing with this file).
+"""
+
+from math import lcm
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from lra_data.listops.config import LARGEST_ARGS, OPERATORS, Config
+from lra_data.listops.vocabulary import CLOSE_ID, DIGIT_0_ID
+from lra_data.random_bits import philox4x64
+
+CHUNKS = 32  # decoded at a time; two Philox blocks
+CHUNKS_PER_BLOCK = 16
+RUN = LARGEST_ARGS + 1  # bytes copied for a run of digits, whatever its length
+
+ZERO, ONE, TEN = np.uint64(0), np.uint64(1), np.uint64(10)
+LOW_BYTE = np.uint64(0xFF)
+LOW_14_BITS = np.uint16(0x3FFF)
+BELOW_IS_OPERATOR = np.uint16(0x4000)  # the two top bits of a chunk are zero
+CLOSE, DIGIT_0 = np.uint8(CLOSE_ID), np.uint8(DIGIT_0_ID)
+SUM_MOD = np.uint64(OPERATORS.index("SM") + 1)
+
+# A histogram of digits is one word of ten six-bit lanes, lane d counting the arguments equal to d (at most 31).
+LANE = np.uint64(6)
+EVERY_LANE = np.uint64(sum(1 << 6 * digit for digit in range(10)))
+LANE_TOPS = np.uint64(sum(32 << 6 * digit for digit in range(10)))
+EVEN_LANES = np.uint64(sum(63 << 12 * pair for pair in range(5)))
+EVERY_PAIR = np.uint64(sum(1 << 12 * pair for pair in range(5)))
+
+
+def operator_records(config: Config) -> NDArray[np.uint64]:
+    """What a pick decides, one word each: token id, number of arguments and the two ranks whose mean is the value.
+
+    Bits 0-7 token id; 8-15 arguments; 16-23 and 24-31 ranks in the sorted arguments (SM does not use them).
+    """
+    records = []
+    for name in config.operators:
+        for arguments in range(config.min_args, config.max_args + 1):
+            low, high = {
+                "MIN": (0, 0),
+                "MAX": (arguments - 1, arguments - 1),
+                "MED": ((arguments - 1) // 2, arguments // 2),
+                "SM": (0, 0),
+            }[name]
+            records.append(OPERATORS.index(name) + 1 | arguments << 8 | low << 16 | high << 24)
+    return np.array(records, dtype=np.uint64)
+
+
+def chunk_limit(num_records: int) -> int:
+    """Chunks whose lower 14 bits are not below this are skipped, so that 10 and `num_records` both divide the rest."""
+    return 2**14 - 2**14 % lcm(10, num_records)
+
+
+@intrinsic
+def _copy_run(typing_context: Any, target: Any, at: Any, source: Any, start: Any) -> Any:
+    """Copy RUN bytes from source[start:] to target[at:]. A loop here costs a third of the speed: arrays may overlap."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def address(array: int, offset: int) -> Any:
+            view = context.make_array(signature.args[array])(context, builder, arguments[array])
+            return builder.gep(view.data, [arguments[offset]])
+
+        cgutils.raw_memcpy(builder, address(0, 1), address(2, 3), context.get_constant(types.intp, RUN), 1)
+        return context.get_dummy_value()
+
+    return types.void(target, at, source, start), emit
+
+
+@intrinsic
+def _trailing_zeros(typing_context: Any, word: Any) -> Any:
+    """Number of zero bits below the lowest set bit of a uint64; 64 for zero."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), emit
+
+
+@njit(cache=True)
+def _nth_smallest(at_most: np.uint64, rank: np.uint64) -> np.uint64:
+    """The digit at `rank` of the sorted arguments: the number of digits d with at most `rank` arguments <= d.
+
+    Lane d of `at_most` holds the number of arguments <= d; adding 31 - rank sets the lane's top bit if it exceeds rank.
+    """
+    exceeds = ((at_most + (np.uint64(31) - rank) * EVERY_LANE) & LANE_TOPS) >> np.uint64(5)
+    return TEN - (((exceeds * EVERY_LANE) >> np.uint64(54)) & np.uint64(63))
+
+
+@njit(cache=True, inline="always")
+def _value(record: np.uint64, counts: np.uint64) -> np.uint64:
+    """The value of a finished operator from the histogram of its arguments."""
+    at_most = counts * EVERY_LANE  # multiplying by ones in every lane makes running sums
+    low = _nth_smallest(at_most, (record >> np.uint64(16)) & LOW_BYTE)
+    high = _nth_smallest(at_most, record >> np.uint64(24))
+    # The sum of the arguments is the sum over d of the number of arguments > d, that is 10 n - sum of `at_most`.
+    pairs = (at_most & EVEN_LANES) + ((at_most >> LANE) & EVEN_LANES)
+    total = TEN * ((record >> np.uint64(8)) & LOW_BYTE) - (((pairs * EVERY_PAIR) >> np.uint64(48)) & np.uint64(0xFFF))
+    return total % TEN if (record & LOW_BYTE) == SUM_MOD else (low + high) >> ONE
+
+
+@njit(cache=True, inline="always")
+def _decode(
+    draw: np.uint64,
+    attempt: np.uint64,
+    index: np.uint64,
+    key_0: np.uint64,
+    key_1: np.uint64,
+    limit: np.uint16,
+    words: NDArray[np.uint64],
+    chunks: NDArray[np.uint16],
+    digits: NDArray[np.uint8],
+    counts_before: NDArray[np.uint64],
+) -> tuple[np.uint64, np.uint64]:
+    """Read CHUNKS chunks from block `draw` on; returns how many were not skipped and which of them say "operator".
+
+    `chunks` views `words`. Fills, for each chunk kept, `digits` (the token id it gives as a digit) and
+    `counts_before` (the histogram of the digits before it; one entry more than chunks).
+    """
+    for block in range(CHUNKS // CHUNKS_PER_BLOCK):
+        word = 4 * block
+        words[word], words[word + 1], words[word + 2], words[word + 3] = philox4x64(
+            draw + np.uint64(block), attempt, index, key_0, key_1
+        )
+    num_skipped = np.uint16(0)
+    for j in range(CHUNKS):
+        num_skipped += np.uint16((chunks[j] & LOW_14_BITS) >= limit)
+    num_chunks = CHUNKS
+    if num_skipped:
+        num_chunks = 0
+        for j in range(CHUNKS):
+            chunks[num_chunks] = chunks[j]
+            num_chunks += (chunks[j] & LOW_14_BITS) < limit
+    operators = np.uint32(0)
+    for j in range(CHUNKS):
+        digits[j] = np.uint8((chunks[j] & LOW_14_BITS) % np.uint16(10)) + DIGIT_0
+        operators |= np.uint32(chunks[j] < BELOW_IS_OPERATOR) << np.uint32(j)
+    counts = ZERO
+    for j in range(CHUNKS):
+        counts_before[j] = counts
+        counts += ONE << (LANE * np.uint64(digits[j] - DIGIT_0))
+    counts_before[CHUNKS] = counts
+    return np.uint64(num_chunks), np.uint64(operators)
+
+
+@njit(cache=True)
+def _grow(
+    index: np.uint64,
+    attempt: np.uint64,
+    key_0: np.uint64,
+    key_1: np.uint64,
+    max_depth: np.uint64,
+    max_length: np.uint64,
+    limit: np.uint16,
+    pick_reciprocal: np.uint64,
+    records: NDArray[np.uint64],
+    tokens: NDArray[np.uint8],
+    start: np.uint64,
+    levels: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    chunks: NDArray[np.uint16],
+    digits: NDArray[np.uint8],
+    counts_before: NDArray[np.uint64],
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Draw one tree into tokens[start:]; returns its length, value and depth, or max_length once it must be too long.
+
+    `levels` is the stack of open operators: arguments left, record, histogram. The innermost is held in variables.
+    """
+    num_chunks, operators = _decode(ZERO, attempt, index, key_0, key_1, limit, words, chunks, digits, counts_before)
+    draw = np.uint64(CHUNKS // CHUNKS_PER_BLOCK)
+    i = ZERO
+    at = start
+    shortest_end, end = start + ONE, start + max_length
+    level = deepest = ZERO
+    left, record, counts = ONE, ZERO, ZERO
+    while True:
+        may_open = ZERO - np.uint64(level < max_depth - ONE)  # all bits or none
+        next_operator = _trailing_zeros(((operators & may_open) >> i) << i)
+        stop = min(num_chunks, i + left, next_operator)
+        _copy_run(tokens, at, digits, i)
+        at += stop - i
+        left -= stop - i
+        counts += counts_before[stop] - counts_before[i]
+        i = stop
+        if left == ZERO:
+            while left == ZERO:
+                if level == ZERO:
+                    return at - start, _trailing_zeros(counts) // LANE, deepest
+                tokens[at] = CLOSE
+                at += ONE
+                value = _value(record, counts)
+                level -= ONE
+                left = levels[level, 0] - ONE
+                record = levels[level, 1]
+                counts = levels[level, 2] + (ONE << (LANE * value))
+        elif i == num_chunks:
+            num_chunks, operators = _decode(
+                draw, attempt, index, key_0, key_1, limit, words, chunks, digits, counts_before
+            )
+            draw += np.uint64(CHUNKS // CHUNKS_PER_BLOCK)
+            i = ZERO
+        else:
+            levels[level, 0], levels[level, 1], levels[level, 2] = left, record, counts
+            level += ONE
+            deepest = max(deepest, level)
+            record = records[(np.uint64(chunks[i] & LOW_14_BITS) * pick_reciprocal) >> np.uint64(32)]
+            i += ONE
+            tokens[at] = np.uint8(record)
+            at += ONE
+            left = (record >> np.uint64(8)) & LOW_BYTE
+            counts = ZERO
+            shortest_end += left + ONE  # each argument has a token at least, and the operator a closing bracket
+            if shortest_end >= end:
+                return max_length, ZERO, deepest
+
+
+@njit(cache=True)
+def draw_examples(
+    indices: NDArray[np.int64],
+    key_0: np.uint64,
+    key_1: np.uint64,
+    max_depth: np.uint64,
+    min_length: np.uint64,
+    max_length: np.uint64,
+    limit: np.uint16,
+    records: NDArray[np.uint64],
+    max_attempts: np.int64,
+    tokens: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    labels: NDArray[np.int64],
+    depths: NDArray[np.int64],
+) -> np.int64:
+    """Draw the examples of `indices` one after another into `tokens`.
+
+    `tokens` needs max_length + RUN bytes an example; offsets[i] : offsets[i + 1] are those of example i. Returns -1, or
+    the position of an example whose `max_attempts` attempts all fell outside the window.
+    """
+    levels = np.empty((max_depth + ONE, np.uint64(3)), np.uint64)
+    words = np.empty(CHUNKS // 4, np.uint64)
+    chunks = words.view(np.uint16)
+    digits = np.empty(CHUNKS + RUN, np.uint8)
+    counts_before = np.empty(CHUNKS + 1, np.uint64)
+    # x div (limit / number of records) as a multiplication; exact, since x < 2^14 and the divisor is above 2^3.
+    pick_reciprocal = np.uint64(2**32) // (np.uint64(limit) // np.uint64(len(records))) + ONE
+    at = ZERO
+    offsets[0] = 0
+    for i in range(len(indices)):
+        index = np.uint64(indices[i])
+        length = value = depth = ZERO
+        for attempt in range(max_attempts):
+            word, _, _, _ = philox4x64(ZERO, np.uint64(attempt), index, key_0, key_1)
+            root = np.uint16(word)
+            if root >= BELOW_IS_OPERATOR and (root & LOW_14_BITS) < limit:
+                continue  # a bare digit
+            length, value, depth = _grow(
+                index,
+                np.uint64(attempt),
+                key_0,
+                key_1,
+                max_depth,
+                max_length,
+                limit,
+                pick_reciprocal,
+                records,
+                tokens,
+                at,
+                levels,
+                words,
+                chunks,
+                digits,
+                counts_before,
+            )
+            if min_length < length < max_length:
+                break
+            length = ZERO
+        if length == ZERO:
+            return np.int64(i)
+        at += length
+        offsets[i + 1] = at
+        labels[i] = value
+        depths[i] = depth
+    return np.int64(-1)

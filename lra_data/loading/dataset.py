@@ -1,0 +1,77 @@
+"""One split of a set as a sequence of examples, on disk or virtual."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, overload
+
+import pyarrow as pa
+
+from lra_data.catalogue import get_task
+from lra_data.errors import UsageError
+from lra_data.splits import parse_split
+from lra_data.store.rows import BuiltRows, Rows, VirtualRows
+from lra_data.task import Task
+
+
+class Dataset:
+    """Examples of one split. `[i]` is a dict of NumPy arrays and numbers, `[i:j]` a pyarrow.RecordBatch."""
+
+    def __init__(self, rows: Rows, split: str, selected: range) -> None:
+        self._rows = rows
+        self.split = split
+        self._selected = selected
+
+    @property
+    def task(self) -> Task:
+        """The task, with schema, vocabulary, number of classes and greatest length."""
+        return self._rows.task
+
+    def __len__(self) -> int:
+        return len(self._selected)
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> pa.RecordBatch: ...
+    def __getitem__(self, place: int | slice) -> dict[str, Any] | pa.RecordBatch:
+        if isinstance(place, slice):
+            return self._rows.take(self.split, self._selected[place])
+        return example(self._rows.take(self.split, [self._selected[place]]))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        position = 0
+        for batch in self._rows.batches(self.split):
+            for row in range(len(batch)):
+                if position in self._selected:
+                    yield example(batch.slice(row, 1))
+                position += 1
+            if self._selected and position > self._selected[-1]:
+                return
+
+
+def example(batch: pa.RecordBatch) -> dict[str, Any]:
+    """The only row of a batch: list columns as NumPy arrays, the others as Python numbers."""
+    return {
+        name: column[0].values.to_numpy() if pa.types.is_nested(column.type) else column[0].as_py()
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+
+
+def load(task: Any, *, split: str, root: Path | str | None = None, seed: int = 0) -> Dataset:
+    """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
+
+    root: the folder under which `lra-data build --out ROOT` wrote the set; without it the set is virtual and its rows
+    are made when asked for. Raises SetError if ROOT holds no such set, or one of another seed.
+    """
+    chosen = get_task(task)
+    rows: Rows
+    if root is None:
+        rows = VirtualRows(chosen, seed)
+    else:
+        rows = BuiltRows(Path(root) / chosen.family / chosen.variant)
+        if rows.seed != seed:
+            raise UsageError(
+                f"expected a set of seed {seed}, {rows.folder} holds seed {rows.seed}: pass seed={rows.seed}"
+            )
+    name, selected = parse_split(split, rows.sizes)
+    return Dataset(rows, name, selected)

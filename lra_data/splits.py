@@ -1,0 +1,43 @@
+"""The three splits, the other names people give them, and slices such as `train[:10%]`.
+
+Not here: how large a split is. That is the task's `sizes`, or the manifest's for a built set.
+"""
+
+import re
+
+from lra_data.errors import UsageError, unknown_name
+
+SPLITS = ("train", "validation", "test")
+ALIASES = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "validation"}
+
+_SLICED = re.compile(r"(?P<name>[a-z]+)(\[(?P<start>-?[\d_]+%?)?:(?P<stop>-?[\d_]+%?)?\])?")
+
+
+def split_name(name: str) -> str:
+    """`train`, `validation` or `test` for any accepted name; raises UsageError for another."""
+    canonical = ALIASES.get(name, name)
+    if canonical not in SPLITS:
+        raise unknown_name("split", name, [*SPLITS, *ALIASES])
+    return canonical
+
+
+def parse_split(text: str, sizes: dict[str, int]) -> tuple[str, range]:
+    """The split and the row range that `text` names, as in `train`, `val[:10%]`, `train[1_000:-500]`.
+
+    Percentages are of the split's size and round to the nearest row; bounds clip to the split as Python slices do.
+    """
+    match = _SLICED.fullmatch(text)
+    if match is None:
+        raise UsageError(f"expected a split such as 'train' or 'train[:10%]', got {text!r}")
+    name = split_name(match["name"])
+    size = sizes[name]
+    bounds = slice(_row(match["start"], size), _row(match["stop"], size))
+    return name, range(size)[bounds]
+
+
+def _row(bound: str | None, size: int) -> int | None:
+    if bound is None:
+        return None
+    if bound.endswith("%"):
+        return round(size * int(bound[:-1]) / 100)
+    return int(bound)

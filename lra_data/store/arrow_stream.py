@@ -1,0 +1,53 @@
+"""Shards as Arrow IPC streams, uncompressed: the canonical format.
+
+A stream, not an IPC file: Hugging Face `datasets` memory-maps streams, and their bytes have been the same from pyarrow
+17 to 26. A stream has no index, so the manifest keeps the byte offset of every record batch.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from lra_data.errors import SetError
+from lra_data.store.files import Sink
+
+EXTENSION = "arrow"
+LIBRARIES: tuple[str, ...] = ()
+
+
+class _Writer:
+    def __init__(self, sink: Sink, schema: pa.Schema) -> None:
+        self._sink = sink
+        self._stream = pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=None))
+        self.batch_offsets: list[int] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self.batch_offsets.append(self._sink.tell())
+        self._stream.write_batch(batch)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
+    """Begin a stream; its writer's `batch_offsets` are the positions of the record batches."""
+    return _Writer(sink, schema)
+
+
+def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Memory-map the file and yield its batches without a copy."""
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+            if not stream.schema.equals(schema, check_metadata=True):
+                raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
+            yield from stream
+    except pa.ArrowException as error:
+        raise SetError(f"{path}: expected an Arrow IPC stream, got: {str(error).splitlines()[0]}") from error
+
+
+def read_batch(path: Path, schema: pa.Schema, offset: int) -> pa.RecordBatch:
+    """The one record batch that begins at byte `offset`, without reading what is before it."""
+    with pa.memory_map(str(path)) as source:
+        source.seek(offset)
+        return pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)

@@ -1,0 +1,116 @@
+"""Files that appear whole or not at all: written under a temporary name, fsynced, renamed, the folder fsynced too.
+
+Not here: what is in them.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import RawIOBase
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from lra_data.errors import BuildError
+
+_READ_BLOCK = 2**20
+
+
+class Sink(Protocol):
+    """What a format writes to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Append all of `data`."""
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+
+
+class HashingFile(RawIOBase):
+    """A file opened for writing that digests what passes through: no second read to know the SHA-256."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Write all of `data`."""
+        self._file.write(data)
+        self._sha256.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the bytes written so far."""
+        return self._sha256.hexdigest()
+
+
+@contextmanager
+def publish(path: Path, scratch: Path) -> Iterator[HashingFile]:
+    """Write `path` through a temporary file in the folder `scratch` (same file system); renamed if the block succeeds.
+
+    A full disk, a quota or a missing permission raises BuildError; the temporary file is removed on any error.
+    """
+    temporary = scratch / f"{path.name}.{os.getpid()}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            hashing = HashingFile(file)
+            yield hashing
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise write_failure(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def publish_text(path: Path, text: str, scratch: Path) -> None:
+    """Publish a small text file as UTF-8."""
+    with publish(path, scratch) as file:
+        file.write(text.encode())
+
+
+def write_failure(path: Path, error: OSError) -> BuildError:
+    """The one-line error for a file that could not be written."""
+    advice = {
+        errno.ENOSPC: "the disk is full: free space",
+        errno.EDQUOT: "the disk quota is used up: free space",
+        errno.EFBIG: "the file size limit is reached: raise it (ulimit -f), or ask for more shards",
+        errno.EACCES: "no permission to write there: choose another folder",
+        errno.EROFS: "the file system is read-only: choose another folder",
+    }.get(error.errno or 0, "mend that")
+    return BuildError(f"cannot write {path}: {error.strerror or error}; {advice}, then run the same command again")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Windows has no such call and needs none."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,157 @@
+"""manifest.json: what a finished set is and holds. It is written last, so a folder that has one is whole.
+
+`Description` says what was asked for, enough to make every row again; `Shard` is one file with its digests. The
+building room keeps the same two in SET/.build while it works.
+
+Not here: reading rows (`rows.py`), deciding shard bounds (`lra_data/building/plan.py`).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lra_data.errors import SetError
+from lra_data.splits import SPLITS
+
+MANIFEST = "manifest.json"
+BUILD_FOLDER = ".build"
+FORMAT_VERSION = 1
+
+SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.[a-z]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a set is: task, version, configuration, seed, sizes, and the form its shards take.
+
+    variant: the preset's name or custom-<hash>. libraries: versions on which the bytes of the formats depend.
+    """
+
+    task: str
+    variant: str
+    version: int
+    config: Mapping[str, Any]
+    seed: int
+    sizes: Mapping[str, int]
+    formats: tuple[str, ...]
+    libraries: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One file: rows start .. stop - 1 of `split`, its digests, and counts for the dataset card.
+
+    logical: digest over the decoded rows, the same in every format. batch_rows: rows a batch, the last one may have
+    fewer. batch_offsets: byte positions of the record batches of an Arrow stream, empty for other formats.
+    label_counts: rows a label. shortest, longest, elements: of `inputs`.
+    """
+
+    file: str
+    format: str
+    split: str
+    start: int
+    stop: int
+    bytes: int
+    sha256: str
+    logical: str
+    batch_rows: int
+    batch_offsets: tuple[int, ...]
+    label_counts: tuple[int, ...]
+    shortest: int
+    longest: int
+    elements: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A finished set. duplicates: rows of each split that repeat an earlier row of the same split."""
+
+    description: Description
+    duplicates: Mapping[str, int]
+    shards: tuple[Shard, ...]
+
+    def shards_of(self, split: str, format_name: str | None = None) -> list[Shard]:
+        """The shards of one split in row order, in one format (the first of the set if none is named)."""
+        wanted = format_name or self.description.formats[0]
+        return [shard for shard in self.shards if shard.split == split and shard.format == wanted]
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """manifest.json: the same text for equal manifests, one shard a line."""
+    head = {
+        "format_version": FORMAT_VERSION,
+        **asdict(manifest.description),
+        "duplicates": dict(manifest.duplicates),
+    }
+    lines = [f" {json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in head.items()]
+    shards = ",\n".join(f"  {json.dumps(asdict(shard))}" for shard in manifest.shards)
+    return "{\n" + ",\n".join(lines) + f',\n "shards": [\n{shards}\n ]\n}}\n'
+
+
+def read_manifest(set_folder: Path) -> Manifest:
+    """The manifest of a finished set; raises SetError for a folder that has none or a damaged one."""
+    path = set_folder / MANIFEST
+    if not path.exists():
+        if (set_folder / BUILD_FOLDER).is_dir():
+            raise SetError(f"{set_folder}: the build is not finished: run the same `lra-data build` again")
+        raise SetError(f"{set_folder}: expected a built set, found no {MANIFEST}: name the folder ROOT/TASK/PRESET")
+    data = load_json(path)
+    if data.get("format_version") != FORMAT_VERSION:
+        raise SetError(f"{path}: expected format_version {FORMAT_VERSION}, got {data.get('format_version')!r}")
+    try:
+        manifest = Manifest(
+            description=description_from(data),
+            duplicates=data["duplicates"],
+            shards=tuple(shard_from(shard) for shard in data["shards"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise SetError(
+            f"{path}: expected a manifest, got one with a wrong or missing entry ({error}): {_AGAIN}"
+        ) from error
+    _check_cover(path, manifest)
+    return manifest
+
+
+def description_from(data: Mapping[str, Any]) -> Description:
+    """The description among the entries of a plan or manifest; raises KeyError or TypeError for a wrong one."""
+    values = {field.name: data[field.name] for field in fields(Description)}
+    return Description(**{**values, "formats": tuple(values["formats"])})
+
+
+def shard_from(data: Mapping[str, Any]) -> Shard:
+    """A shard from its JSON object; raises KeyError or TypeError for a wrong one."""
+    lists = {name: tuple(data[name]) for name in ("batch_offsets", "label_counts")}
+    return Shard(**{**data, **lists})
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; raises SetError where there is none."""
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise SetError(f"{path}: expected JSON, got damaged text ({error}): {_AGAIN}") from error
+    if not isinstance(data, dict):
+        raise SetError(f"{path}: expected a JSON object, got {type(data).__name__}: {_AGAIN}")
+    return data
+
+
+_AGAIN = "build the set again with --overwrite"
+
+
+def _check_cover(path: Path, manifest: Manifest) -> None:
+    """The shards of each split and format must follow one another from row 0 to the split's size."""
+    for format_name in manifest.description.formats:
+        for split, size in manifest.description.sizes.items():
+            reached = 0
+            for shard in manifest.shards_of(split, format_name):
+                if shard.start != reached or not SHARD_NAME.fullmatch(shard.file):
+                    break
+                reached = shard.stop
+            if reached != size:
+                raise SetError(
+                    f"{path}: expected {format_name} shards of {split} for rows 0 to {size}, "
+                    f"got them to {reached}: {_AGAIN}"
+                )

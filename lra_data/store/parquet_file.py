@@ -1,0 +1,44 @@
+"""Shards as Parquet files, one row group a batch: for the Hub, for Polars, DuckDB and Spark.
+
+Their bytes move with pyarrow's version, which the manifest therefore records; the logical digest does not move.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lra_data.errors import SetError
+from lra_data.store.files import Sink
+
+EXTENSION = "parquet"
+LIBRARIES = ("pyarrow",)
+
+
+class _Writer:
+    def __init__(self, sink: Sink, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(sink, schema, compression="zstd")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
+    """Begin a Parquet file with the Arrow schema in its metadata."""
+    return _Writer(sink, schema)
+
+
+def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the row groups in order, each as one batch with the task's schema."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(schema, check_metadata=True):
+                raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
+            for group in range(file.num_row_groups):
+                yield from file.read_row_group(group).combine_chunks().to_batches()
+    except (pa.ArrowException, OSError) as error:
+        raise SetError(f"{path}: expected a Parquet file, got: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,119 @@
+"""Rows of a set, whether it lies on disk or was never written: the same calls, the same answers.
+
+Not here: shuffling, batches for models (`lra_data/loading`), checks (`lra_data/checking`).
+"""
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lra_data.catalogue import families, get_task, task_from_record, task_names
+from lra_data.errors import UsageError
+from lra_data.store.arrow_stream import read_batch
+from lra_data.store.manifest import MANIFEST, Manifest, Shard, read_manifest
+from lra_data.store.tally import read_shard
+from lra_data.task import Task
+
+# Rows generated at a time when a whole split of a virtual set is read.
+_ROWS_A_BATCH = 1024
+
+# Record batches kept open by random access; each is a view of a memory-mapped file.
+_OPEN_BATCHES = 64
+
+
+class Rows(ABC):
+    """The rows of a set. task, seed and sizes (examples a split) say which."""
+
+    task: Task
+    seed: int
+    sizes: dict[str, int]
+
+    @abstractmethod
+    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
+        """All rows of a split in order."""
+
+    @abstractmethod
+    def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
+        """The rows of these indices, in this order; raises UsageError for one outside the split."""
+
+    def _check_indices(self, split: str, indices: Sequence[int]) -> None:
+        for index in indices:
+            if not 0 <= index < self.sizes[split]:
+                raise UsageError(f"expected an index from 0 to {self.sizes[split] - 1} in {split}, got {index}")
+
+
+class VirtualRows(Rows):
+    """Rows made when asked for."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        self.task, self.seed, self.sizes = task, seed, task.sizes
+
+    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
+        """See Rows."""
+        for start in range(0, self.sizes[split], _ROWS_A_BATCH):
+            stop = min(start + _ROWS_A_BATCH, self.sizes[split])
+            yield self.task.generate(split, start, stop, seed=self.seed)
+
+    def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
+        """See Rows."""
+        self._check_indices(split, indices)
+        return self.task.take(split, indices, seed=self.seed)
+
+
+class BuiltRows(Rows):
+    """Rows of a finished set, read from its first format."""
+
+    def __init__(self, set_folder: Path) -> None:
+        self.folder = set_folder
+        self.manifest: Manifest = read_manifest(set_folder)
+        description = self.manifest.description
+        self.task = task_from_record(description.task, description.version, description.config)
+        self.seed, self.sizes = description.seed, dict(description.sizes)
+        self._batch = lru_cache(maxsize=_OPEN_BATCHES)(self._read_batch)
+
+    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
+        """See Rows."""
+        for shard in self.manifest.shards_of(split):
+            yield from read_shard(self.folder, shard, self.task.schema)
+
+    def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
+        """See Rows. Arrow shards are read at the batch that holds the row, other formats from their beginning."""
+        self._check_indices(split, indices)
+        shards = self.manifest.shards_of(split)
+        starts = [shard.start for shard in shards]
+        rows = []
+        for index in indices:
+            shard = shards[bisect_right(starts, index) - 1]
+            number, row = divmod(index - shard.start, shard.batch_rows)
+            rows.append(self._batch(shard, number).slice(row, 1))
+        return pa.concat_batches(rows) if rows else self.task.schema.empty_table().to_batches()[0]
+
+    def _read_batch(self, shard: Shard, number: int) -> pa.RecordBatch:
+        if shard.batch_offsets:
+            return read_batch(self.folder / shard.file, self.task.schema, shard.batch_offsets[number])
+        for position, batch in enumerate(read_shard(self.folder, shard, self.task.schema)):
+            if position == number:
+                return batch
+        raise AssertionError("the manifest gives every shard's rows")
+
+
+def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
+    """The rows of a set folder, or of a task by name or configuration, virtual and with `seed`.
+
+    Raises UsageError if `where` is neither, SetError for a folder that holds no finished set.
+    """
+    if isinstance(where, str | Path):
+        folder = Path(where)
+        if folder.is_dir() and ((folder / MANIFEST).exists() or str(where) not in [*families(), *task_names()]):
+            return BuiltRows(folder)
+        if str(where).partition("/")[0] not in families():
+            raise UsageError(
+                f"expected the folder of a built set or a task name, got {str(where)!r}, which is neither; "
+                f"tasks: {', '.join(task_names())}"
+            )
+    return VirtualRows(get_task(str(where) if isinstance(where, Path) else where), seed)

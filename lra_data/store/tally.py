@@ -1,0 +1,75 @@
+"""One shard at a time: its batches, and the tally of what they hold, to hold against the manifest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.store.digests import LogicalDigest, row_digests
+from lra_data.store.formats import get_format
+from lra_data.store.manifest import Shard
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What is counted while a shard's batches pass by: digests, and the figures of the manifest."""
+
+    num_classes: int
+    logical: LogicalDigest
+    rows: list[NDArray[np.uint8]]
+    label_counts: NDArray[np.int64]
+    lengths: list[NDArray[np.int64]]
+
+    @classmethod
+    def start(cls, schema: pa.Schema, num_classes: int) -> "Tally":
+        """An empty tally."""
+        return cls(
+            num_classes=num_classes,
+            logical=LogicalDigest(schema),
+            rows=[],
+            label_counts=np.zeros(num_classes, dtype=np.int64),
+            lengths=[],
+        )
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count a batch."""
+        digests = row_digests(batch)
+        self.logical.update(batch, digests)
+        self.rows.append(digests)
+        self.label_counts += np.bincount(batch["label"].to_numpy(), minlength=self.num_classes)
+        self.lengths.append(_input_lengths(batch))
+
+    def row_digests(self) -> NDArray[np.uint8]:
+        """All row digests: uint8, shape (rows, 16)."""
+        return np.concatenate(self.rows)
+
+    def figures(self) -> dict[str, Any]:
+        """The entries of `Shard` that describe content."""
+        lengths = np.concatenate(self.lengths)
+        return {
+            "logical": self.logical.hexdigest(),
+            "label_counts": tuple(self.label_counts.tolist()),
+            "shortest": int(lengths.min()),
+            "longest": int(lengths.max()),
+            "elements": int(lengths.sum()),
+        }
+
+
+def read_shard(set_folder: Path, shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batches of one shard; raises SetError for a damaged file."""
+    return get_format(shard.format).read(set_folder / shard.file, schema)
+
+
+def _input_lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Elements of all `inputs` columns, a row: int64, shape (rows,)."""
+    lengths = np.zeros(len(batch), dtype=np.int64)
+    for name in batch.schema.names:
+        if name.startswith("inputs"):
+            column = batch[name]
+            fixed = pa.types.is_fixed_size_list(column.type)
+            lengths += column.type.list_size if fixed else np.diff(column.offsets.to_numpy())
+    return lengths

@@ -1,0 +1,109 @@
+"""Shards as WebDataset tar files: for each example `<key>.npy` (inputs), `<key>.cls` (label), `<key>.json` (the rest).
+
+Written with the standard library: importing the `webdataset` library loads torch, and its writer stamps the current
+time into every header. Keys carry no dots, since WebDataset ends a key at the first one.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lra_data.errors import SetError
+from lra_data.store.files import Sink
+
+EXTENSION = "tar"
+LIBRARIES: tuple[str, ...] = ()
+
+_ROWS_A_BATCH = 1024
+
+
+class _Writer:
+    def __init__(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> None:
+        # numpy's npy, json's output and tarfile's USTAR headers are fixed formats: no library version in the bytes.
+        self._tar = tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
+        self._prefix = key_prefix
+        self._inputs = {name: _extension(name) for name in schema.names if name.startswith("inputs")}
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        for row in range(len(batch)):
+            values = {name: batch[name][row] for name in batch.schema.names}
+            key = f"{self._prefix}-{values['index'].as_py():08d}"
+            rest = {}
+            for name, value in values.items():
+                if name in self._inputs:
+                    self._add(f"{key}.{self._inputs[name]}", _npy_bytes(value.values.to_numpy()))
+                elif name == "label":
+                    self._add(f"{key}.cls", str(value.as_py()).encode())
+                else:
+                    rest[name] = value.as_py()
+            self._add(f"{key}.json", json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+
+    def _add(self, name: str, data: bytes) -> None:
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        member.mtime = 0
+        member.mode = 0o444
+        member.uname = member.gname = "lra-data"
+        self._tar.addfile(member, io.BytesIO(data))
+
+    def close(self) -> None:
+        self._tar.close()
+
+
+def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
+    """Begin a tar file whose keys are `<key_prefix>-<index>`."""
+    return _Writer(sink, schema, key_prefix)
+
+
+def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the examples in batches with the task's schema; raises SetError for a damaged or foreign tar."""
+    inputs = {_extension(name): name for name in schema.names if name.startswith("inputs")}
+    rows: list[dict[str, Any]] = []
+    key, row = "", dict[str, Any]()
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                if file is None:
+                    raise SetError(f"{path}: expected plain files, got {member.name!r}")
+                member_key, _, extension = member.name.partition(".")
+                if member_key != key and row:
+                    rows.append(row)
+                    row = {}
+                    if len(rows) == _ROWS_A_BATCH:
+                        yield pa.RecordBatch.from_pylist(rows, schema=schema)
+                        rows = []
+                key = member_key
+                row |= _decode(extension, file.read(), inputs)
+        if row:
+            rows.append(row)
+        if rows:
+            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+    except (tarfile.TarError, OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise SetError(f"{path}: expected a WebDataset tar of this task, got: {str(error).splitlines()[0]}") from error
+
+
+def _decode(extension: str, data: bytes, inputs: dict[str, str]) -> dict[str, Any]:
+    if extension == "cls":
+        return {"label": int(data)}
+    if extension == "json":
+        return dict(json.loads(data))
+    return {inputs[extension]: np.load(io.BytesIO(data), allow_pickle=False)}
+
+
+def _extension(column: str) -> str:
+    """`inputs` is stored as `npy`, `inputs_1` as `1.npy`."""
+    suffix = column.removeprefix("inputs").removeprefix("_")
+    return f"{suffix}.npy" if suffix else "npy"
+
+
+def _npy_bytes(values: "np.ndarray[Any, Any]") -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, values, version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()

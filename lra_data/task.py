@@ -1,0 +1,159 @@
+"""What a task is: the protocol that build, loading and checking rely on, and that each task folder fulfils.
+
+A task is a frozen configuration with everything that follows from it. It knows nothing of files, shards, workers or
+frameworks. `lra_data/catalogue.py` finds the tasks; `CONTRIBUTING.md` lists the steps to add one.
+"""
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lra_data.errors import UsageError
+from lra_data.splits import split_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+MAX_SEED = 2**64 - 1
+MAX_INDEX = 2**63 - 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named configuration with the sizes of its splits."""
+
+    config: Any
+    sizes: Mapping[str, int]
+    summary: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """What a reader of a dataset card wants to know about a task, kept in code beside the task."""
+
+    title: str
+    description: str
+    label_meaning: str
+    label_names: tuple[str, ...]
+    source: str
+    citation: str
+    license: str
+    published: str
+    columns: Mapping[str, str]
+    history: Mapping[int, str]
+
+
+class Task(ABC):
+    """One task under one configuration. Subclasses set the class attributes and the abstract members.
+
+    family: the folder's name, such as "listops". version: changes whenever any example changes.
+    num_classes: number of labels. vocabulary: words in id order without padding, or None for bytes and pixels.
+    vocab_size: number of distinct ids that `inputs` can hold, padding included where ids are shifted for it.
+    """
+
+    family: ClassVar[str]
+    version: ClassVar[int]
+    sheet: ClassVar[Sheet]
+    presets: ClassVar[Mapping[str, Preset]]
+    vocabulary: ClassVar[tuple[str, ...] | None]
+    vocab_size: ClassVar[int]
+    num_classes: ClassVar[int]
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.preset = next((name for name, preset in self.presets.items() if preset.config == config), None)
+
+    @property
+    def variant(self) -> str:
+        """The preset's name, or `custom-<8 hex>` of the configuration's hash. Also the set's folder name."""
+        if self.preset is not None:
+            return self.preset
+        identity = {"task": self.family, "version": self.version, "config": self.keyed_config()}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return f"custom-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def name(self) -> str:
+        """`family/variant`, such as `listops/lra`."""
+        return f"{self.family}/{self.variant}"
+
+    def keyed_config(self) -> dict[str, Any]:
+        """The configuration as JSON values: exactly what decides an example, and so what is hashed into the key."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self.config).items()
+        }
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Examples a split: the preset's, or for a custom configuration those of the family's first preset."""
+        chosen = self.preset if self.preset is not None else next(iter(self.presets))
+        return dict(self.presets[chosen].sizes)
+
+    @property
+    @abstractmethod
+    def schema(self) -> "pa.Schema":
+        """Columns of a row, with the metadata that Hugging Face `datasets` reads."""
+
+    @property
+    @abstractmethod
+    def max_length(self) -> int:
+        """The greatest number of elements `inputs` can have."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Nominal bytes a row, from which default shard sizes follow. Never from what was measured."""
+        return self.max_length
+
+    @abstractmethod
+    def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> "pa.RecordBatch":
+        """The rows with these indices, in this order; any index from 0 on, whatever the split's size."""
+
+    def generate(self, split: str, start: int, stop: int, *, seed: int = 0) -> "pa.RecordBatch":
+        """Rows start .. stop - 1: `take` of a range."""
+        return self.take(split, range(start, stop), seed=seed)
+
+    @abstractmethod
+    def check_buildable(self, sizes: Mapping[str, int]) -> None:
+        """Raise UsageError, at once, for a set that cannot be finished or in which chance predicts a duplicate."""
+
+    @abstractmethod
+    def problems(self, batch: "pa.RecordBatch") -> list[tuple[int, str]]:
+        """(index, what is wrong) for each row whose label or form an independent solver does not confirm."""
+
+    @abstractmethod
+    def show(self, row: Mapping[str, Any]) -> str:
+        """The row as a person would read it, on few lines."""
+
+    @abstractmethod
+    def explain(self, row: Mapping[str, Any]) -> str:
+        """The row with every step that leads to its label."""
+
+    @abstractmethod
+    def measures(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
+        """Integers a row, by name, whose distribution `stats` reports (length, depth, ...)."""
+
+    @abstractmethod
+    def shortcuts(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
+        """One integer a row, by name: what a trivial predictor looks at. `stats` scores each one's best guess."""
+
+    @abstractmethod
+    def export_release(self, split: str, batches: "Iterable[pa.RecordBatch]", folder: Path) -> list[Path]:
+        """Write one split in the layout of the original LRA release; returns the files written."""
+
+
+def check_request(split: str, indices: Sequence[int], seed: int) -> str:
+    """The canonical split name of a request for rows; raises UsageError for a bad split, index or seed."""
+    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+    if len(indices):
+        lowest, highest = min(indices), max(indices)
+        if lowest < 0 or highest > MAX_INDEX:
+            raise UsageError(f"expected indices from 0 to {MAX_INDEX}, got {lowest if lowest < 0 else highest}")
+    return split_name(split)
