@@ -86,7 +86,7 @@ def manifest_text(manifest: Manifest) -> str:
         **asdict(manifest.description),
         "duplicates": dict(manifest.duplicates),
     }
-    lines = [f" {json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in head.items()]
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     shards = ",\n".join(f"  {json.dumps(asdict(shard))}" for shard in manifest.shards)
     return "{\n" + ",\n".join(lines) + f',\n "shards": [\n{shards}\n ]\n}}\n'
 
