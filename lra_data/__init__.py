@@ -17,8 +17,8 @@ from lra_data.errors import BuildError, LraDataError, SetError, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lra_data.building.build import Progress
     from lra_data.building.engines import Engine
+    from lra_data.building.run_build import Progress
     from lra_data.checking.verify import Fault
     from lra_data.loading.dataset import Dataset
     from lra_data.store.manifest import Manifest
@@ -92,12 +92,12 @@ def build(
     engine: "Engine | None" = None,
     progress: "Callable[[Progress], None] | None" = None,
 ) -> "Manifest":
-    """Write the set ROOT/<task>/<preset>, or finish what an earlier run left. See `lra_data.building.build.build`.
+    """Write the set ROOT/<task>/<preset>, or finish what an earlier run left. See `lra_data.building.run_build.build`.
 
     formats: any of "arrow", "parquet", "webdataset". num_shards: files of train. sizes: examples a split, if not the
     preset's. The files are the same bytes for any `workers` and `engine`.
     """
-    from lra_data.building.build import build
+    from lra_data.building.run_build import build
 
     _refuse_raw(raw)
     return build(

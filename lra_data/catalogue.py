@@ -5,25 +5,17 @@ The folder's `task.py` defines `TASK`, a subclass of `Task`, and its `config.py`
 """
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lra_data
 from lra_data.errors import UsageError, unknown_name
 from lra_data.task import Preset, Task
 
 
 def families() -> list[str]:
     """Names of the task folders, sorted."""
-    found = (Path(entry) for entry in lra_data.__path__)
-    return sorted(
-        module.name
-        for folder in found
-        for module in pkgutil.iter_modules([str(folder)])
-        if module.ispkg and (folder / module.name / "task.py").exists()
-    )
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/task.py"))
 
 
 def presets(family: str) -> Mapping[str, Preset]:

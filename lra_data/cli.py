@@ -143,7 +143,7 @@ def _build_command(family: str) -> click.Command:
 
 
 def _run_build(family: str, given: dict[str, Any]) -> None:
-    from lra_data.building.build import build, set_path
+    from lra_data.building.run_build import build, set_path
     from lra_data.progress import shown_progress
     from lra_data.store.manifest import MANIFEST
 
@@ -246,7 +246,7 @@ def explain(where: str, split: str, index: int, seed: int) -> None:
 @JSON_OPTION
 def stats(where: str, seed: int, as_json: bool) -> None:
     """Print distributions, and the accuracy of trivial predictors."""
-    from lra_data.checking.statistics import statistics
+    from lra_data.checking.set_statistics import statistics
     from lra_data.store.rows import open_rows
 
     figures = statistics(open_rows(where, seed=seed))

@@ -15,11 +15,14 @@ _NAMES = b"label_names"
 
 def class_label(name: str, label_names: Sequence[str]) -> pa.Field:
     """An int64 column whose values are positions in `label_names`."""
-    return pa.field(name, pa.int64(), nullable=False, metadata={_NAMES: json.dumps(list(label_names))})
+    return pa.field(name, pa.int64(), metadata={_NAMES: json.dumps(list(label_names))})
 
 
 def make_schema(fields: Sequence[pa.Field]) -> pa.Schema:
-    """A schema of these fields with the metadata for `datasets`; field metadata is turned into it."""
+    """A schema of these fields with the metadata for `datasets`; field metadata is turned into it.
+
+    The fields must be nullable, though no row has a null: `datasets` ignores the names of labels on any other.
+    """
     features = {field.name: _feature(field) for field in fields}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema([field.remove_metadata() for field in fields], metadata=metadata)

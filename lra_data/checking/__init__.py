@@ -1,1 +1,1 @@
-"""Looks at sets: `verify` (digests, every label solved anew), `statistics` (distributions, trivial predictors)."""
+"""Looks at sets: `verify` (digests, every label solved anew), `set_statistics` (distributions, trivial predictors)."""

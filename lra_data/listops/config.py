@@ -9,6 +9,8 @@ from lra_data.task import Preset
 # Names as the original writes them in its tokens: MED is the median, SM the sum modulo 10 (LRA data/listops.py:54-62).
 OPERATORS = ("MIN", "MAX", "MED", "SM")
 
+SPELLINGS = {"MEDIAN": "MED", "SUM_MOD": "SM"}
+
 # The kernel counts the arguments of an operator in five-bit fields.
 LARGEST_ARGS = 31
 LARGEST_DEPTH = 64
@@ -31,7 +33,9 @@ class Config:
     max_args: int = _field(10, "most arguments of an operator; their number is uniform in between")
     min_length: int = _field(500, "an expression is kept if it has more tokens than this, brackets included ...")
     max_length: int = _field(2000, "... and fewer than this")
-    operators: tuple[str, ...] = _field(OPERATORS, "operators drawn, all equally likely")
+    operators: tuple[str, ...] = _field(
+        OPERATORS, "operators drawn, all equally likely; MEDIAN and SUM_MOD are understood"
+    )
 
     # VALUE_P in LRA data/listops.py:65. No field: it decides the branching, and no published set varies it.
     OPERATOR_PROBABILITY: ClassVar[float] = 0.25
@@ -46,12 +50,13 @@ class Config:
         _within("min_args", self.min_args, 2, self.max_args)
         _within("max_length", self.max_length, 5, LARGEST_LENGTH)
         _within("min_length", self.min_length, 1, self.max_length - 2)
-        for operator in self.operators:
+        names = tuple(SPELLINGS.get(name, name) for name in self.operators)
+        for operator in names:
             if operator not in OPERATORS:
                 raise unknown_name("listops operator", operator, OPERATORS)
-        if not self.operators or len(set(self.operators)) != len(self.operators):
+        if not names or len(set(names)) != len(names):
             raise UsageError(f"listops: expected distinct operators, at least one, got {self.operators!r}")
-        object.__setattr__(self, "operators", tuple(name for name in OPERATORS if name in self.operators))
+        object.__setattr__(self, "operators", tuple(name for name in OPERATORS if name in names))
         self._check_reachable()
 
     def _check_reachable(self) -> None:

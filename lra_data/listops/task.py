@@ -75,11 +75,11 @@ class ListOps(Task):
         """inputs list<uint8>, label and index int64, length int32, depth int8, root_operator int64 (a class label)."""
         return make_schema(
             [
-                pa.field("inputs", pa.list_(pa.field("item", pa.uint8(), nullable=False)), nullable=False),
+                pa.field("inputs", pa.list_(pa.uint8())),
                 class_label("label", self.sheet.label_names),
-                pa.field("index", pa.int64(), nullable=False),
-                pa.field("length", pa.int32(), nullable=False),
-                pa.field("depth", pa.int8(), nullable=False),
+                pa.field("index", pa.int64()),
+                pa.field("length", pa.int32()),
+                pa.field("depth", pa.int8()),
                 class_label("root_operator", OPERATORS),
             ]
         )

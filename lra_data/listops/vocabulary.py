@@ -7,7 +7,7 @@ Ids follow the order below: 0 is padding and never occurs in an example, 1 to 4 
 from collections.abc import Iterable
 
 from lra_data.errors import UsageError
-from lra_data.listops.config import OPERATORS
+from lra_data.listops.config import OPERATORS, SPELLINGS
 
 CLOSE = "]"
 VOCABULARY = (*(f"[{name}" for name in OPERATORS), CLOSE, *(str(digit) for digit in range(10)))
@@ -16,7 +16,7 @@ CLOSE_ID = VOCABULARY.index(CLOSE) + 1
 DIGIT_0_ID = VOCABULARY.index("0") + 1
 
 # The paper and many readers write the operators out; the tokens of the released files are short.
-_SPELLINGS = {"[MEDIAN": "[MED", "[SUM_MOD": "[SM"}
+_SPELLINGS = {f"[{name}": f"[{short}" for name, short in SPELLINGS.items()}
 _IDS = {token: number for number, token in enumerate(VOCABULARY, start=1)}
 
 

@@ -19,11 +19,13 @@ LIBRARIES: tuple[str, ...] = ()
 class _Writer:
     def __init__(self, sink: Sink, schema: pa.Schema) -> None:
         self._sink = sink
+        self._schema_bytes = schema.serialize().size
         self._stream = pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=None))
         self.batch_offsets: list[int] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self.batch_offsets.append(self._sink.tell())
+        # Before the first batch the stream writes its schema.
+        self.batch_offsets.append(self._sink.tell() or self._schema_bytes)
         self._stream.write_batch(batch)
 
     def close(self) -> None:
@@ -42,7 +44,7 @@ def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             if not stream.schema.equals(schema, check_metadata=True):
                 raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
             yield from stream
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise SetError(f"{path}: expected an Arrow IPC stream, got: {str(error).splitlines()[0]}") from error
 
 

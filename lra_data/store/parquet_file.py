@@ -36,9 +36,12 @@ def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the row groups in order, each as one batch with the task's schema."""
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(schema, check_metadata=True):
+            found = file.schema_arrow
+            # Parquet adds metadata of its own to the fields, so only the schema's is compared.
+            if not found.equals(schema) or found.metadata != schema.metadata:
                 raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
             for group in range(file.num_row_groups):
-                yield from file.read_row_group(group).combine_chunks().to_batches()
+                for batch in file.read_row_group(group).combine_chunks().to_batches():
+                    yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
     except (pa.ArrowException, OSError) as error:
         raise SetError(f"{path}: expected a Parquet file, got: {str(error).splitlines()[0]}") from error

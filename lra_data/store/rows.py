@@ -91,7 +91,7 @@ class BuiltRows(Rows):
             shard = shards[bisect_right(starts, index) - 1]
             number, row = divmod(index - shard.start, shard.batch_rows)
             rows.append(self._batch(shard, number).slice(row, 1))
-        return pa.concat_batches(rows) if rows else self.task.schema.empty_table().to_batches()[0]
+        return pa.concat_batches(rows) if rows else pa.RecordBatch.from_pylist([], schema=self.task.schema)
 
     def _read_batch(self, shard: Shard, number: int) -> pa.RecordBatch:
         if shard.batch_offsets:

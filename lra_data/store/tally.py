@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lra_data.errors import SetError
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.formats import get_format
 from lra_data.store.manifest import Shard
@@ -60,8 +61,14 @@ class Tally:
 
 
 def read_shard(set_folder: Path, shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches of one shard; raises SetError for a damaged file."""
-    return get_format(shard.format).read(set_folder / shard.file, schema)
+    """The batches of one shard; raises SetError for a damaged file, or at its end for one with too few or many rows."""
+    path = set_folder / shard.file
+    num_rows = 0
+    for batch in get_format(shard.format).read(path, schema):
+        num_rows += len(batch)
+        yield batch
+    if num_rows != shard.stop - shard.start:
+        raise SetError(f"{path}: expected {shard.stop - shard.start} rows, got {num_rows}: run `lra-data repair`")
 
 
 def _input_lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:

@@ -81,12 +81,22 @@ def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
                         rows = []
                 key = member_key
                 row |= _decode(extension, file.read(), inputs)
+        _check_end(path)
         if row:
             rows.append(row)
         if rows:
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
     except (tarfile.TarError, OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise SetError(f"{path}: expected a WebDataset tar of this task, got: {str(error).splitlines()[0]}") from error
+
+
+def _check_end(path: Path) -> None:
+    """A tar file ends in two blocks of zeros and is padded to a record; tarfile takes any end for the end."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - 2 * tarfile.BLOCKSIZE))
+        if size % tarfile.RECORDSIZE or file.read().strip(b"\0"):
+            raise SetError(f"{path}: expected a whole tar file, got one that is cut off after {size} bytes")
 
 
 def _decode(extension: str, data: bytes, inputs: dict[str, str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Tests of lra_data. Oracles, which share no code with what they check, are in `oracles/`."""

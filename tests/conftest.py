@@ -1,0 +1,45 @@
+"""Shared by all tests: a kernel cache that follows the sources, and small built sets."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "lra_data").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# Numba's own cache does not notice a change in a function that a kernel inlined from another module.
+os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / f"numba-{_sources_digest()}")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+SMALL_SIZES = {"train": 1500, "validation": 60, "test": 40}
+ALL_FORMATS = ("arrow", "parquet", "webdataset")
+
+
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with a finished listops/mini in all formats, two train shards. Tests must not change it."""
+    import lra_data
+
+    root = tmp_path_factory.mktemp("small")
+    lra_data.build("listops/mini", root, formats=ALL_FORMATS, num_shards=2, sizes=SMALL_SIZES)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_set(small_root: Path) -> Path:
+    """The set folder of `small_root`."""
+    return small_root / "listops" / "mini"
+
+
+def file_bytes(folder: Path) -> dict[str, bytes]:
+    """Every visible file of a folder by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}

@@ -1,0 +1,47 @@
+"""load(): the virtual set and the built one read alike."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lra_data
+from lra_data import SetError, UsageError
+from lra_data.loading.dataset import Dataset
+from tests.conftest import SMALL_SIZES
+
+
+def equal(one: dict[str, object], two: dict[str, object]) -> bool:
+    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("formats", [["arrow"], ["parquet"], ["webdataset"]])
+def test_virtual_is_built(tmp_path: Path, formats: list[str]) -> None:
+    lra_data.build("listops/mini", tmp_path, formats=formats, num_shards=3, sizes={**SMALL_SIZES, "train": 4000})
+    on_disk = lra_data.load("listops/mini", split="train", root=tmp_path)
+    virtual = lra_data.load("listops/mini", split="train[:4000]")
+    assert len(on_disk) == len(virtual) == 4000
+    for place in (0, 1, 1023, 1024, 1332, 1333, 3999, -1):
+        assert equal(on_disk[place], virtual[place]), place
+    assert on_disk[1300:1400].equals(virtual[1300:1400])
+    assert on_disk[1300:1400].equals(lra_data.generate("listops/mini", "train", 1300, 1400))
+    assert len(on_disk[5:5]) == 0
+
+
+def test_iteration_covers_the_slice(small_root: Path) -> None:
+    dataset = lra_data.load("listops/mini", split="train[1000:1100]", root=small_root)
+    assert [row["index"] for row in dataset] == list(range(1000, 1100))
+    assert isinstance(dataset, Dataset)
+    assert dataset.task.name == "listops/mini"
+    assert dataset[0]["inputs"].dtype == np.uint8
+    with pytest.raises(IndexError):
+        dataset[100]
+
+
+def test_what_load_refuses(small_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected a set of seed 1, .* holds seed 0: pass seed=0"):
+        lra_data.load("listops/mini", split="train", root=small_root, seed=1)
+    with pytest.raises(SetError, match=r"expected a built set, found no manifest.json"):
+        lra_data.load("listops/mini", split="train", root=tmp_path)
+    with pytest.raises(UsageError, match=r"unknown split 'trian'.*Did you mean 'train'"):
+        lra_data.load("listops/mini", split="trian", root=small_root)

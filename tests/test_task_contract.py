@@ -1,0 +1,146 @@
+"""Contracts over the catalogue: every task and preset is tested unasked; and the public names."""
+
+import dataclasses
+import importlib
+import json
+
+import pyarrow as pa
+import pytest
+
+import lra_data
+from lra_data import LraDataError, UsageError, get_task, take, task_names
+from lra_data.catalogue import families, task_from_record
+from lra_data.columns import features_of
+from lra_data.splits import SPLITS, parse_split, split_name
+
+
+def test_public_names() -> None:
+    assert set(lra_data.__all__) == {
+        "BuildError", "LraDataError", "SetError", "UsageError", "__version__", "build", "generate", "get_task", "load",
+        "take", "task_names", "verify",
+    }  # fmt: skip
+    for name in lra_data.__all__:
+        assert getattr(lra_data, name) is not None
+    # Importing the room of the same purpose must not replace the function.
+    importlib.import_module("lra_data.building.run_build")
+    assert callable(lra_data.build)
+
+
+def test_names() -> None:
+    assert task_names()[:2] == ["listops/lra", "listops/mini"]
+    assert get_task("listops").name == "listops/lra"
+    with pytest.raises(UsageError, match=r"unknown task 'listop/mini'; known: .* Did you mean 'listops/mini'"):
+        get_task("listop/mini")
+    with pytest.raises(UsageError, match="expected a task name, a task or its configuration, got 3"):
+        get_task(3)
+
+
+@pytest.mark.parametrize("name", task_names())
+class TestEveryTask:
+    def test_is_described(self, name: str) -> None:
+        task = get_task(name)
+        assert task.name == name
+        assert get_task(task.config).name == name
+        assert get_task(task) is task
+        assert set(task.sizes) == set(SPLITS)
+        assert set(task.sheet.columns) == set(task.schema.names)
+        assert len(task.sheet.label_names) == task.num_classes
+        assert task.version in task.sheet.history
+        assert task.vocab_size > len(task.vocabulary or ())
+        assert task_from_record(task.family, task.version, json.loads(json.dumps(task.keyed_config()))).name == name
+        assert list(features_of(task.schema)) == task.schema.names
+        assert features_of(task.schema)["label"]["names"] == list(task.sheet.label_names)
+
+    def test_rows(self, name: str) -> None:
+        task = get_task(name)
+        batch = take(name, "train", range(5, 25))
+        assert batch.schema.equals(task.schema, check_metadata=True)
+        assert batch["label"].type == batch["index"].type == pa.int64()
+        assert batch["index"].to_pylist() == list(range(5, 25))
+        assert take(name, "train", [11, 7]).to_pylist() == [batch.to_pylist()[6], batch.to_pylist()[2]]
+        assert max(len(row) for row in batch["inputs"].to_pylist()) <= task.max_length
+        assert task.problems(batch) == []
+        assert len(take(name, "val", [])) == 0
+        for values in [*task.measures(batch).values(), *task.shortcuts(batch).values()]:
+            assert len(values) == len(batch)
+        for row in batch.slice(0, 2).to_pylist():
+            assert task.show(row)
+            assert task.explain(row)
+
+    def test_splits_and_seeds_differ(self, name: str) -> None:
+        rows = [
+            tuple(take(name, split, [0], seed=seed)["inputs"].to_pylist()[0]) for split in SPLITS for seed in (0, 1)
+        ]
+        assert len(set(rows)) == len(rows)
+
+    def test_can_be_built_at_its_own_sizes(self, name: str) -> None:
+        task = get_task(name)
+        task.check_buildable(task.sizes)
+
+
+def test_variants_of_custom_configurations() -> None:
+    config = get_task("listops/mini").config
+    custom = get_task(dataclasses.replace(config, max_depth=9))
+    assert custom.preset is None
+    assert custom.variant == "custom-" + custom.variant[-8:]
+    assert custom.variant != get_task(dataclasses.replace(config, max_depth=8)).variant
+    assert custom.sizes == get_task("listops/lra").sizes
+
+
+@pytest.mark.parametrize(
+    ("split", "indices", "seed", "message"),
+    [
+        ("training", [0], 0, "unknown split 'training'; known: train, .* Did you mean 'train'"),
+        ("train", [-1], 0, "indices from 0 to .*, got -1"),
+        ("train", [2**63], 0, "indices from 0 to"),
+        ("train", [0], -1, "a seed from 0 to 18446744073709551615, got -1"),
+        ("train", [0], 1.5, "a seed from 0"),
+    ],
+)
+def test_bad_requests(split: str, indices: list[int], seed: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        take("listops/mini", split, indices, seed=seed)
+
+
+def test_a_generated_task_takes_no_corpus() -> None:
+    with pytest.raises(UsageError, match="expected no raw corpus"):
+        lra_data.generate("listops", "train", 0, 1, raw="corpus.tar.gz")
+
+
+def test_another_version_is_refused() -> None:
+    config = get_task("listops/lra").keyed_config()
+    with pytest.raises(UsageError, match="holds version 99 of listops, this package makes version 1"):
+        task_from_record("listops", 99, config)
+
+
+def test_families_are_folders() -> None:
+    assert families() == sorted(families())
+    assert "listops" in families()
+    assert issubclass(UsageError, LraDataError)
+    assert issubclass(UsageError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train", ("train", range(1000))),
+        ("val", ("validation", range(200))),
+        ("dev[:10%]", ("validation", range(20))),
+        ("train[80%:90%]", ("train", range(800, 900))),
+        ("train[1_00:-500]", ("train", range(100, 500))),
+        ("test[5:]", ("test", range(5, 200))),
+        ("test[:9999]", ("test", range(200))),
+    ],
+)
+def test_split_slices(text: str, expected: tuple[str, range]) -> None:
+    assert parse_split(text, {"train": 1000, "validation": 200, "test": 200}) == expected
+
+
+@pytest.mark.parametrize("text", ["train[", "train[1]", "train[a:b]", "train[:5%"])
+def test_bad_split_slices(text: str) -> None:
+    with pytest.raises(UsageError, match="expected a split such as"):
+        parse_split(text, {"train": 10, "validation": 10, "test": 10})
+
+
+def test_split_aliases() -> None:
+    assert {split_name(name) for name in ("validation", "val", "valid", "dev", "eval")} == {"validation"}
