@@ -289,11 +289,14 @@ def main() -> NoReturn:
         command = error.ctx.command_path if error.ctx is not None else "lra-data"
         _end(f"error: {error.format_message()} Try `{command} --help`.", UsageError.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _end("interrupted; finished shards are kept: run the same command again to go on", 130)
+        print("lra-data: interrupted; finished shards are kept: run the same command again to go on", file=sys.stderr)
+        sys.stderr.flush()
+        # Not sys.exit: where the interrupt came inside an exec(), CPython forgets the code and kills itself by SIGINT.
+        os._exit(130)
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`. Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

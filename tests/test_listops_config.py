@@ -63,7 +63,7 @@ def test_parameters_are_obeyed() -> None:
     looser = ListOps(dataclasses.replace(config, min_args=2, operators=OPERATORS))
     assert looser.problems(batch) == []
     for change in ({"max_args": 4}, {"max_depth": 5}, {"max_length": 80}, {"operators": ("MIN",)}):
-        assert ListOps(dataclasses.replace(config, **change)).problems(batch), change  # type: ignore[arg-type]
+        assert ListOps(dataclasses.replace(config, **change)).problems(batch), change
 
 
 def test_presets_accept_what_they_should() -> None:

@@ -38,9 +38,6 @@ WINDOW = slice(CONFIG.min_length + 1, CONFIG.max_length)
 ROWS_AT_A_TIME = 2_000  # keeps the arrays over all tokens of a part at some megabytes
 BOOTSTRAPS = 200
 
-RAW = Path(os.environ.get("LRA_DATA_RAW") or Path(__file__).parent.parent.parent / "shared" / "data")
-ORIGINAL_SAMPLE = RAW / "original_listops_sample.tsv.gz"
-
 
 # Statistics: each test returns its p-value.
 
@@ -205,7 +202,7 @@ def test_mean_length(sample: Sample) -> None:
 
 def test_standard_deviation_of_lengths(sample: Sample) -> None:
     printed = reference.DEVIATION_OF_LENGTH
-    # Var(s) is s^2 (kurtosis - 1) / 4n for large n; the lengths' kurtosis is some 2.5 and not the normal law's 3.
+    # Var(s) is s^2 (kurtosis - 1) / 4n for large n; the lengths' kurtosis is 2.4 and not the normal law's 3.
     variance = printed.value**2 * (stats.kurtosis(sample.lengths, fisher=False) - 1) / 4
     error = np.sqrt(variance * (1 / len(sample.lengths) + 1 / printed.num_examples))
     assert z_test(printed.distance(float(sample.lengths.std())), error) >= LEVEL
@@ -255,6 +252,14 @@ def test_shares_of_tokens(sample: Sample) -> None:
         assert z_test(printed.distance(float(share)), both) >= LEVEL, word
 
 
+def test_operators_and_digits_are_uniform(sample: Sample) -> None:
+    # A tree is kept for its shape, which says nothing of its words: so each token is a draw of its own.
+    totals = sample.token_counts.sum(axis=0)
+    close = VOCABULARY.index("]")
+    assert chi_square(totals[:close], np.ones(4)) >= LEVEL
+    assert chi_square(totals[close + 1 :], np.ones(10)) >= LEVEL
+
+
 # The exact law, against both samples.
 
 
@@ -300,9 +305,11 @@ def test_long_presets_accept_about_one_draw_in_twenty_five(preset: str) -> None:
 @pytest.fixture(scope="module")
 def original_rows() -> list[tuple[str, int]]:
     """Source and target of each row of the sample."""
-    if not ORIGINAL_SAMPLE.is_file():
-        pytest.skip(f"{ORIGINAL_SAMPLE} is absent: set LRA_DATA_RAW to the folder that holds {ORIGINAL_SAMPLE.name}")
-    header, *lines, end = gzip.decompress(ORIGINAL_SAMPLE.read_bytes()).decode("ascii").split("\r\n")
+    folder = os.environ.get("LRA_DATA_RAW") or Path(__file__).parent.parent.parent / "shared" / "data"
+    path = Path(folder) / "original_listops_sample.tsv.gz"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent: set LRA_DATA_RAW to the folder that holds {path.name}")
+    header, *lines, end = gzip.decompress(path.read_bytes()).decode("ascii").split("\r\n")
     assert (header, len(lines), end) == ("Source\tTarget", 500, "")
     return [(source, int(target)) for source, target in (line.split("\t") for line in lines)]
 

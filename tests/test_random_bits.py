@@ -19,7 +19,7 @@ from tests.oracles import philox_oracle
 WORDS = st.integers(0, 2**64 - 1)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def kernel_blocks(counters: NDArray[np.uint64], key: NDArray[np.uint64], blocks: NDArray[np.uint64]) -> None:
     for row in range(len(counters)):
         blocks[row, 0], blocks[row, 1], blocks[row, 2], blocks[row, 3] = philox4x64(
@@ -29,7 +29,7 @@ def kernel_blocks(counters: NDArray[np.uint64], key: NDArray[np.uint64], blocks:
 
 def run_kernel(counters: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
     blocks = np.empty_like(counters)
-    kernel_blocks(counters, key, blocks)
+    kernel_blocks(counters, key, blocks)  # type: ignore[call-arg, type-var]
     return blocks
 
 

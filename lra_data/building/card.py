@@ -127,10 +127,16 @@ def _yaml_feature(feature: dict[str, Any]) -> dict[str, Any]:
 def _loading_lines(description: Description, splits: Mapping[str, list[Shard]]) -> list[str]:
     """How to load each format with the libraries people use."""
     first, *others = description.formats
-    lines = ["```python", "from datasets import load_dataset", "", f'load_dataset(".")  # the {first} files']
+    lines = [
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'folder = "."  # this one, as an absolute path',
+        f"load_dataset(folder)  # the {first} files",
+    ]
     for name in others:
         files = ", ".join(f'"{split}": "{_glob(name, split, len(shards))}"' for split, shards in splits.items())
-        lines.append(f'load_dataset("{name}", data_files={{{files}}})')
+        lines.append(f'load_dataset("{name}", data_dir=folder, data_files={{{files}}})')
     return [*lines, "```"]
 
 

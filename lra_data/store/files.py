@@ -34,9 +34,12 @@ class HashingFile(RawIOBase):
         self._file = file
         self._sha256 = hashlib.sha256()
         self._size = 0
+        self._abandoned = False
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """Write all of `data`."""
+        if self._abandoned:
+            return len(data)
         self._file.write(data)
         self._sha256.update(data)
         self._size += len(data)
@@ -49,6 +52,10 @@ class HashingFile(RawIOBase):
     def writable(self) -> bool:
         """Always."""
         return True
+
+    def abandon(self) -> None:
+        """Drop what is still written: a writer that failed halfway may close itself, with a footer, much later."""
+        self._abandoned = True
 
     @property
     def sha256(self) -> str:
@@ -66,7 +73,10 @@ def publish(path: Path, scratch: Path) -> Iterator[HashingFile]:
     try:
         with temporary.open("wb") as file:
             hashing = HashingFile(file)
-            yield hashing
+            try:
+                yield hashing
+            finally:
+                hashing.abandon()
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
