@@ -34,6 +34,7 @@ from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, SHARD_NAME
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "lra-data"
 CARD = "README.md"
+CROISSANT = "croissant.json"
 
 # A worker whose parent has gone ends as soon as its thread wakes up; this is how long it may take on a busy machine.
 STRAY_SECONDS = 10.0
@@ -173,7 +174,11 @@ def make_reference(root: Path, build_arguments: list[str]) -> Reference:
     if run.code != 0:
         raise DrillError(f"the reference could not be built: {run.stderr.strip()}")
     set_folder = Path(json.loads(run.stdout)["set"])
-    return Reference(place=set_folder.relative_to(root), digests=digests_of(set_folder))
+    digests = digests_of(set_folder)
+    for shard in json.loads((set_folder / MANIFEST).read_text())["shards"]:
+        if digests.get(shard["file"]) != shard["sha256"]:
+            raise DrillError(f"the reference's manifest gives {shard['file']} another sha256 than the file has")
+    return Reference(place=set_folder.relative_to(root), digests=digests)
 
 
 def time_whole_build(root: Path, workers: int, build_arguments: list[str], reference: Reference) -> float:
@@ -262,23 +267,14 @@ def faults_of_unfinished(set_folder: Path, reference: Reference) -> list[str]:
     ]
     missing = [name for name in reference.shards if found.get(name) != reference.digests[name]]
     if MANIFEST in found:
-        faults += [f"{MANIFEST} is there, {name} is missing or wrong" for name in (*missing, *lacking_papers(found))]
+        # The reference's manifest names the digests of the reference's shards, see make_reference.
         if found[MANIFEST] != reference.digests[MANIFEST]:
             faults.append(f"{MANIFEST} has other bytes than the reference's")
-        listed = json.loads((set_folder / MANIFEST).read_text())["shards"]
-        faults += [
-            f"{MANIFEST} names {shard['file']} with a sha256 that the file does not have"
-            for shard in listed
-            if found.get(shard["file"]) != shard["sha256"]
-        ]
+        wrong = [name for name in (CARD, CROISSANT) if found.get(name) != reference.digests[name]]
+        faults += [f"{MANIFEST} is there, {name} is missing or wrong" for name in (*missing, *wrong)]
     elif set(found) & set(reference.shards) and not _card_refuses(set_folder) and missing:
         faults.append(f"{CARD} does not say that the set is unfinished, {missing[0]} is missing")
     return faults
-
-
-def lacking_papers(found: dict[str, str]) -> list[str]:
-    """The card and the Croissant file, if missing."""
-    return [name for name in (CARD, "croissant.json") if name not in found]
 
 
 def _card_refuses(set_folder: Path) -> bool:
@@ -401,7 +397,7 @@ class _Drill:
         """A run on a complete set says so and leaves every file as it was."""
         before = self._times()
         again = run_build(self.root, [*self.build_arguments, "--json"])
-        if again.code != 0 or not json.loads(again.stdout)["was_complete"]:
+        if again.code != 0 or '"was_complete": true' not in again.stdout:
             self._violation(f"a run on a finished set ended with {again.code}: {again.stdout}{again.stderr}")
         if again.stderr:
             self._violation(f"a run on a finished set said: {again.stderr.splitlines()[0]}")

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import click
 
 from lra_data import __version__, catalogue
-from lra_data.errors import LraDataError, UsageError, unknown_name
-from lra_data.task_options import chosen_config, config_options
+from lra_data.build_command import BuildCommands
+from lra_data.errors import LraDataError, UsageError
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 SEED_OPTION = click.option("--seed", type=int, default=0, show_default=True, help="Seed of a virtual set.")
@@ -89,91 +89,9 @@ def _one_line(value: Any) -> str:
     return str(value)
 
 
-class BuildCommands(click.Group):
-    """One subcommand a task folder, with flags from its configuration."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        """Names of the task folders."""
-        return catalogue.families()
-
-    def get_command(self, context: click.Context, name: str) -> click.Command:
-        """The command for one task; an unknown name is an error that lists the known ones."""
-        if name not in catalogue.families():
-            raise unknown_name("task", name, catalogue.families())
-        return _build_command(name)
-
-
 @cli.command("build", cls=BuildCommands)
 def build_group() -> None:
     """Write a set, or finish one that an earlier run left unfinished."""
-
-
-def _build_command(family: str) -> click.Command:
-    shared = [
-        click.Option(["--out"], default="data", show_default=True, help="ROOT; the set is ROOT/TASK/PRESET."),
-        click.Option(
-            ["--format", "formats"],
-            multiple=True,
-            help="arrow, parquet, webdataset; several by commas.  [default: arrow]",
-        ),
-        click.Option(["--seed"], type=int, default=0, show_default=True, help="Another seed, other examples."),
-        click.Option(["--num-shards"], type=int, help="Files of train.  [default: from size and row width]"),
-        click.Option(
-            ["--workers"], type=int, default=1, show_default=True, help="Processes; the bytes do not depend on it."
-        ),
-        click.Option(["--train"], type=int, help="Examples in train.  [default: the preset's]"),
-        click.Option(["--validation"], type=int, help="Examples in validation."),
-        click.Option(["--test"], type=int, help="Examples in test."),
-        click.Option(
-            ["--overwrite"], is_flag=True, help="Remove what the folder holds of an earlier set, and start anew."
-        ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print a summary as JSON."),
-    ]
-
-    def run(**given: Any) -> None:
-        _run_build(family, given)
-
-    return click.Command(
-        family,
-        params=[*config_options(family), *shared],
-        callback=run,
-        help=f"Write a set of {family}. Flags override single parameters of the preset.",
-        context_settings={"max_content_width": 120},
-    )
-
-
-def _run_build(family: str, given: dict[str, Any]) -> None:
-    from lra_data.building.run_build import build, set_path
-    from lra_data.progress import shown_progress
-    from lra_data.store.manifest import MANIFEST
-
-    task = catalogue.get_task(chosen_config(family, given["preset"], given))
-    folder = set_path(given["out"], task)
-    was_complete = (folder / MANIFEST).exists() and not given["overwrite"]
-    with shown_progress() as progress:
-        manifest = build(
-            task,
-            given["out"],
-            formats=[name for text in given["formats"] for name in text.split(",")] or ["arrow"],
-            num_shards=given["num_shards"],
-            workers=given["workers"],
-            seed=given["seed"],
-            sizes={split: given[split] for split in task.sizes if given[split] is not None},
-            overwrite=given["overwrite"],
-            progress=progress,
-        )
-    facts = {
-        "set": str(folder),
-        "was_complete": was_complete,
-        "examples": sum(manifest.description.sizes.values()),
-        "files": len(manifest.shards),
-        "bytes": sum(shard.bytes for shard in manifest.shards),
-    }
-    if given["as_json"]:
-        click.echo(json.dumps(facts))
-        return
-    verb = "already complete" if was_complete else "built"
-    click.echo(f"{folder}: {verb}, {facts['examples']:,} examples in {facts['files']} files, {facts['bytes']:,} bytes")
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""Schemas that Hugging Face `datasets` understands, without importing it.
+"""Arrow columns from NumPy arrays, and schemas that Hugging Face `datasets` understands, without importing it.
 
 `datasets` reads its features from the Arrow schema metadata under the key `huggingface`; that is what gives labels
 their names in every format that keeps an Arrow schema. Its `datasets.Features` documents the JSON.
@@ -8,7 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 _NAMES = b"label_names"
 
@@ -26,6 +28,23 @@ def make_schema(fields: Sequence[pa.Field]) -> pa.Schema:
     features = {field.name: _feature(field) for field in fields}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema([field.remove_metadata() for field in fields], metadata=metadata)
+
+
+def column(values: NDArray[Any]) -> pa.Array:
+    """A NumPy array of numbers as an Arrow array, without a copy. `pa.array` would import pandas to ask if it is one."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def numbers(values: pa.Array) -> NDArray[Any]:
+    """An Arrow array of numbers without nulls as a read-only NumPy array, without a copy, and without pandas."""
+    return np.from_dlpack(values)
+
+
+def list_column(offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.Array:
+    """Row i is values[offsets[i] : offsets[i + 1]]; a list array without a copy."""
+    children = column(values)
+    buffers = [None, pa.py_buffer(offsets)]
+    return pa.Array.from_buffers(pa.list_(children.type), len(offsets) - 1, buffers, children=[children])
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:

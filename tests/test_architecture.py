@@ -18,7 +18,7 @@ FLOORS: list[list[set[str]]] = [
     [{"errors", "splits", "task", "catalogue", "columns", "random_bits"}],
     [*({task} for task in TASKS), {"store"}],
     [{"building"}, {"loading"}, {"checking"}],
-    [{"cli", "__main__", "progress", "task_options"}],
+    [{"cli", "__main__", "progress", "build_command"}],
 ]
 HEAVY = {"torch", "numba", "cv2", "pandas", "tensorflow", "jax", "ray", "numpy", "pyarrow", "datasets", "webdataset"}
 

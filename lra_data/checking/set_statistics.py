@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.columns import numbers
 from lra_data.splits import SPLITS
 from lra_data.store.rows import Rows
 
@@ -28,7 +29,7 @@ def statistics(rows: Rows) -> dict[str, Any]:
         gathered: dict[str, list[NDArray[np.int64]]] = {}
         seen: dict[str, list[NDArray[np.int64]]] = {}
         for batch in rows.batches(split):
-            for name, values in {"label": batch["label"].to_numpy(), **rows.task.measures(batch)}.items():
+            for name, values in {"label": numbers(batch["label"]), **rows.task.measures(batch)}.items():
                 gathered.setdefault(name, []).append(values)
             for name, values in rows.task.shortcuts(batch).items():
                 seen.setdefault(name, []).append(values)

@@ -82,7 +82,7 @@ def _content_faults(set_folder: Path, shard: Shard, task: Task) -> list[Fault]:
         for batch in read_shard(set_folder, shard, task.schema):
             tally.add(batch)
             numbers = np.arange(expected, expected + len(batch))
-            if not np.array_equal(batch["index"].to_numpy(), numbers):
+            if not np.array_equal(numbers(batch["index"]), numbers):
                 faults.append(
                     Fault(file=shard.file, message=f"expected rows {numbers[0]} to {numbers[-1]}, got others")
                 )

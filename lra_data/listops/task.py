@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import class_label, make_schema
+from lra_data.columns import class_label, column, list_column, make_schema, numbers
 from lra_data.errors import BuildError, UsageError
 from lra_data.listops.config import OPERATORS, PRESETS, Config
 from lra_data.listops.law import Law, exact_law
@@ -157,14 +157,15 @@ class ListOps(Task):
                 f"{self.law.acceptance:.1e}): widen the window or change depth and arguments"
             )
         values = tokens[: offsets[-1]].copy()  # the buffer is sized for the longest rows, and would be kept whole
+        roots = values[offsets[:-1]].astype(np.int64) - 1  # operators have the ids 1 to 4
         return pa.RecordBatch.from_arrays(
             [
-                pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=self.schema.field("inputs").type),
-                pa.array(labels),
-                pa.array(indices),
-                pa.array(np.diff(offsets)),
-                pa.array(depths, type=pa.int8()),
-                pa.array(values[offsets[:-1]].astype(np.int64) - 1),  # operators have the ids 1 to 4
+                list_column(offsets, values),
+                column(labels),
+                column(indices),
+                column(np.diff(offsets)),
+                column(depths.astype(np.int8)),
+                column(roots),
             ],
             schema=self.schema,
         )
@@ -173,8 +174,8 @@ class ListOps(Task):
         """Solve each row anew with the stack machine, and hold columns and form against what it finds."""
         from lra_data.listops.solver import FAULTS, SOUND, solve
 
-        offsets = batch["inputs"].offsets.to_numpy()
-        tokens = batch["inputs"].values.to_numpy()
+        offsets = numbers(batch["inputs"].offsets)
+        tokens = numbers(batch["inputs"].values)
         found = np.zeros((len(batch), 6), dtype=np.int64)
         solve(tokens, offsets, found)
         fault, value, depth, fewest, most, used = found.T
@@ -190,7 +191,7 @@ class ListOps(Task):
             "root_operator": tokens[offsets[:-1]].astype(np.int64) - 1,
         }
         for name, expected in derived.items():
-            stored = batch[name].to_numpy()
+            stored = numbers(batch[name])
             for row in np.flatnonzero(sound & (stored != expected)):
                 problems.append((row, f"expected {name} {expected[row]}, found from the tokens, got {stored[row]}"))
         allowed = sum(1 << OPERATORS.index(name) for name in config.operators)
@@ -205,7 +206,7 @@ class ListOps(Task):
         }
         for text, broken in forms.items():
             problems += [(row, text) for row in np.flatnonzero(sound & broken)]
-        indices = batch["index"].to_numpy()
+        indices = numbers(batch["index"])
         return sorted((int(indices[row]), text) for row, text in problems)
 
     def show(self, row: Mapping[str, Any]) -> str:
@@ -218,13 +219,13 @@ class ListOps(Task):
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Length and depth."""
-        return {name: batch[name].to_numpy().astype(np.int64) for name in ("length", "depth")}
+        return {name: numbers(batch[name]).astype(np.int64) for name in ("length", "depth")}
 
     def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """The root operator alone, which scores 36 % on the benchmark's set, and the length in steps of 100."""
         return {
-            "root operator": batch["root_operator"].to_numpy(),
-            "length / 100": batch["length"].to_numpy().astype(np.int64) // 100,
+            "root operator": numbers(batch["root_operator"]),
+            "length / 100": numbers(batch["length"]).astype(np.int64) // 100,
         }
 
     def export_release(self, split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Any, overload
 import pyarrow as pa
 
 from lra_data.catalogue import get_task
+from lra_data.columns import numbers
 from lra_data.errors import UsageError
 from lra_data.splits import parse_split
 from lra_data.store.rows import BuiltRows, Rows, VirtualRows
@@ -52,7 +53,7 @@ class Dataset:
 def example(batch: pa.RecordBatch) -> dict[str, Any]:
     """The only row of a batch: list columns as NumPy arrays, the others as Python numbers."""
     return {
-        name: column[0].values.to_numpy() if pa.types.is_nested(column.type) else column[0].as_py()
+        name: numbers(column[0].values) if pa.types.is_nested(column.type) else column[0].as_py()
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
 

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lra_data.columns import numbers
+
 ROW_DIGEST_BYTES = 16
 
 
@@ -66,8 +68,8 @@ def _row_buffers(column: pa.Array) -> list[memoryview]:
         width = column.type.list_size
         offsets: NDArray[Any] = (np.arange(len(column) + 1) + column.offset) * width
     else:
-        offsets = column.offsets.to_numpy()
-    data = memoryview(column.values.to_numpy().data)
+        offsets = numbers(column.offsets)
+    data = memoryview(numbers(column.values).data)
     return [data[start:stop] for start, stop in pairwise(offsets.tolist())]
 
 
@@ -78,5 +80,5 @@ def _column_bytes(column: pa.Array) -> list[bytes]:
         return [part for row in column for part in (len(row.values).to_bytes(4, "little"), *_column_bytes(row.values))]
     if pa.types.is_fixed_size_list(column.type):
         return _column_bytes(column.flatten())
-    values = column.to_numpy(zero_copy_only=False)
+    values = numbers(column)
     return [values.astype(values.dtype.newbyteorder("<")).tobytes()]

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lra_data.columns import numbers
 from lra_data.errors import SetError
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.formats import get_format
@@ -41,7 +42,7 @@ class Tally:
         digests = row_digests(batch)
         self.logical.update(batch, digests)
         self.rows.append(digests)
-        self.label_counts += np.bincount(batch["label"].to_numpy(), minlength=self.num_classes)
+        self.label_counts += np.bincount(numbers(batch["label"]), minlength=self.num_classes)
         self.lengths.append(_input_lengths(batch))
 
     def row_digests(self) -> NDArray[np.uint8]:
@@ -78,5 +79,5 @@ def _input_lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:
         if name.startswith("inputs"):
             column = batch[name]
             fixed = pa.types.is_fixed_size_list(column.type)
-            lengths += column.type.list_size if fixed else np.diff(column.offsets.to_numpy())
+            lengths += column.type.list_size if fixed else np.diff(numbers(column.offsets))
     return lengths

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lra_data.columns import numbers
 from lra_data.errors import SetError
 from lra_data.store.files import Sink
 
@@ -37,7 +38,7 @@ class _Writer:
             rest = {}
             for name, value in values.items():
                 if name in self._inputs:
-                    self._add(f"{key}.{self._inputs[name]}", _npy_bytes(value.values.to_numpy()))
+                    self._add(f"{key}.{self._inputs[name]}", _npy_bytes(numbers(value.values)))
                 elif name == "label":
                     self._add(f"{key}.cls", str(value.as_py()).encode())
                 else:
