@@ -31,7 +31,7 @@ def make_schema(fields: Sequence[pa.Field]) -> pa.Schema:
 
 
 def column(values: NDArray[Any]) -> pa.Array:
-    """A NumPy array of numbers as an Arrow array, without a copy. `pa.array` would import pandas to ask if it is one."""
+    """A NumPy array of numbers as an Arrow array, without a copy. (`pa.array` would import pandas to look.)"""
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 

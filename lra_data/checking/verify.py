@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lra_data.columns import numbers
 from lra_data.errors import SetError
 from lra_data.store.files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard
@@ -81,11 +82,9 @@ def _content_faults(set_folder: Path, shard: Shard, task: Task) -> list[Fault]:
     try:
         for batch in read_shard(set_folder, shard, task.schema):
             tally.add(batch)
-            numbers = np.arange(expected, expected + len(batch))
-            if not np.array_equal(numbers(batch["index"]), numbers):
-                faults.append(
-                    Fault(file=shard.file, message=f"expected rows {numbers[0]} to {numbers[-1]}, got others")
-                )
+            due = np.arange(expected, expected + len(batch))
+            if not np.array_equal(numbers(batch["index"]), due):
+                faults.append(Fault(file=shard.file, message=f"expected rows {due[0]} to {due[-1]}, got others"))
             expected += len(batch)
             faults += [Fault(file=shard.file, index=index, message=text) for index, text in task.problems(batch)]
     except SetError as error:

@@ -38,11 +38,14 @@ class Tally:
         )
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Count a batch."""
+        """Count a batch; raises SetError for labels that the task does not have."""
+        labels = numbers(batch["label"])
+        if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
+            raise SetError(f"expected labels from 0 to {self.num_classes - 1}, got {labels.min()} to {labels.max()}")
         digests = row_digests(batch)
         self.logical.update(batch, digests)
         self.rows.append(digests)
-        self.label_counts += np.bincount(numbers(batch["label"]), minlength=self.num_classes)
+        self.label_counts += np.bincount(labels, minlength=self.num_classes)
         self.lengths.append(_input_lengths(batch))
 
     def row_digests(self) -> NDArray[np.uint8]:
