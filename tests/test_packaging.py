@@ -1,0 +1,35 @@
+"""The built wheel, alone in an empty environment, is a working package."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("lra_data-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "lra_data/py.typed" in names
+    assert not [name for name in names if name.startswith("tests/")]
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    python = environment / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+    installed = subprocess.run([python, "-m", "pip", "list"], check=True, capture_output=True, text=True).stdout.lower()
+    for framework in ("torch", "tensorflow", "jax", "datasets", "webdataset", "pandas", "scipy"):
+        assert f"\n{framework} " not in installed
+    command = environment / "bin" / "lra-data"
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "NUMBA_CACHE_DIR")}
+    for arguments in (
+        ["build", "listops", "--preset", "mini", "--train", "500", "--validation", "50", "--test", "50"],
+        ["verify", "data/listops/mini"],
+    ):
+        subprocess.run([command, *arguments], check=True, cwd=tmp_path, env=variables)
+    assert (tmp_path / "data" / "listops" / "mini" / "manifest.json").exists()
