@@ -1,1 +1,1 @@
-"""Scripts that measure the package against a floor or a peer in the same run. Run as `python benchmarks/NAME.py`."""
+"""Measures the package against a floor or a peer in the same run: `python -m benchmarks.NAME`, in the root."""

@@ -18,7 +18,7 @@ _SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K
 
 
 def unfinished_card_text() -> str:
-    """The card of a set under construction: whoever loads the folder is told, instead of getting a part."""
+    """The card of a set under construction: it names a file that is not there, so that no reader gets a part."""
     missing = "this-set-is-unfinished--run-the-same-lra-data-build-again"
     header = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": missing}]}]}
     return f"{_front_matter(header)}\nThis set is unfinished. Run the same `lra-data build` again.\n"

@@ -114,24 +114,26 @@ def locked(set_folder: Path) -> Iterator[None]:
 def _begin(set_folder: Path, plan: Plan) -> None:
     """Write the plan, or check that the one which is there is the same; remove what a killed run left half-written."""
     build_folder = set_folder / BUILD_FOLDER
+    has_plan = (build_folder / PLAN).exists()
+    if has_plan:
+        check_same(set_folder, "an unfinished build", read_plan(build_folder / PLAN), plan)
+    else:
+        foreign = sorted(path.name for path in set_folder.iterdir() if SHARD_NAME.fullmatch(path.name))
+        if foreign:
+            raise SetError(
+                f"{set_folder} holds {len(foreign)} shards of no known build, such as {foreign[0]}: "
+                "choose another --out, or add --overwrite to remove them"
+            )
     try:
         build_folder.mkdir(exist_ok=True)
         for leftover in build_folder.glob("*.tmp"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)  # a worker of a killed run may be renaming it
     except OSError as error:
         raise write_failure(build_folder, error) from error
-    if (build_folder / PLAN).exists():
-        check_same(set_folder, "an unfinished build", read_plan(build_folder / PLAN), plan)
-        return
-    foreign = sorted(path.name for path in set_folder.iterdir() if SHARD_NAME.fullmatch(path.name))
-    if foreign:
-        raise SetError(
-            f"{set_folder} holds {len(foreign)} shards of no known build, such as {foreign[0]}: "
-            "choose another --out, or add --overwrite to remove them"
-        )
-    # Until the set is finished its card names a file that is not there, so that no reader takes a part for the whole.
+    # Also when going on: the last run may have been killed between the final card and the manifest.
     publish_text(set_folder / CARD, unfinished_card_text(), build_folder)
-    publish_text(build_folder / PLAN, plan_text(plan), build_folder)
+    if not has_plan:
+        publish_text(build_folder / PLAN, plan_text(plan), build_folder)
 
 
 def _run(
@@ -177,17 +179,25 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
     publish_text(set_folder / CARD, card_text(task, manifest), build_folder)
     publish_text(set_folder / CROISSANT, croissant_text(task, manifest), build_folder)
     publish_text(set_folder / MANIFEST, manifest_text(manifest), build_folder)
-    shutil.rmtree(build_folder)
+    shutil.rmtree(build_folder, ignore_errors=True)  # if it cannot be removed, the next run will
     return manifest
 
 
 def _remove_set(set_folder: Path) -> None:
-    """Remove the files of an earlier set, the manifest first so that the rest never looks whole. Other files stay."""
+    """Remove the files of an earlier set. Other files stay.
+
+    The manifest goes first and the card says "unfinished" before any shard goes, so that a kill on the way leaves
+    nothing that a reader would take for a set.
+    """
+    build_folder = set_folder / BUILD_FOLDER
     try:
         (set_folder / MANIFEST).unlink(missing_ok=True)
+        if build_folder.exists():
+            shutil.rmtree(build_folder)
+        build_folder.mkdir()
+        publish_text(set_folder / CARD, unfinished_card_text(), build_folder)
         for path in set_folder.iterdir():
-            if path.name in (CARD, CROISSANT) or SHARD_NAME.fullmatch(path.name):
+            if path.name == CROISSANT or SHARD_NAME.fullmatch(path.name):
                 path.unlink()
-        shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
     except OSError as error:
         raise write_failure(set_folder, error) from error

@@ -1,0 +1,1 @@
+"""Kills builds at random moments: `python -m benchmarks.crash_drill`."""

@@ -1,0 +1,112 @@
+"""Kills builds at random moments and checks that nothing half-made looks whole, and that the end is the same bytes.
+
+    python -m benchmarks.crash_drill [--workers 1 2] [--kills 10] [--seed 0] [flags of `lra-data build listops` ...]
+
+A reference is built without interruption. Then, for each number of workers, builds are killed with SIGKILL, once the
+main process alone and once its whole process group, at moments drawn uniformly from the time an uninterrupted build
+takes, and started again, until the asked-for number of kills has hit a running build. A build that reaches its end
+before its moment is compared with the reference and removed, and the next starts from nothing.
+
+Not here: power cuts, which need a machine that loses its page cache, and the death of a worker under a living parent.
+"""
+
+import argparse
+import hashlib
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import lra_data
+from benchmarks.crash_drill.builds import DrillError
+from benchmarks.crash_drill.drill import DrillReport, run_drill
+
+
+def summary_lines(report: DrillReport) -> list[str]:
+    """A drill in few lines."""
+    states = Counter(
+        "complete"
+        if kill.whole
+        else "no shard"
+        if kill.shards == 0
+        else "all shards, no manifest"
+        if kill.shards == report.num_shards
+        else "some shards"
+        for kill in report.kills
+    )
+    found = ", ".join(f"{state} {count}" for state, count in states.items())
+    slowest = max((kill.stray_seconds for kill in report.kills), default=0.0)
+    return [
+        f"  an uninterrupted build takes {report.seconds:.2f} s",
+        f"  {len(report.kills)} kills ({found}); {report.builds_finished} builds finished and compared; "
+        f"all processes gone within {1000 * slowest:.0f} ms of a kill",
+        f"  load_dataset: {report.load_check}; {len(report.violations)} violations",
+    ]
+
+
+def parse_arguments(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """The drill's own flags, and those for the build."""
+    parser = argparse.ArgumentParser(
+        description="Kill full-size builds of listops at random moments.",
+        epilog="Other flags go to `lra-data build listops`, such as --train 2000 --num-shards 4 --format parquet.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
+    parser.add_argument("--kills", type=int, default=10, help="kills for each drill (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments, not of the set (default: 0)")
+    return parser.parse_known_args(arguments)
+
+
+def digest_of_sources() -> str:
+    """One digest for the sources of lra_data: an edit while a drill runs looks like a file with wrong bytes."""
+    folder = Path(lra_data.__file__).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).hexdigest()
+
+
+def main() -> None:
+    """Run the drills and exit with 1 on any violation."""
+    options, build_arguments = parse_arguments()
+    sources = digest_of_sources()
+    try:
+        reports = run_drills(options, build_arguments)
+    except DrillError as error:
+        print(f"the drill could not go on: {error}")
+        reports = []
+    violations = [text for report in reports for text in report.violations]
+    num_kills = sum(len(report.kills) for report in reports)
+    num_builds = sum(report.builds_finished for report in reports)
+    print(f"in all: {num_kills} kills, {num_builds} builds finished and compared, {len(violations)} violations")
+    if digest_of_sources() != sources:
+        print("the sources of lra_data were edited meanwhile: the drill says nothing, run it again")
+        sys.exit(1)
+    sys.exit(1 if violations or not reports else 0)
+
+
+def run_drills(options: argparse.Namespace, build_arguments: list[str]) -> list[DrillReport]:
+    """Every number of workers, with the main process killed and with its group."""
+    reports: list[DrillReport] = []
+    asked = False
+    with tempfile.TemporaryDirectory(prefix="lra-data-drill-") as name:
+        for workers in options.workers:
+            for kill_group in (False, True):
+                target = "the process group" if kill_group else "the main process"
+                print(f"workers {workers}, SIGKILL to {target}:", flush=True)
+                report = run_drill(
+                    workers=workers,
+                    kills=options.kills,
+                    seed=options.seed,
+                    build_arguments=build_arguments,
+                    folder=Path(name),
+                    kill_group=kill_group,
+                    check_load=not asked,
+                    say=lambda line: print(line, flush=True),
+                )
+                # Slow, and the same for every drill: once is enough.
+                asked = asked or report.load_check.startswith(("refused", "did not"))
+                reports.append(report)
+                print("\n".join(summary_lines(report)), flush=True)
+    return reports
+
+
+if __name__ == "__main__":
+    main()

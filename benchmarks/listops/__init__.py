@@ -1,0 +1,1 @@
+"""How fast ListOps is made: `python -m benchmarks.listops`."""
