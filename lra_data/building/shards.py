@@ -123,11 +123,13 @@ def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArr
     path = job.set_folder / job.rows.file_name(format_name)
     try:
         shard = shard_from(load_json(_marker(job, format_name)))
+        if (shard.file, shard.start, shard.stop) != (path.name, job.rows.start, job.rows.stop):
+            return None
         if path.stat().st_size != shard.bytes or sha256_of(path) != shard.sha256:
             return None
         tally = Tally.start(task.schema, task.num_classes)
         for batch in read_shard(job.set_folder, shard, task.schema):
             tally.add(batch)
         return (shard, tally.row_digests()) if tally.logical.hexdigest() == shard.logical else None
-    except (FileNotFoundError, SetError, KeyError, TypeError, pa.ArrowException):
+    except (OSError, SetError, KeyError, TypeError, pa.ArrowException):
         return None

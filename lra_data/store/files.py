@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO, Protocol
+from uuid import uuid4
 
 from lra_data.errors import BuildError
 
@@ -69,7 +70,8 @@ def publish(path: Path, scratch: Path) -> Iterator[HashingFile]:
 
     A full disk, a quota or a missing permission raises BuildError; the temporary file is removed on any error.
     """
-    temporary = scratch / f"{path.name}.{os.getpid()}.tmp"
+    # A name of its own: on a cluster, two machines may make the same shard at once, and have the same process number.
+    temporary = scratch / f"{path.name}.{uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:
             hashing = HashingFile(file)
