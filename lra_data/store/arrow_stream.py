@@ -1,7 +1,7 @@
 """Shards as Arrow IPC streams, uncompressed: the canonical format.
 
-A stream, not an IPC file: Hugging Face `datasets` memory-maps streams, and their bytes have been the same from pyarrow
-17 to 26. A stream has no index, so the manifest keeps the byte offset of every record batch.
+A stream, not an IPC file: Hugging Face `datasets` memory-maps streams, and their bytes do not move with pyarrow's
+version (docs/log.md). A stream has no index, so the manifest keeps the byte offset of every record batch.
 """
 
 from collections.abc import Iterator
