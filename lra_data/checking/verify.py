@@ -4,7 +4,6 @@ Files are compared with their SHA-256; then, unless only a quick check is asked 
 digest and row numbers are compared, and the task's solver derives every row anew.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,21 +31,16 @@ class Fault:
         return f"{self.file}{row}: {self.message}"
 
 
-def verify(
-    set_folder: Path | str, *, quick: bool = False, progress: Callable[[str], None] | None = None
-) -> list[Fault]:
+def verify(set_folder: Path | str, *, quick: bool = False) -> list[Fault]:
     """All faults of a built set; an empty list if it is sound. A task's name checks the virtual set.
 
-    quick: compare digests of files only. progress: called with each file's name before it is read. Raises SetError for
-    a folder without a readable manifest.
+    quick: compare digests of files only. Raises SetError for a folder without a readable manifest.
     """
     rows = open_rows(set_folder)
     if not isinstance(rows, BuiltRows):
         return _verify_virtual(rows)
     faults = []
     for shard in rows.manifest.shards:
-        if progress is not None:
-            progress(shard.file)
         found = file_faults(rows.folder, shard)
         faults += found
         if not found and not quick:
