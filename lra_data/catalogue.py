@@ -55,14 +55,17 @@ def get_task(task: Any) -> Task:
 
 def task_from_record(family: str, version: int, config: Mapping[str, Any]) -> Task:
     """The task that a plan or manifest describes; raises UsageError if this package makes another version of it."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    task = _task_class(_known(family))(config_class(family)(**fields))
-    if task.version != version:
+    task_class = _task_class(_known(family))
+    if task_class.version != version:
         raise UsageError(
-            f"the set holds version {version} of {family}, this package makes version {task.version}: "
+            f"the set holds version {version} of {family}, this package makes version {task_class.version}: "
             "install the release of lra-data that built it, or build anew"
         )
-    return task
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    try:
+        return task_class(config_class(family)(**fields))
+    except TypeError as error:
+        raise UsageError(f"the set's configuration is not one of {family} version {version}: {error}") from error
 
 
 def _task_class(family: str) -> type[Task]:

@@ -15,8 +15,10 @@ def equal(one: dict[str, object], two: dict[str, object]) -> bool:
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("batch_rows", [1024, 100])
 @pytest.mark.parametrize("formats", [["arrow"], ["parquet"], ["webdataset"]])
-def test_virtual_is_built(tmp_path: Path, formats: list[str]) -> None:
+def test_virtual_is_built(tmp_path: Path, formats: list[str], batch_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lra_data.building.shards.BATCH_ROWS", batch_rows)  # wide rows come in smaller batches
     lra_data.build("listops/mini", tmp_path, formats=formats, num_shards=3, sizes={**SMALL_SIZES, "train": 4000})
     on_disk = lra_data.load("listops/mini", split="train", root=tmp_path)
     virtual = lra_data.load("listops/mini", split="train[:4000]")
@@ -36,6 +38,19 @@ def test_iteration_covers_the_slice(small_root: Path) -> None:
     assert dataset[0]["inputs"].dtype == np.uint8
     with pytest.raises(IndexError):
         dataset[100]
+
+
+@pytest.mark.parametrize("format_name", ["arrow", "parquet", "webdataset"])
+def test_damage_is_one_line(tmp_path: Path, format_name: str) -> None:
+    lra_data.build("listops/mini", tmp_path, formats=[format_name], sizes=SMALL_SIZES)
+    dataset = lra_data.load("listops/mini", split="test", root=tmp_path)
+    (path,) = (tmp_path / "listops" / "mini").glob("test-*")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(SetError, match=path.name):
+        dataset[3]
+    path.unlink()
+    with pytest.raises(SetError, match=path.name):
+        next(iter(dataset))
 
 
 def test_what_load_refuses(small_root: Path, tmp_path: Path) -> None:

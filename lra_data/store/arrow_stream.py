@@ -50,6 +50,11 @@ def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 def read_batch(path: Path, schema: pa.Schema, offset: int) -> pa.RecordBatch:
     """The one record batch that begins at byte `offset`, without reading what is before it."""
-    with pa.memory_map(str(path)) as source:
-        source.seek(offset)
-        return pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)
+    try:
+        with pa.memory_map(str(path)) as source:
+            source.seek(offset)
+            return pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)
+    except (pa.ArrowException, OSError) as error:
+        raise SetError(
+            f"{path}: expected a record batch at byte {offset}, got: {str(error).splitlines()[0]}"
+        ) from error

@@ -22,8 +22,10 @@ from lra_data.task import Task
 # Rows generated at a time when a whole split of a virtual set is read.
 _ROWS_A_BATCH = 1024
 
-# Record batches kept open by random access; each is a view of a memory-mapped file.
+# What random access keeps: record batches of Arrow shards, views of memory-mapped files; and whole shards of the other
+# formats, decoded.
 _OPEN_BATCHES = 64
+_DECODED_SHARDS = 4
 
 
 class Rows(ABC):
@@ -74,7 +76,8 @@ class BuiltRows(Rows):
         description = self.manifest.description
         self.task = task_from_record(description.task, description.version, description.config)
         self.seed, self.sizes = description.seed, dict(description.sizes)
-        self._batch = lru_cache(maxsize=_OPEN_BATCHES)(self._read_batch)
+        self._arrow_batch = lru_cache(maxsize=_OPEN_BATCHES)(self._read_arrow_batch)
+        self._decoded = lru_cache(maxsize=_DECODED_SHARDS)(self._decode)
 
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""
@@ -82,24 +85,25 @@ class BuiltRows(Rows):
             yield from read_shard(self.folder, shard, self.task.schema)
 
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
-        """See Rows. Arrow shards are read at the batch that holds the row, other formats from their beginning."""
+        """See Rows. Arrow shards are read at the batch that holds the row, those of other formats are decoded whole."""
         self._check_indices(split, indices)
         shards = self.manifest.shards_of(split)
         starts = [shard.start for shard in shards]
         rows = []
         for index in indices:
             shard = shards[bisect_right(starts, index) - 1]
-            number, row = divmod(index - shard.start, shard.batch_rows)
-            rows.append(self._batch(shard, number).slice(row, 1))
+            if shard.batch_offsets:
+                number, row = divmod(index - shard.start, shard.batch_rows)
+                rows.append(self._arrow_batch(shard, number).slice(row, 1))
+            else:
+                rows.append(self._decoded(shard).slice(index - shard.start, 1))
         return pa.concat_batches(rows) if rows else pa.RecordBatch.from_pylist([], schema=self.task.schema)
 
-    def _read_batch(self, shard: Shard, number: int) -> pa.RecordBatch:
-        if shard.batch_offsets:
-            return read_batch(self.folder / shard.file, self.task.schema, shard.batch_offsets[number])
-        for position, batch in enumerate(read_shard(self.folder, shard, self.task.schema)):
-            if position == number:
-                return batch
-        raise AssertionError("the manifest gives every shard's rows")
+    def _read_arrow_batch(self, shard: Shard, number: int) -> pa.RecordBatch:
+        return read_batch(self.folder / shard.file, self.task.schema, shard.batch_offsets[number])
+
+    def _decode(self, shard: Shard) -> pa.RecordBatch:
+        return pa.concat_batches(list(read_shard(self.folder, shard, self.task.schema)))
 
 
 def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
