@@ -1,6 +1,6 @@
 """README.md of a set: the dataset card. Its YAML header tells Hugging Face `datasets` where the splits are.
 
-The card follows from the manifest alone, so it is the same wherever the set is built.
+The card follows from the manifest and the first rows alone, so it is the same wherever the set is built.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,8 @@ from lra_data.store.formats import get_format
 from lra_data.store.manifest import MANIFEST, Description, Manifest, Shard
 from lra_data.task import Task
 
+_PREVIEW_CHARACTERS = 400
+
 # Upper bounds of the Hub's size categories.
 _SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -24,8 +26,8 @@ def unfinished_card_text() -> str:
     return f"{_front_matter(header)}\nThis set is unfinished. Run the same `lra-data build` again.\n"
 
 
-def card_text(task: Task, manifest: Manifest) -> str:
-    """The card of a finished set."""
+def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, Any]]) -> str:
+    """The card of a finished set; `first_rows` of train are shown on it."""
     description = manifest.description
     return "\n".join(
         [
@@ -42,6 +44,9 @@ def card_text(task: Task, manifest: Manifest) -> str:
                 ("column", "type", "meaning"), [(c.name, str(c.type), task.sheet.columns[c.name]) for c in task.schema]
             ),
             "",
+            "## Preview",
+            "",
+            *(line for row in first_rows for line in ("```text", _shortened(task.show(row)), "```", "")),
             "## Loading",
             "",
             *_loading_lines(description, {split: manifest.shards_of(split) for split in description.sizes}),
@@ -166,6 +171,10 @@ def _label_rows(manifest: Manifest) -> list[tuple[str, ...]]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _PREVIEW_CHARACTERS else f"{text[:_PREVIEW_CHARACTERS]} …"
 
 
 def _shown(value: Any) -> str:

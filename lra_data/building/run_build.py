@@ -27,11 +27,14 @@ from lra_data.catalogue import get_task
 from lra_data.errors import BuildError, LraDataError, SetError
 from lra_data.store.files import publish_text, write_failure
 from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, SHARD_NAME, Manifest, manifest_text, read_manifest
+from lra_data.store.tally import read_shard
 from lra_data.task import Task
 
 LOCK = ".lock"
 CARD = "README.md"
 CROISSANT = "croissant.json"
+
+_PREVIEW_ROWS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +182,8 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
         shards=tuple(sorted(shards, key=lambda shard: plan.description.formats.index(shard.format))),
     )
     build_folder = set_folder / BUILD_FOLDER
-    publish_text(set_folder / CARD, card_text(task, manifest), build_folder)
+    first_rows = next(read_shard(set_folder, manifest.shards_of("train")[0], task.schema)).slice(0, _PREVIEW_ROWS)
+    publish_text(set_folder / CARD, card_text(task, manifest, first_rows.to_pylist()), build_folder)
     publish_text(set_folder / CROISSANT, croissant_text(task, manifest), build_folder)
     publish_text(set_folder / MANIFEST, manifest_text(manifest), build_folder)
     shutil.rmtree(build_folder, ignore_errors=True)  # if it cannot be removed, the next run will
