@@ -14,6 +14,7 @@ from lra_data.building.repair import repair
 from lra_data.checking.verify import verify as verify_with_options
 from lra_data.store.files import sha256_of
 from lra_data.store.manifest import SHARD_NAME
+from lra_data.store.rows import BuiltRows
 from tests.conftest import ALL_FORMATS, SMALL_SIZES, file_bytes
 
 
@@ -158,6 +159,33 @@ def test_damaged_manifests(copied_set: Path, text: str, message: str) -> None:
     (copied_set / "manifest.json").write_text(text)
     with pytest.raises(SetError, match=message):
         verify(copied_set)
+
+
+JSON_VALUES = [None, "x", "", -1, 1.5, True, [], {}, [1], {"a": 1}, 10**30]
+
+
+@pytest.mark.parametrize("where", ["manifest", "shard"])
+def test_any_entry_of_the_wrong_kind_is_one_error(copied_set: Path, where: str) -> None:
+    """Each entry replaced by each JSON value, or removed: found as an error or a fault, or harmless; never a crash."""
+    path = copied_set / "manifest.json"
+    text = path.read_text()
+    names = json.loads(text) if where == "manifest" else json.loads(text)["shards"][0]
+    refused = 0
+    for name in names:
+        for value in [*JSON_VALUES, Ellipsis]:
+            manifest = json.loads(text)
+            entries = manifest if where == "manifest" else manifest["shards"][0]
+            if value is Ellipsis:
+                del entries[name]
+            else:
+                entries[name] = value
+            path.write_text(json.dumps(manifest))
+            try:
+                verify_with_options(copied_set, quick=True)
+                BuiltRows(copied_set).take("train", [0])
+            except lra_data.LraDataError:
+                refused += 1
+    assert refused > 8 * len(names) // 2
 
 
 def test_a_manifest_with_a_gap(copied_set: Path) -> None:

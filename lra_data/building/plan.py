@@ -12,7 +12,7 @@ from pathlib import Path
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.formats import get_format, library_versions
-from lra_data.store.manifest import Description, Manifest, description_from, load_json
+from lra_data.store.manifest import Description, Manifest, decode, description_from, load_json
 from lra_data.task import MAX_SEED, Task
 
 PLAN = "plan.json"
@@ -126,7 +126,7 @@ def read_plan(path: Path) -> Plan:
     """The plan of an unfinished build; raises SetError for a damaged file."""
     data = load_json(path)
     try:
-        return Plan(description=description_from(data), ranges=tuple(RowRange(**rows) for rows in data["shards"]))
+        return Plan(description=description_from(data), ranges=tuple(decode(RowRange, rows) for rows in data["shards"]))
     except (KeyError, TypeError) as error:
         raise SetError(f"{path}: expected a plan, got a wrong or missing entry ({error}): add --overwrite") from error
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin
 
 from lra_data.errors import SetError
 from lra_data.splits import SPLITS
@@ -19,6 +19,8 @@ from lra_data.splits import SPLITS
 MANIFEST = "manifest.json"
 BUILD_FOLDER = ".build"
 FORMAT_VERSION = 1
+
+Decoded = TypeVar("Decoded")
 
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.[a-z]+")
 
@@ -104,7 +106,7 @@ def read_manifest(set_folder: Path) -> Manifest:
     try:
         manifest = Manifest(
             description=description_from(data),
-            duplicates=data["duplicates"],
+            duplicates=_counts(data["duplicates"]),
             shards=tuple(shard_from(shard) for shard in data["shards"]),
         )
     except (KeyError, TypeError) as error:
@@ -116,15 +118,46 @@ def read_manifest(set_folder: Path) -> Manifest:
 
 
 def description_from(data: Mapping[str, Any]) -> Description:
-    """The description among the entries of a plan or manifest; raises KeyError or TypeError for a wrong one."""
-    values = {field.name: data[field.name] for field in fields(Description)}
-    return Description(**{**values, "formats": tuple(values["formats"])})
+    """The description among the entries of a plan or manifest; raises TypeError for a wrong or missing one."""
+    description = decode(Description, {field.name: data.get(field.name) for field in fields(Description)})
+    if set(description.sizes) != set(SPLITS) or not all(description.sizes.values()) or not description.formats:
+        raise TypeError(f"sizes {description.sizes!r} and formats {description.formats!r} are not those of a set")
+    return description
 
 
-def shard_from(data: Mapping[str, Any]) -> Shard:
-    """A shard from its JSON object; raises KeyError or TypeError for a wrong one."""
-    lists = {name: tuple(data[name]) for name in ("batch_offsets", "label_counts")}
-    return Shard(**{**data, **lists})
+def shard_from(data: Any) -> Shard:
+    """A shard from its JSON object; raises TypeError for a wrong one."""
+    shard = decode(Shard, data)
+    if not SHARD_NAME.fullmatch(shard.file) or shard.batch_rows < 1:
+        raise TypeError(f"{shard.file!r} with batches of {shard.batch_rows} rows is no shard")
+    return shard
+
+
+def decode(kind: type[Decoded], data: Any) -> Decoded:
+    """An instance of a dataclass from its JSON object, every entry of the type the class says; raises TypeError."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{data!r} is no object")
+    for field in fields(kind):  # type: ignore[arg-type]
+        if not _fits(data.get(field.name), field.type):
+            raise TypeError(f"{field.name} is {data.get(field.name)!r}")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+
+
+def _counts(value: Any) -> dict[str, int]:
+    if not _fits(value, Mapping[str, int]):
+        raise TypeError(f"duplicates is {value!r}")
+    return dict(value)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value has a type of the dataclasses here; whole numbers are counts and never negative."""
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
+    if get_origin(kind) is Mapping:
+        return isinstance(value, dict) and all(_fits(item, get_args(kind)[1]) for item in value.values())
+    return kind is Any or isinstance(value, kind)
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -147,7 +180,7 @@ def _check_cover(path: Path, manifest: Manifest) -> None:
         for split, size in manifest.description.sizes.items():
             reached = 0
             for shard in manifest.shards_of(split, format_name):
-                if shard.start != reached or not SHARD_NAME.fullmatch(shard.file):
+                if shard.start != reached:
                     break
                 reached = shard.stop
             if reached != size:
