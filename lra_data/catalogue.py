@@ -4,6 +4,7 @@ The folder's `task.py` defines `TASK`, a subclass of `Task`, and its `config.py`
 `config.py` is light, so that names and command-line flags cost no numerical import.
 """
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,10 +63,12 @@ def task_from_record(family: str, version: int, config: Mapping[str, Any]) -> Ta
             "install the release of lra-data that built it, or build anew"
         )
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    try:
-        return task_class(config_class(family)(**fields))
-    except TypeError as error:
-        raise UsageError(f"the set's configuration is not one of {family} version {version}: {error}") from error
+    known = {field.name for field in dataclasses.fields(config_class(family))}
+    if set(fields) != known:
+        raise UsageError(
+            f"expected a configuration of {family} with {', '.join(sorted(known))}, got {', '.join(sorted(fields))}"
+        )
+    return task_class(config_class(family)(**fields))
 
 
 def _task_class(family: str) -> type[Task]:

@@ -19,7 +19,7 @@ JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 SEED_OPTION = click.option("--seed", type=int, default=0, show_default=True, help="Seed of a virtual set.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="lra-data")
 def cli() -> None:
     """Build, verify and look at the Long Range Arena datasets.
@@ -89,7 +89,7 @@ def _one_line(value: Any) -> str:
     return str(value)
 
 
-@cli.command("build", cls=BuildCommands)
+@cli.command("build", cls=BuildCommands, no_args_is_help=False)
 def build_group() -> None:
     """Write a set, or finish one that an earlier run left unfinished."""
 

@@ -29,6 +29,8 @@ from lra_data.listops.task import ListOps
             {"operators": ("MAX", "FIRST")},
             r"unknown listops operator 'FIRST'; known: MIN, MAX, MED, SM\.",
         ),
+        ({"operators": "MAX"}, "operators as a tuple of names, got 'MAX'"),
+        ({"operators": (None,)}, "operators as a tuple of names"),
         ({"operators": ()}, "distinct operators, at least one"),
         ({"operators": ("MIN", "MIN")}, "distinct operators"),
         ({"max_depth": 2, "max_args": 3}, "no tree has a length between 500 and 2000"),

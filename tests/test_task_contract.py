@@ -113,8 +113,10 @@ def test_another_version_is_refused() -> None:
     config = get_task("listops/lra").keyed_config()
     with pytest.raises(UsageError, match="holds version 99 of listops, this package makes version 1"):
         task_from_record("listops", 99, config)
-    with pytest.raises(UsageError, match=r"configuration is not one of listops version 1: .*'max_width'"):
+    with pytest.raises(UsageError, match=r"expected a configuration of listops with .*, got .*max_width"):
         task_from_record("listops", 1, {**config, "max_width": 3})
+    with pytest.raises(UsageError, match=r"expected a configuration of listops with .*, got max_args, max_depth"):
+        task_from_record("listops", 1, {name: config[name] for name in ("max_depth", "max_args")})
 
 
 def test_families_are_folders() -> None:

@@ -123,7 +123,8 @@ def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArr
     path = job.set_folder / job.rows.file_name(format_name)
     try:
         shard = shard_from(load_json(_marker(job, format_name)))
-        if (shard.file, shard.start, shard.stop) != (path.name, job.rows.start, job.rows.stop):
+        found = (shard.file, shard.format, shard.split, shard.start, shard.stop)
+        if found != (path.name, format_name, job.rows.split, job.rows.start, job.rows.stop):
             return None
         if path.stat().st_size != shard.bytes or sha256_of(path) != shard.sha256:
             return None

@@ -50,6 +50,8 @@ class Config:
         _within("min_args", self.min_args, 2, self.max_args)
         _within("max_length", self.max_length, 5, LARGEST_LENGTH)
         _within("min_length", self.min_length, 1, self.max_length - 2)
+        if not isinstance(self.operators, tuple) or not all(isinstance(name, str) for name in self.operators):
+            raise UsageError(f"listops: expected operators as a tuple of names, got {self.operators!r}")
         names = tuple(SPELLINGS.get(name, name) for name in self.operators)
         for operator in names:
             if operator not in OPERATORS:

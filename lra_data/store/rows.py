@@ -106,6 +106,13 @@ class BuiltRows(Rows):
         return pa.concat_batches(list(read_shard(self.folder, shard, self.task.schema)))
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for the file system, a loop of links
+        return False
+
+
 def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
     """The rows of a set folder, or of a task by name or configuration, virtual and with `seed`.
 
@@ -113,7 +120,7 @@ def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
     """
     if isinstance(where, str | Path):
         folder = Path(where)
-        if folder.is_dir() and ((folder / MANIFEST).exists() or str(where) not in [*families(), *task_names()]):
+        if _is_folder(folder) and ((folder / MANIFEST).exists() or str(where) not in [*families(), *task_names()]):
             return BuiltRows(folder)
         if str(where).partition("/")[0] not in families():
             raise UsageError(
