@@ -128,7 +128,7 @@ def load(
 
 
 def verify(set_folder: Path | str) -> "list[Fault]":
-    """Everything wrong with a built set: digests of all files, and the label of every row solved anew."""
+    """Everything wrong with the shards of a built set: their digests, and the label of every row solved anew."""
     from lra_data.checking.verify import verify
 
     return verify(set_folder)

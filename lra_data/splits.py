@@ -10,7 +10,7 @@ from lra_data.errors import UsageError, unknown_name
 SPLITS = ("train", "validation", "test")
 ALIASES = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "validation"}
 
-_SLICED = re.compile(r"(?P<name>[a-z]+)(\[(?P<start>-?[\d_]+%?)?:(?P<stop>-?[\d_]+%?)?\])?")
+_SLICED = re.compile(r"(?P<name>[a-z]+)(\[(?P<start>-?\d[\d_]*%?)?:(?P<stop>-?\d[\d_]*%?)?\])?")
 
 
 def split_name(name: str) -> str:
@@ -39,5 +39,5 @@ def _row(bound: str | None, size: int) -> int | None:
     if bound is None:
         return None
     if bound.endswith("%"):
-        return round(size * int(bound[:-1]) / 100)
-    return int(bound)
+        return round(size * int(bound[:-1].replace("_", "")) / 100)
+    return int(bound.replace("_", ""))

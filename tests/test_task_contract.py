@@ -142,7 +142,7 @@ def test_split_slices(text: str, expected: tuple[str, range]) -> None:
     assert parse_split(text, {"train": 1000, "validation": 200, "test": 200}) == expected
 
 
-@pytest.mark.parametrize("text", ["train[", "train[1]", "train[a:b]", "train[:5%"])
+@pytest.mark.parametrize("text", ["train[", "train[1]", "train[_:5]", "train[a:b]", "train[:5%"])
 def test_bad_split_slices(text: str) -> None:
     with pytest.raises(UsageError, match="expected a split such as"):
         parse_split(text, {"train": 10, "validation": 10, "test": 10})

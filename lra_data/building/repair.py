@@ -33,7 +33,10 @@ def repair(set_folder: Path | str, *, progress: Callable[[str], None] | None = N
 
 def _sound(folder: Path, shard: Shard) -> bool:
     path = folder / shard.file
-    return path.is_file() and path.stat().st_size == shard.bytes and sha256_of(path) == shard.sha256
+    try:
+        return path.is_file() and path.stat().st_size == shard.bytes and sha256_of(path) == shard.sha256
+    except OSError:  # a bad sector, no permission to read
+        return False
 
 
 def _make_again(folder: Path, manifest: Manifest, shard: Shard) -> None:

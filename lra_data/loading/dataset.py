@@ -62,7 +62,7 @@ def load(task: Any, *, split: str, root: Path | str | None = None, seed: int = 0
     """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
 
     root: the folder under which `lra-data build --out ROOT` wrote the set; without it the set is virtual and its rows
-    are made when asked for. Raises SetError if ROOT holds no such set, or one of another seed.
+    are made when asked for. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
     """
     chosen = get_task(task)
     rows: Rows

@@ -164,6 +164,8 @@ def load_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises SetError where there is none."""
     try:
         data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SetError(f"{path}: expected a readable file, got: {error.strerror}") from error
     except ValueError as error:
         raise SetError(f"{path}: expected JSON, got damaged text ({error}): {_AGAIN}") from error
     if not isinstance(data, dict):
