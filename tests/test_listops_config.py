@@ -29,6 +29,7 @@ from lra_data.listops.task import ListOps
             {"operators": ("MAX", "FIRST")},
             r"unknown listops operator 'FIRST'; known: MIN, MAX, MED, SM\.",
         ),
+        ({"max_depth": 64, "max_args": 31, "max_length": 1_000_000}, "at most 30,000,000, got 1,984,000,000"),
         ({"operators": "MAX"}, "operators as a tuple of names, got 'MAX'"),
         ({"operators": (None,)}, "operators as a tuple of names"),
         ({"operators": ()}, "distinct operators, at least one"),

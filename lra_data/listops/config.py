@@ -16,6 +16,9 @@ LARGEST_ARGS = 31
 LARGEST_DEPTH = 64
 LARGEST_LENGTH = 1_000_000
 
+# A build computes the exact law first (law.py), in time that grows with this product: some five seconds at the bound.
+LARGEST_PRODUCT = 30_000_000
+
 
 def _field(default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"help": meaning})
@@ -50,6 +53,11 @@ class Config:
         _within("min_args", self.min_args, 2, self.max_args)
         _within("max_length", self.max_length, 5, LARGEST_LENGTH)
         _within("min_length", self.min_length, 1, self.max_length - 2)
+        if self.max_depth * self.max_args * self.max_length > LARGEST_PRODUCT:
+            raise UsageError(
+                f"listops: expected max_depth x max_args x max_length of at most {LARGEST_PRODUCT:,}, got "
+                f"{self.max_depth * self.max_args * self.max_length:,}: lower one of them"
+            )
         if not isinstance(self.operators, tuple) or not all(isinstance(name, str) for name in self.operators):
             raise UsageError(f"listops: expected operators as a tuple of names, got {self.operators!r}")
         names = tuple(SPELLINGS.get(name, name) for name in self.operators)
