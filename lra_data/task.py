@@ -148,10 +148,15 @@ class Task(ABC):
         """Write one split in the layout of the original LRA release; returns the files written."""
 
 
+def check_seed(seed: int) -> None:
+    """Raise UsageError unless the seed is a whole number from 0 to MAX_SEED. True is none: it has a key of its own."""
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+
+
 def check_request(split: str, indices: Sequence[int], seed: int) -> str:
     """The canonical split name of a request for rows; raises UsageError for a bad split, index or seed."""
-    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+    check_seed(seed)
     if not isinstance(indices, range):
         for index in indices:
             if not hasattr(index, "__index__"):

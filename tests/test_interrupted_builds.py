@@ -99,7 +99,7 @@ def test_hugging_face_refuses_an_unfinished_set(tmp_path: Path) -> None:
         datasets.load_dataset(str(tmp_path / MINI), cache_dir=str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("damage", ["flip", "padding", "shorten", "remove", "marker", "foreign marker"])
+@pytest.mark.parametrize("damage", ["flip", "padding", "shorten", "remove", "marker", "foreign marker", "figures"])
 def test_a_shard_damaged_between_runs_is_made_again(small_set: Path, tmp_path: Path, damage: str) -> None:
     with pytest.raises(Interruption):
         build_small(tmp_path, engine=OneAtATime(lambda jobs: jobs, stop_after=2))
@@ -121,6 +121,10 @@ def test_a_shard_damaged_between_runs_is_made_again(small_set: Path, tmp_path: P
         shard.unlink()
     elif damage == "marker":
         marker.write_text('{"file": ')
+    elif damage == "figures":
+        text = marker.read_text()
+        marker.write_text(text.replace('"elements": ', '"elements": 1'))
+        assert marker.read_text() != text
     else:
         marker.write_text(marker.read_text().replace("train", "test", 1))
     steps: list[Any] = []

@@ -97,6 +97,7 @@ def test_variants_of_custom_configurations() -> None:
         ("train", [1.5], 0, "expected whole numbers as indices, got 1.5"),
         ("train", [0], -1, "a seed from 0 to 18446744073709551615, got -1"),
         ("train", [0], 1.5, "a seed from 0"),
+        ("train", [0], True, "a seed from 0 to 18446744073709551615, got True"),
     ],
 )
 def test_bad_requests(split: str, indices: list[Any], seed: Any, message: str) -> None:

@@ -13,7 +13,7 @@ from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.formats import get_format, library_versions
 from lra_data.store.manifest import Description, Manifest, decode, description_from, load_json
-from lra_data.task import MAX_SEED, Task
+from lra_data.task import Task, check_seed
 
 PLAN = "plan.json"
 
@@ -56,11 +56,10 @@ def make_plan(
     formats = tuple(dict.fromkeys(formats))
     if not formats:
         raise UsageError("expected at least one format, got none")
-    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+    check_seed(seed)
     full_sizes = task.sizes | {split_name(split): size for split, size in (sizes or {}).items()}
     for split, size in full_sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise UsageError(f"expected at least 1 example in {split}, got {size!r}")
     counts = shard_counts(full_sizes, task.row_bytes, num_shards)
     task.check_buildable(full_sizes)

@@ -14,7 +14,7 @@ from lra_data.errors import SetError
 from lra_data.store.files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard
 from lra_data.store.rows import BuiltRows, Rows, open_rows
-from lra_data.store.tally import Tally, read_shard
+from lra_data.store.tally import Tally, check_batch_offsets, read_shard
 from lra_data.task import Task
 
 
@@ -81,11 +81,14 @@ def _content_faults(set_folder: Path, shard: Shard, task: Task) -> list[Fault]:
                 faults.append(Fault(file=shard.file, message=f"expected rows {due[0]} to {due[-1]}, got others"))
             expected += len(batch)
             faults += [Fault(file=shard.file, index=index, message=text) for index, text in task.problems(batch)]
+        check_batch_offsets(set_folder, shard, task.schema)
     except SetError as error:
         return [Fault(file=shard.file, message=str(error))]
-    if tally.logical.hexdigest() != shard.logical:
-        message = f"expected logical digest {shard.logical}, got {tally.logical.hexdigest()}: build the set anew"
-        faults.append(Fault(file=shard.file, message=message))
+    for name, found in tally.figures().items():
+        stored = getattr(shard, name)
+        if found != stored:
+            what = "logical digest" if name == "logical" else name
+            faults.append(Fault(file=shard.file, message=f"expected {what} {stored}, got {found}: build the set anew"))
     return faults
 
 

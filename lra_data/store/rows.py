@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from lra_data.catalogue import families, get_task, task_from_record, task_names
-from lra_data.errors import UsageError
+from lra_data.errors import SetError, UsageError
 from lra_data.store.arrow_stream import read_batch
 from lra_data.store.manifest import MANIFEST, Manifest, Shard, read_manifest
 from lra_data.store.tally import read_shard
@@ -94,9 +94,13 @@ class BuiltRows(Rows):
             shard = shards[bisect_right(starts, index) - 1]
             if shard.batch_offsets:
                 number, row = divmod(index - shard.start, shard.batch_rows)
+                if number >= len(shard.batch_offsets):
+                    raise SetError(f"{self.folder / MANIFEST}: expected an offset for row {index} of {split}, got none")
                 rows.append(self._arrow_batch(shard, number).slice(row, 1))
             else:
                 rows.append(self._decoded(shard).slice(index - shard.start, 1))
+            if len(rows[-1]) != 1 or rows[-1]["index"][0].as_py() != index:
+                raise SetError(f"{self.folder / shard.file}: expected row {index}, got another: run `lra-data verify`")
         return pa.concat_batches(rows) if rows else pa.RecordBatch.from_pylist([], schema=self.task.schema)
 
     def _read_arrow_batch(self, shard: Shard, number: int) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lra_data.columns import numbers
 from lra_data.errors import SetError
+from lra_data.store.arrow_stream import read_batch
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.formats import get_format
 from lra_data.store.manifest import Shard
@@ -69,10 +70,23 @@ def read_shard(set_folder: Path, shard: Shard, schema: pa.Schema) -> Iterator[pa
     path = set_folder / shard.file
     num_rows = 0
     for batch in get_format(shard.format).read(path, schema):
+        if any(column.null_count for column in batch.columns):
+            raise SetError(f"{path}: expected no nulls, got some: run `lra-data repair`")
         num_rows += len(batch)
         yield batch
     if num_rows != shard.stop - shard.start:
         raise SetError(f"{path}: expected {shard.stop - shard.start} rows, got {num_rows}: run `lra-data repair`")
+
+
+def check_batch_offsets(set_folder: Path, shard: Shard, schema: pa.Schema) -> None:
+    """Raise SetError unless the batch at each offset begins with the row that belongs there."""
+    if shard.format == "arrow" and len(shard.batch_offsets) != -(-(shard.stop - shard.start) // shard.batch_rows):
+        raise SetError(f"{shard.file}: expected an offset for every {shard.batch_rows} rows, got {shard.batch_offsets}")
+    for number, offset in enumerate(shard.batch_offsets):
+        first = shard.start + number * shard.batch_rows
+        found = read_batch(set_folder / shard.file, schema, offset)["index"][0].as_py()
+        if found != first:
+            raise SetError(f"{shard.file}: expected row {first} at byte {offset}, got row {found}")
 
 
 def _input_lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:
