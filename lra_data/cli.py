@@ -215,6 +215,8 @@ def main() -> NoReturn:
         # The reader of our output has gone, as with `| head`. Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _end(f"error: {error}", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

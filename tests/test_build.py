@@ -132,6 +132,7 @@ def test_shard_bounds_follow_from_sizes_alone() -> None:
     assert shard_counts(sizes, 15_999, None) == {"train": 46, "validation": 1, "test": 1}
     assert shard_counts(sizes, 1999, 96) == {"train": 96, "validation": 2, "test": 2}
     assert shard_counts(sizes, 1999, 5) == {"train": 5, "validation": 1, "test": 1}
+    assert shard_counts({"train": 3 * 10**9, "validation": 1, "test": 1}, 1999, None)["train"] == 99_999
     uneven = {"train": 100, "validation": 1, "test": 50}
     assert shard_counts(uneven, 10, 100) == uneven
     plan = make_plan(lra_data.get_task(MINI), formats=["arrow"], num_shards=7, seed=0, sizes={"val": 10})

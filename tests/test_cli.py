@@ -91,6 +91,10 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
         (["build", "listops", "--maxdepth", "3"], "No such option"),
         (["build", "listops", "--seed", "-1"], "expected a seed from 0"),
         (["frobnicate"], "No such command 'frobnicate'"),
+        (
+            ["verify", "listops/mini", "--quick"],
+            "expected the folder of a built set for a quick check, got listops/mini",
+        ),
         ([], "Missing command. Try `lra-data --help`."),
         (["build"], "Missing command. Try `lra-data build --help`."),
         (["verify", "x" * 4000], "expected the folder of a built set or a task name"),

@@ -19,6 +19,7 @@ PLAN = "plan.json"
 
 # Without --num-shards a shard has at most this many nominal bytes: large enough to read well, small enough to share.
 SHARD_BYTES = 32 * 2**20
+MOST_SHARDS = 99_999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +91,11 @@ def make_plan(
 def shard_counts(sizes: Mapping[str, int], row_bytes: int, num_shards: int | None) -> dict[str, int]:
     """Shards a split: from size and row width, or `num_shards` for train and the others in proportion."""
     if num_shards is None:
-        return {split: max(1, -(-size * row_bytes // SHARD_BYTES)) for split, size in sizes.items()}
-    if not isinstance(num_shards, int) or not 1 <= num_shards <= min(sizes["train"], 99_999):
+        # More would not fit the five digits of the names: then the shards grow.
+        return {split: min(MOST_SHARDS, -(-size * row_bytes // SHARD_BYTES)) for split, size in sizes.items()}
+    if not isinstance(num_shards, int) or not 1 <= num_shards <= min(sizes["train"], MOST_SHARDS):
         raise UsageError(
-            f"expected a number of shards from 1 to {min(sizes['train'], 99_999)} for {sizes['train']} training "
+            f"expected a number of shards from 1 to {min(sizes['train'], MOST_SHARDS)} for {sizes['train']} training "
             f"examples, got {num_shards!r}"
         )
     return {

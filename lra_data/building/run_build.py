@@ -199,12 +199,13 @@ def _remove_set(set_folder: Path) -> None:
     build_folder = set_folder / BUILD_FOLDER
     try:
         (set_folder / MANIFEST).unlink(missing_ok=True)
+        (set_folder / CROISSANT).unlink(missing_ok=True)
         if build_folder.exists():
             shutil.rmtree(build_folder)
         build_folder.mkdir()
         publish_text(set_folder / CARD, unfinished_card_text(), build_folder)
         for path in set_folder.iterdir():
-            if path.name == CROISSANT or SHARD_NAME.fullmatch(path.name):
+            if SHARD_NAME.fullmatch(path.name):
                 path.unlink()
     except OSError as error:
         raise write_failure(set_folder, error) from error

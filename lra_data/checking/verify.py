@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lra_data.columns import numbers
-from lra_data.errors import SetError
+from lra_data.errors import SetError, UsageError
 from lra_data.store.files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard
 from lra_data.store.rows import BuiltRows, Rows, open_rows
@@ -38,6 +38,8 @@ def verify(set_folder: Path | str, *, quick: bool = False) -> list[Fault]:
     """
     rows = open_rows(set_folder)
     if not isinstance(rows, BuiltRows):
+        if quick:
+            raise UsageError(f"expected the folder of a built set for a quick check, got {set_folder}: it has no files")
         return _verify_virtual(rows)
     faults = []
     for shard in rows.manifest.shards:
