@@ -72,7 +72,7 @@ def test_no_pick_is_favoured(max_args: int, operators: tuple[str, ...]) -> None:
 
 
 def test_skipped_chunks_occur() -> None:
-    """With 27 * 4 records the limit is 16,200: among 3,000 examples every path that skips chunks is taken."""
+    """With 27 * 4 records the limit is 16,200: one chunk in 89 is skipped, so each of the 60 examples has some."""
     config = Config(max_depth=5, max_args=28, min_length=20, max_length=300)
     assert chunk_limit(len(operator_records(config))) == 16_200
     check_against_oracle(config, "test", list(range(60)), 7)

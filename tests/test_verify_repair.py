@@ -121,7 +121,7 @@ def forge(folder: Path, change: str) -> None:
     ("change", "index", "message"),
     [
         ("label", 7, "expected label "),
-        ("no label", None, "expected labels from 0 to 9, got 0 to 10"),
+        ("no label", None, "expected sound rows, got labels from 0 to 10"),
         ("token", 7, "unbalanced brackets"),
         ("index", None, "expected rows 0 to 39"),
         ("count", None, "expected 40 rows, got 39"),

@@ -45,7 +45,7 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run of the build that ended by itself or was killed. made, kept: row ranges, by the first file of each."""
+    """A run of the build that ended by itself or was killed. moment: seconds it lasted; strays: processes left over."""
 
     code: int
     moment: float

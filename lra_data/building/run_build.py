@@ -182,7 +182,7 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
         shards=tuple(sorted(shards, key=lambda shard: plan.description.formats.index(shard.format))),
     )
     build_folder = set_folder / BUILD_FOLDER
-    first_rows = next(read_shard(set_folder, manifest.shards_of("train")[0], task.schema)).slice(0, _PREVIEW_ROWS)
+    first_rows = next(read_shard(set_folder, manifest.shards_of("train")[0], task)).slice(0, _PREVIEW_ROWS)
     publish_text(set_folder / CARD, card_text(task, manifest, first_rows.to_pylist()), build_folder)
     publish_text(set_folder / CROISSANT, croissant_text(task, manifest), build_folder)
     publish_text(set_folder / MANIFEST, manifest_text(manifest), build_folder)

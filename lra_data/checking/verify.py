@@ -1,4 +1,4 @@
-"""Is a set what its manifest says, and is every label right? Independent of the code that built it.
+"""Is a set what its manifest says, and is every label right? The labels are solved by code the build does not use.
 
 Files are compared with their SHA-256; then, unless only a quick check is asked for, each shard is decoded, its logical
 digest and row numbers are compared, and the task's solver derives every row anew.
@@ -76,7 +76,7 @@ def _content_faults(set_folder: Path, shard: Shard, task: Task) -> list[Fault]:
     faults = []
     expected = shard.start
     try:
-        for batch in read_shard(set_folder, shard, task.schema):
+        for batch in read_shard(set_folder, shard, task):
             tally.add(batch)
             due = np.arange(expected, expected + len(batch))
             if not np.array_equal(numbers(batch["index"]), due):

@@ -244,8 +244,9 @@ def draw_examples(
 ) -> np.int64:
     """Draw the examples of `indices` one after another into `tokens`.
 
-    `tokens` needs max_length + RUN bytes an example; offsets[i] : offsets[i + 1] are those of example i. Returns -1, or
-    the position of an example whose `max_attempts` attempts all fell outside the window.
+    `tokens` needs max_length - 1 bytes an example and RUN at its end, since a run is copied whole; offsets[i] :
+    offsets[i + 1] are those of example i. Returns -1, or the position of an example whose `max_attempts` attempts all
+    fell outside the window.
     """
     levels = np.empty((max_depth + ONE, np.uint64(3)), np.uint64)
     words = np.empty(CHUNKS // 4, np.uint64)

@@ -1,7 +1,7 @@
 """The second opinion on ListOps: a stack machine that reads an example's tokens and finds its value and form.
 
-It shares no code with the generator: it keeps every operand on a stack, sorts the operands of the median, and takes
-the token table from the words of the vocabulary, not from the kernel's numbers. `lra-data verify` runs it on every row.
+It shares no code with the generator, only the table of words: it keeps every operand on a stack, sorts the operands of
+the median, and knows nothing of the kernel's records. `lra-data verify` runs it on every row.
 
 Not here: which shapes a configuration allows (`task.py` compares the form found with it).
 """

@@ -11,7 +11,6 @@ from lra_data.listops.config import OPERATORS, SPELLINGS
 
 CLOSE = "]"
 VOCABULARY = (*(f"[{name}" for name in OPERATORS), CLOSE, *(str(digit) for digit in range(10)))
-PADDING_ID = 0
 CLOSE_ID = VOCABULARY.index(CLOSE) + 1
 DIGIT_0_ID = VOCABULARY.index("0") + 1
 

@@ -13,11 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from lra_data.catalogue import families, get_task, task_from_record, task_names
-from lra_data.columns import numbers
 from lra_data.errors import SetError, UsageError
 from lra_data.store.arrow_stream import read_batch
 from lra_data.store.manifest import MANIFEST, Manifest, Shard, read_manifest
-from lra_data.store.tally import read_shard
+from lra_data.store.tally import check_batch, read_shard
 from lra_data.task import Task
 
 # Rows generated at a time when a whole split of a virtual set is read.
@@ -83,8 +82,7 @@ class BuiltRows(Rows):
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""
         for shard in self.manifest.shards_of(split):
-            for batch in read_shard(self.folder, shard, self.task.schema):
-                yield self._sound(shard, batch)
+            yield from read_shard(self.folder, shard, self.task)
 
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
         """See Rows. Arrow shards are read at the batch that holds the row, those of other formats are decoded whole."""
@@ -106,30 +104,13 @@ class BuiltRows(Rows):
         return pa.concat_batches(rows) if rows else pa.RecordBatch.from_pylist([], schema=self.task.schema)
 
     def _read_arrow_batch(self, shard: Shard, number: int) -> pa.RecordBatch:
-        return self._sound(shard, read_batch(self.folder / shard.file, self.task.schema, shard.batch_offsets[number]))
+        path = self.folder / shard.file
+        batch = read_batch(path, self.task.schema, shard.batch_offsets[number])
+        check_batch(path, batch, self.task)
+        return batch
 
     def _decode(self, shard: Shard) -> pa.RecordBatch:
-        return self._sound(shard, pa.concat_batches(list(read_shard(self.folder, shard, self.task.schema))))
-
-    def _sound(self, shard: Shard, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch, if it can be worked with; whether it is right is the business of `verify`."""
-        fault = ""
-        try:
-            batch.validate(full=True)
-        except pa.ArrowException as error:
-            fault = str(error).splitlines()[0]
-        if not fault and any(column.null_count for column in batch.columns):
-            fault = "nulls"
-        if not fault and len(batch):
-            labels = numbers(batch["label"])
-            if not 0 <= labels.min() <= labels.max() < self.task.num_classes:
-                fault = f"labels from {labels.min()} to {labels.max()}"
-            for name in batch.schema.names:
-                if name.startswith("inputs") and numbers(batch[name].values).max(initial=0) >= self.task.vocab_size:
-                    fault = f"{name} outside the vocabulary"
-        if fault:
-            raise SetError(f"{self.folder / shard.file}: expected sound rows, got {fault}: run `lra-data verify`")
-        return batch
+        return pa.concat_batches(list(read_shard(self.folder, shard, self.task)))
 
 
 def _is_folder(path: Path) -> bool:

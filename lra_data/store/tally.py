@@ -15,6 +15,7 @@ from lra_data.store.arrow_stream import read_batch
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.formats import get_format
 from lra_data.store.manifest import Shard
+from lra_data.task import Task
 
 
 @dataclass(kw_only=True)
@@ -39,14 +40,11 @@ class Tally:
         )
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Count a batch; raises SetError for labels that the task does not have."""
-        labels = numbers(batch["label"])
-        if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
-            raise SetError(f"expected labels from 0 to {self.num_classes - 1}, got {labels.min()} to {labels.max()}")
+        """Count a batch whose rows are sound (see `check_batch`)."""
         digests = row_digests(batch)
         self.logical.update(batch, digests)
         self.rows.append(digests)
-        self.label_counts += np.bincount(labels, minlength=self.num_classes)
+        self.label_counts += np.bincount(numbers(batch["label"]), minlength=self.num_classes)
         self.lengths.append(_input_lengths(batch))
 
     def row_digests(self) -> NDArray[np.uint8]:
@@ -65,17 +63,39 @@ class Tally:
         }
 
 
-def read_shard(set_folder: Path, shard: Shard, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def read_shard(set_folder: Path, shard: Shard, task: Task) -> Iterator[pa.RecordBatch]:
     """The batches of one shard; raises SetError for a damaged file, or at its end for one with too few or many rows."""
     path = set_folder / shard.file
     num_rows = 0
-    for batch in get_format(shard.format).read(path, schema):
-        if any(column.null_count for column in batch.columns):
-            raise SetError(f"{path}: expected no nulls, got some: run `lra-data repair`")
+    for batch in get_format(shard.format).read(path, task.schema):
+        check_batch(path, batch, task)
         num_rows += len(batch)
         yield batch
     if num_rows != shard.stop - shard.start:
         raise SetError(f"{path}: expected {shard.stop - shard.start} rows, got {num_rows}: run `lra-data repair`")
+
+
+def check_batch(path: Path, batch: pa.RecordBatch, task: Task) -> None:
+    """Raise SetError for rows that cannot be worked with: bad offsets, nulls, unknown labels or ids.
+
+    Whether rows that can be worked with are right is the business of `verify`.
+    """
+    fault = ""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowException as error:
+        fault = str(error).splitlines()[0]
+    if not fault and any(column.null_count for column in batch.columns):
+        fault = "nulls"
+    if not fault and len(batch):
+        labels = numbers(batch["label"])
+        if not 0 <= labels.min() <= labels.max() < task.num_classes:
+            fault = f"labels from {labels.min()} to {labels.max()}"
+        for name in batch.schema.names:
+            if name.startswith("inputs") and numbers(batch[name].values).max(initial=0) >= task.vocab_size:
+                fault = f"{name} outside the vocabulary"
+    if fault:
+        raise SetError(f"{path}: expected sound rows, got {fault}: run `lra-data verify`")
 
 
 def check_batch_offsets(set_folder: Path, shard: Shard, schema: pa.Schema) -> None:
