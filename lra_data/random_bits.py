@@ -1,4 +1,4 @@
-"""The one door to randomness: Philox4x64-10 words, addressed by (key, index, attempt, draw).
+"""The one door to randomness: Philox4x64-10 words, addressed by (key, index, stage, attempt, draw).
 
 A task asks for the key of (task, version, config, seed, split) and hands it to its compiled kernel; the kernel calls
 `philox4x64` with a counter. Nothing here keeps state, so any example can be drawn alone, in any order, anywhere.
@@ -58,13 +58,14 @@ def multiply_wide(typing_context: Any, a: Any, b: Any) -> Any:
 
 @njit(cache=True)
 def philox4x64(
-    draw: np.uint64, attempt: np.uint64, index: np.uint64, key_0: np.uint64, key_1: np.uint64
+    draw: np.uint64, attempt: np.uint64, index: np.uint64, stage: np.uint64, key_0: np.uint64, key_1: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    """Block `draw` of the stream (index, attempt): four uint64 words.
+    """Block `draw` of the stream (index, stage, attempt): four uint64 words.
 
-    The 256-bit counter is (draw, attempt, index, 0), least significant word first.
+    The 256-bit counter is (draw, attempt, index, stage), least significant word first. A task that draws an example in one
+    piece has stage 0 only.
     """
-    c0, c1, c2, c3 = draw, attempt, index, np.uint64(0)
+    c0, c1, c2, c3 = draw, attempt, index, stage
     for _ in range(ROUNDS):
         high_0, low_0 = multiply_wide(MULTIPLIER_0, c0)
         high_1, low_1 = multiply_wide(MULTIPLIER_1, c2)

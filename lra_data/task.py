@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_SEED = 2**64 - 1
 MAX_INDEX = 2**63 - 1
 
+# Metadata of a configuration's field that decides how a row is stored, but no example: it is not hashed into the key.
+NOT_KEYED = {"keyed": False}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:

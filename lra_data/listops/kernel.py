@@ -132,7 +132,7 @@ def _decode(
     for block in range(CHUNKS // CHUNKS_PER_BLOCK):
         word = 4 * block
         words[word], words[word + 1], words[word + 2], words[word + 3] = philox4x64(
-            draw + np.uint64(block), attempt, index, key_0, key_1
+            draw + np.uint64(block), attempt, index, ZERO, key_0, key_1
         )
     num_skipped = np.uint16(0)
     for j in range(CHUNKS):
@@ -261,7 +261,7 @@ def draw_examples(
         index = np.uint64(indices[i])
         length = value = depth = ZERO
         for attempt in range(max_attempts):
-            word, _, _, _ = philox4x64(ZERO, np.uint64(attempt), index, key_0, key_1)
+            word, _, _, _ = philox4x64(ZERO, np.uint64(attempt), index, ZERO, key_0, key_1)
             root = np.uint16(word)
             if root >= BELOW_IS_OPERATOR and (root & LOW_14_BITS) < limit:
                 continue  # a bare digit

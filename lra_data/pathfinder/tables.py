@@ -1,0 +1,108 @@
+"""Where a configuration's drawing tables come from, and their digest, which is part of its key.
+
+Those of the presets are files in this folder, so that no release of Pillow or OpenCV can move a byte of them; all others
+are drawn when they are first asked for.
+"""
+
+import hashlib
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lra_data.errors import LraDataError
+from lra_data.pathfinder.config import Config, standard_config
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FOLDER = Path(__file__).parent / "tables"
+
+# The digest of each committed file's tables, by resolution. Drawn with Pillow 13.0.0 and OpenCV 5.0.0.
+COMMITTED = {
+    32: "0cfa69493781261d69c87d88954b1ea459e5eca2a73f92f903dc5c1c2cb82823",
+    64: "b137b20ce3f4ec47a68ec4992d19ff856c5a79f06eb9894983a6cd241b2680b0",
+    128: "7c2e049f689da2f696832afd151c96f70070aab69004f25abd36678d0fd5f39b",
+    256: "459250eb1677ecc19d442a4fb564c668f188ea0809742fed905ecd6da0d08337",
+}
+
+# The fields of a configuration that decide its tables.
+_DRAWN_FROM = (
+    "resolution",
+    "padding",
+    "antialias_scale",
+    "seed_distance",
+    "marker_radius",
+    "continuity",
+    "paddle_length",
+    "paddle_thickness",
+    "paddle_margin_list",
+)
+
+
+def tables_digest(config: Config) -> str:
+    """64 hex digits that name the tables of a configuration. For those of a preset nothing is read or drawn."""
+    committed = _committed(config)
+    return COMMITTED[committed] if committed is not None else digest_of(drawing_tables(config))
+
+
+def drawing_tables(config: Config) -> "dict[str, NDArray[Any]]":
+    """The tables of a configuration, see `drawing.draw_tables`; raises LraDataError for a damaged file."""
+    standard = Config()
+    decisive = {name: getattr(config, name) for name in _DRAWN_FROM}
+    return _drawing_tables(replace(standard, **decisive))
+
+
+@lru_cache(maxsize=4)
+def _drawing_tables(config: Config) -> "dict[str, NDArray[Any]]":
+    committed = _committed(config)
+    if committed is None:
+        from lra_data.pathfinder.drawing import draw_tables
+
+        return draw_tables(config)
+    import numpy as np
+
+    path = FOLDER / f"{committed}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            tables = {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise LraDataError(f"{path}: expected the drawing tables, got: {error}: install lra-data again") from error
+    digest = digest_of(tables)
+    if digest != COMMITTED[committed]:
+        raise LraDataError(
+            f"{path}: expected tables with digest {COMMITTED[committed]}, got {digest}: install lra-data again"
+        )
+    return tables
+
+
+def digest_of(tables: "dict[str, NDArray[Any]]") -> str:
+    """SHA-256 over names, types, shapes and little-endian values of the tables, sorted by name."""
+    digest = hashlib.sha256()
+    for name, table in sorted(tables.items()):
+        values = table.astype(table.dtype.newbyteorder("<"))
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def write_committed_tables() -> None:
+    """Draw the presets' tables with the installed libraries, write the files and print their digests."""
+    import numpy as np
+
+    from lra_data.pathfinder.drawing import draw_tables
+
+    FOLDER.mkdir(exist_ok=True)
+    for resolution in COMMITTED:
+        tables = draw_tables(standard_config(resolution))
+        np.savez_compressed(FOLDER / f"{resolution}.npz", **tables)  # type: ignore[arg-type]
+        print(f'    {resolution}: "{digest_of(tables)}",')
+
+
+def _committed(config: Config) -> int | None:
+    """The resolution of the preset that has the same tables."""
+    for resolution in COMMITTED:
+        preset = standard_config(resolution)
+        if all(getattr(config, name) == getattr(preset, name) for name in _DRAWN_FROM):
+            return resolution
+    return None
