@@ -68,16 +68,19 @@ class Rules(NamedTuple):
     border: int
     stride: int
     reach: int
+    row_bytes: int
     wide_reach: int
+    wide_row_bytes: int
     ring_radius: int
 
 
 class Plates(NamedTuple):
     """The drawing tables of one margin, laid out for the canvas.
 
-    thresholds: a byte of the mask above this rejects the paddle. masks, wide_masks: a paddle's mask and that mask dilated;
-    rows are filled with zeros to a multiple of LANES. near_first, near_candidate, near_place, near_weight: for each
-    angle the candidates with a turn weight, their place on the canvas relative to the pivot. footprint_first,
+    thresholds: a byte of the mask above this rejects the paddle. masks, wide_masks: a paddle's mask and that mask dilated.
+    These three are flat: one patch after the other, row by row, each row filled up to a multiple of LANES. turns: for each
+    angle the first row in `near`, the number of rows, and the step to the new pivot. near: the candidates with a turn
+    weight; place on the canvas relative to the pivot, weight, number, y and x relative to the pivot. footprint_first,
     footprint_place: for each degree the places of the footprint's pixels relative to its pixel. inside: 255 in the image,
     0 around it. empty_mask, empty_wide: the canvases at the start.
     """
@@ -86,18 +89,14 @@ class Plates(NamedTuple):
     thresholds: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     wide_masks: NDArray[np.uint8]
-    ring: NDArray[np.int64]
     heads: NDArray[np.int64]
     pivots: NDArray[np.int64]
-    steps: NDArray[np.int64]
     drawn_angles: NDArray[np.int16]
     leaves: NDArray[np.bool_]
     starts: NDArray[np.int64]
     start_by_parity: NDArray[np.int64]
-    near_first: NDArray[np.int64]
-    near_candidate: NDArray[np.int64]
-    near_place: NDArray[np.int64]
-    near_weight: NDArray[np.uint64]
+    turns: NDArray[np.int64]
+    near: NDArray[np.int64]
     footprint_first: NDArray[np.int64]
     footprint_place: NDArray[np.int64]
     markers: NDArray[np.uint8]
@@ -121,9 +120,7 @@ def prepare(config: Config, margin: int, max_attempts: int = MAX_ATTEMPTS) -> tu
     border = max(reach + margin, marker_reach(config), 2 * radius + 1)
     stride = size + 2 * border
     wide = _dilated(np.pad(masks, ((0, 0), (margin, margin), (margin, margin))), margin)
-    weights = tables[f"weights_{margin}"].astype(np.uint64)
-    ring_place = ring[:, 0] * stride + ring[:, 1]
-    near = [np.flatnonzero(row) for row in weights]
+    turns, near = _turns(tables[f"steps_{margin}"], tables[f"weights_{margin}"], ring, stride)
     footprints = [_footprint_places(mask, config.paddle_length, margin, stride) for mask in masks[:DEGREES]]
     inside, empty_mask = np.zeros((2, stride, stride), dtype=np.uint8)
     image = slice(border, border + size)
@@ -132,9 +129,9 @@ def prepare(config: Config, margin: int, max_attempts: int = MAX_ATTEMPTS) -> tu
     empty_mask[image, image] = 255
     empty_mask[clear, clear] = 0
     empty_wide = np.full((1, stride, stride), 255, dtype=np.uint8)
-    empty_wide[0, image, image] = _dilated(np.pad(empty_mask[image, image][None], ((0, 0), (margin,) * 2, (margin,) * 2)), margin)[
-        0, margin:-margin, margin:-margin
-    ]
+    empty_wide[0, image, image] = _dilated(
+        np.pad(empty_mask[image, image][None], ((0, 0), (margin,) * 2, (margin,) * 2)), margin
+    )[0, margin:-margin, margin:-margin]
     marker_value, contour_values, distractor_values = contrast_values(config)
     rules = Rules(
         resolution=size,
@@ -154,7 +151,9 @@ def prepare(config: Config, margin: int, max_attempts: int = MAX_ATTEMPTS) -> tu
         border=border,
         stride=stride,
         reach=reach,
+        row_bytes=_full_lanes(2 * reach + 1),
         wide_reach=reach + margin,
+        wide_row_bytes=_full_lanes(2 * (reach + margin) + 1),
         ring_radius=radius,
     )
     plates = Plates(
@@ -162,18 +161,14 @@ def prepare(config: Config, margin: int, max_attempts: int = MAX_ATTEMPTS) -> tu
         thresholds=_in_lanes(np.where(masks >= TOO_MUCH - 255, TOO_MUCH - 1 - masks.astype(np.int64), NEVER), NEVER),
         masks=_in_lanes(masks, 0),
         wide_masks=_in_lanes(wide, 0),
-        ring=ring,
         heads=tables[f"heads_{margin}"].astype(np.int64),
         pivots=tables[f"pivots_{margin}"].astype(np.int64),
-        steps=tables[f"steps_{margin}"].astype(np.int64),
         drawn_angles=tables[f"drawn_angles_{margin}"],
         leaves=tables[f"leaves_{margin}"],
         starts=tables[f"starts_{margin}"].astype(np.int64),
         start_by_parity=tables["start_by_parity"].astype(np.int64),
-        near_first=_firsts(near),
-        near_candidate=np.concatenate(near),
-        near_place=ring_place[np.concatenate(near)],
-        near_weight=np.concatenate([row[row > 0] for row in weights]),
+        turns=turns,
+        near=near,
         footprint_first=_firsts(footprints),
         footprint_place=np.concatenate(footprints),
         markers=tables["markers"],
@@ -194,7 +189,9 @@ def contrast_values(config: Config) -> tuple[int, NDArray[np.int64], NDArray[np.
     products = [snake * paddle for snake in snakes for paddle in paddles]
     distractors = products if config.same_contrast else snakes
     unit = lcm(*(contrast.denominator for contrast in [*products, *distractors]))
-    return unit, *(np.array([int(c * unit) for c in contrasts], dtype=np.int64) for contrasts in (products, distractors))
+    return unit, *(
+        np.array([int(c * unit) for c in contrasts], dtype=np.int64) for contrasts in (products, distractors)
+    )
 
 
 def _dilated(patches: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
@@ -208,8 +205,12 @@ def _dilated(patches: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
 
 
 def _in_lanes(patches: NDArray[Any], fill: int) -> NDArray[np.uint8]:
-    missing = -patches.shape[2] % LANES
-    return np.pad(patches, ((0, 0), (0, 0), (0, missing)), constant_values=fill).astype(np.uint8)
+    missing = _full_lanes(patches.shape[2]) - patches.shape[2]
+    return np.pad(patches, ((0, 0), (0, 0), (0, missing)), constant_values=fill).astype(np.uint8).ravel()
+
+
+def _full_lanes(width: int) -> int:
+    return -(-width // LANES) * LANES
 
 
 def _canvas(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -219,6 +220,23 @@ def _canvas(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _firsts(lists: list[Any]) -> NDArray[np.int64]:
     return np.cumsum([0, *map(len, lists)], dtype=np.int64)
+
+
+def _turns(
+    steps: NDArray[Any], weights: NDArray[Any], ring: NDArray[np.int64], stride: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`turns` and `near` of Plates."""
+    angles, candidates = np.nonzero(weights)
+    near = np.column_stack(
+        [
+            ring[candidates, 0] * stride + ring[candidates, 1],
+            weights[angles, candidates],
+            candidates,
+            ring[candidates],
+        ]
+    )
+    counts = np.bincount(angles, minlength=len(weights))
+    return np.column_stack([np.cumsum(counts) - counts, counts, steps]), near
 
 
 def _footprint_places(mask: NDArray[np.uint8], length: int, margin: int, stride: int) -> NDArray[np.int64]:
@@ -349,52 +367,43 @@ def _place(y: np.int64, x: np.int64, border: np.int64, stride: np.int64) -> np.i
 
 @njit(cache=True)
 def _add_paddle(
-    y: np.int64,
-    x: np.int64,
-    patch: np.int64,
+    paddle: NDArray[np.int64],
     rules: Rules,
-    plates_masks: NDArray[np.uint8],
-    plates_wide: NDArray[np.uint8],
-    inside: NDArray[np.uint8],
+    plates: Plates,
     mask: NDArray[np.uint8],
     wide: NDArray[np.uint8],
 ) -> None:
     """Add a paddle's patch to a mask and to its dilated twin."""
-    rows, width = plates_masks.shape[1], plates_masks.shape[2]
-    source = plates_masks.reshape(plates_masks.size)
+    y, x, patch = paddle[PADDLE_Y], paddle[PADDLE_X], paddle[PATCH]
     at = _place(y - rules.reach, x - rules.reach, rules.border, rules.stride)
-    start = patch * rows * width
-    for _ in range(rows):
-        for lane in range(0, width, LANES):
-            _raise_row_inside(mask, at + lane, source, start + lane, inside)
+    start = patch * (2 * rules.reach + 1) * rules.row_bytes
+    for _ in range(2 * rules.reach + 1):
+        for lane in range(0, rules.row_bytes, LANES):
+            _raise_row_inside(mask, at + lane, plates.masks, start + lane, plates.inside)
         at += rules.stride
-        start += width
-    rows, width = plates_wide.shape[1], plates_wide.shape[2]
-    source = plates_wide.reshape(plates_wide.size)
+        start += rules.row_bytes
     at = _place(y - rules.wide_reach, x - rules.wide_reach, rules.border, rules.stride)
-    start = patch * rows * width
-    for _ in range(rows):
-        for lane in range(0, width, LANES):
-            _raise_row(wide, at + lane, source, start + lane)
+    start = patch * (2 * rules.wide_reach + 1) * rules.wide_row_bytes
+    for _ in range(2 * rules.wide_reach + 1):
+        for lane in range(0, rules.wide_row_bytes, LANES):
+            _raise_row(wide, at + lane, plates.wide_masks, start + lane)
         at += rules.stride
-        start += width
+        start += rules.wide_row_bytes
 
 
 @njit(cache=True)
 def _copy_window(
-    y: np.int64,
-    x: np.int64,
+    paddle: NDArray[np.int64],
     rules: Rules,
-    width: np.int64,
     source_mask: NDArray[np.uint8],
     source_wide: NDArray[np.uint8],
     mask: NDArray[np.uint8],
     wide: NDArray[np.uint8],
 ) -> None:
-    """Copy what a paddle at (y, x) may have changed from other canvases; `width` is that of the wide patches' rows."""
-    at = _place(y - rules.wide_reach, x - rules.wide_reach, rules.border, rules.stride)
+    """Copy what a paddle may have changed from other canvases."""
+    at = _place(paddle[PADDLE_Y] - rules.wide_reach, paddle[PADDLE_X] - rules.wide_reach, rules.border, rules.stride)
     for _ in range(2 * rules.wide_reach + 1):
-        for lane in range(0, width, LANES):
+        for lane in range(0, rules.wide_row_bytes, LANES):
             _copy_row(mask, at + lane, source_mask)
             _copy_row(wide, at + lane, source_wide)
         at += rules.stride
@@ -402,24 +411,17 @@ def _copy_window(
 
 @njit(cache=True)
 def _fits(
-    y: np.int64,
-    x: np.int64,
-    patch: np.int64,
-    rules: Rules,
-    thresholds: NDArray[np.uint8],
-    mask: NDArray[np.uint8],
+    y: np.int64, x: np.int64, patch: np.int64, rules: Rules, thresholds: NDArray[np.uint8], mask: NDArray[np.uint8]
 ) -> bool:
     """Whether mask and paddle together stay below TOO_MUCH everywhere."""
-    rows, width = thresholds.shape[1], thresholds.shape[2]
-    source = thresholds.reshape(thresholds.size)
     at = _place(y - rules.reach, x - rules.reach, rules.border, rules.stride)
-    start = patch * rows * width
+    start = patch * (2 * rules.reach + 1) * rules.row_bytes
     exceeded = np.uint32(0)
-    for _ in range(rows):
-        for lane in range(0, width, LANES):
-            exceeded |= _row_exceeds(mask, at + lane, source, start + lane)
+    for _ in range(2 * rules.reach + 1):
+        for lane in range(0, rules.row_bytes, LANES):
+            exceeded |= _row_exceeds(mask, at + lane, thresholds, start + lane)
         at += rules.stride
-        start += width
+        start += rules.row_bytes
     return exceeded == np.uint32(0)
 
 
@@ -427,54 +429,48 @@ def _fits(
 def _extend(
     stream: NDArray[np.uint64],
     rules: Rules,
-    plates: Plates,
+    turns: NDArray[np.int64],
+    near: NDArray[np.int64],
+    thresholds: NDArray[np.uint8],
     state: NDArray[np.int64],
     mask: NDArray[np.uint8],
     wide: NDArray[np.uint8],
     cumulated: NDArray[np.uint64],
     counts: NDArray[np.int64],
-) -> np.int64:
-    """Find a successor to a contour's last paddle: the candidate's number, or -1. Nothing is added to the mask.
-
-    `state` gets the new pivot, angle, and head.
-    """
+) -> bool:
+    """Find a successor to a chain's last paddle and move `state` on to it. Nothing is added to the mask."""
     counts[0] += 1
     angle = state[ANGLE]
-    y = state[PIVOT_Y] + plates.steps[angle, 0]
-    x = state[PIVOT_X] + plates.steps[angle, 1]
+    y = state[PIVOT_Y] + turns[angle, 2]
+    x = state[PIVOT_X] + turns[angle, 3]
     radius, size = rules.ring_radius, rules.resolution
     if y < -radius or x < -radius or y >= size + radius or x >= size + radius:
-        return np.int64(-1)
+        return False
     pivot = _place(y, x, rules.border, rules.stride)
-    first = plates.near_first[angle]
-    near = plates.near_first[angle + 1] - first
+    choices = near[turns[angle, 0] : turns[angle, 0] + turns[angle, 1]]
     total = ZERO
-    for i in range(near):
-        room = FULL - np.uint64(wide[pivot + plates.near_place[first + i]])
-        total += room * plates.near_weight[first + i]
+    for i in range(len(choices)):
+        total += (FULL - np.uint64(wide[pivot + choices[i, 0]])) * np.uint64(choices[i, 1])
         cumulated[i] = total
     if total <= LEAST_WEIGHT:
-        return np.int64(-1)
+        return False
     for _ in range(rules.paddle_trials):
         counts[1] += 1
         drawn = _below(stream, total)
         chosen = 0
         while cumulated[chosen] <= drawn:
             chosen += 1
-        candidate = plates.near_candidate[first + chosen]
-        head_y = y + plates.ring[candidate, 0]
-        head_x = x + plates.ring[candidate, 1]
-        if _fits(head_y, head_x, DEGREES + candidate, rules, plates.thresholds, mask):
-            state[PIVOT_Y], state[PIVOT_X], state[ANGLE] = y, x, DEGREES + candidate
+        patch = DEGREES + choices[chosen, 2]
+        head_y, head_x = y + choices[chosen, 3], x + choices[chosen, 4]
+        if _fits(head_y, head_x, patch, rules, thresholds, mask):
+            state[PIVOT_Y], state[PIVOT_X], state[ANGLE] = y, x, patch
             state[LAST_Y], state[LAST_X] = head_y, head_x
-            return candidate
-    return np.int64(-1)
+            return True
+    return False
 
 
 @njit(cache=True)
-def _begin(
-    y: np.int64, x: np.int64, degree: np.int64, rules: Rules, plates: Plates, state: NDArray[np.int64]
-) -> bool:
+def _begin(y: np.int64, x: np.int64, degree: np.int64, rules: Rules, plates: Plates, state: NDArray[np.int64]) -> bool:
     """Set a chain's state to a first paddle with this tail; False if its head or pivot lies outside the image."""
     head_y, head_x = y + plates.heads[degree, 0], x + plates.heads[degree, 1]
     pivot_y, pivot_x = head_y + plates.pivots[degree, 0], head_x + plates.pivots[degree, 1]
@@ -551,30 +547,39 @@ def _attempt(
 
     if rules.separate_contours:
         for contour in range(2):
-            y, x, patch = paddles[contour, 0, PADDLE_Y], paddles[contour, 0, PADDLE_X], paddles[contour, 0, PATCH]
-            other = 1 - contour
             _add_paddle(
-                y, x, patch, rules, plates.masks, plates.wide_masks, plates.inside, masks[other], wides[other]
+                paddles[contour, 0],
+                rules,
+                plates,
+                masks[1 - contour],
+                wides[1 - contour],
             )
     for number in range(1, rules.contour_length):
         paddle = _one_of(stream, num_paddles)
         for contour in range(2):
             lane = contour if rules.separate_contours else 0
-            if _extend(stream, rules, plates, state[contour], masks[lane], wides[lane], cumulated, counts) < 0:
+            if not _extend(
+                stream, rules, plates.turns, plates.near, plates.thresholds, state[contour], masks[lane], wides[lane],
+                cumulated, counts,
+            ):  # fmt: skip
                 return np.int64(2 * number + contour)
-            last = paddles[contour, number - 1]
             _add_paddle(
-                last[PADDLE_Y], last[PADDLE_X], last[PATCH], rules,
-                plates.masks, plates.wide_masks, plates.inside, masks[lane], wides[lane],
-            )  # fmt: skip
+                paddles[contour, number - 1],
+                rules,
+                plates,
+                masks[lane],
+                wides[lane],
+            )
             snake = snake_1 if contour else snake_0
             _note(paddles[contour], number, state[contour], snake * num_paddles + paddle)
             if rules.separate_contours:
-                new = paddles[contour, number]
                 _add_paddle(
-                    new[PADDLE_Y], new[PADDLE_X], new[PATCH], rules,
-                    plates.masks, plates.wide_masks, plates.inside, masks[1 - lane], wides[1 - lane],
-                )  # fmt: skip
+                    paddles[contour, number],
+                    rules,
+                    plates,
+                    masks[1 - lane],
+                    wides[1 - lane],
+                )
     return np.int64(2 * rules.contour_length)
 
 
@@ -599,8 +604,9 @@ def _has_room(rules: Rules, mask: NDArray[np.uint8]) -> bool:
     free = 0
     for y in range(size):
         at = _place(y, 0, rules.border, rules.stride)
+        row = mask[at : at + size]
         for x in range(size):
-            free += mask[at + x] <= FREE
+            free += row[x] <= FREE
         if free * 100 >= size * size:
             return True
     return False
@@ -677,13 +683,11 @@ def _try_distractor(
     for number in range(1, length + 1):
         if number < length:
             contrast = _distractor_contrast(stream, rules)
-            if _extend(stream, rules, plates, state, mask, wide, cumulated, counts) < 0:
+            if not _extend(
+                stream, rules, plates.turns, plates.near, plates.thresholds, state, mask, wide, cumulated, counts
+            ):
                 return np.int64(number)
-        last = paddles[number - 1]
-        _add_paddle(
-            last[PADDLE_Y], last[PADDLE_X], last[PATCH], rules,
-            plates.masks, plates.wide_masks, plates.inside, mask, wide,
-        )  # fmt: skip
+        _add_paddle(paddles[number - 1], rules, plates, mask, wide)
         if number < length:
             _note(paddles, number, state, contrast)
     return np.int64(length)
@@ -712,18 +716,16 @@ def _strew(
     `kept_mask` and `kept_wide` hold the canvases as the last success left them.
     """
     placed = np.int64(0)
-    width = plates.wide_masks.shape[2]
     for number in range(count):
         for one_try in range(tries):
             _open_stream(stream, stage, np.uint64(number * tries + one_try))
             own = paddles[placed * length :]
             found = _try_distractor(stream, rules, plates, length, mask, wide, state, own, cumulated, counts)
             for i in range(found):
-                y, x = own[i, PADDLE_Y], own[i, PADDLE_X]
                 if found == length:
-                    _copy_window(y, x, rules, width, mask, wide, kept_mask, kept_wide)
+                    _copy_window(own[i], rules, mask, wide, kept_mask, kept_wide)
                 else:
-                    _copy_window(y, x, rules, width, kept_mask, kept_wide, mask, wide)
+                    _copy_window(own[i], rules, kept_mask, kept_wide, mask, wide)
             if found == length:
                 placed += 1
                 break
@@ -751,29 +753,26 @@ def _light_patch(
 
 @njit(cache=True)
 def _develop(rules: Rules, light: NDArray[np.int32], picture: NDArray[np.uint8]) -> None:
-    """Stretch brightness to 0 .. 255."""
+    """Stretch brightness to 0 .. 255. Slices are taken row by row, since only then the loops become vector code."""
     size = rules.resolution
     low = high = light[_place(0, 0, rules.border, rules.stride)]
     for y in range(size):
         at = _place(y, 0, rules.border, rules.stride)
+        row = light[at : at + size]
         for x in range(size):
-            low = min(low, light[at + x])
-            high = max(high, light[at + x])
+            low = min(low, row[x])
+            high = max(high, row[x])
     span = np.int64(high) - np.int64(low)
     for y in range(size):
         at = _place(y, 0, rules.border, rules.stride)
+        row, developed = light[at : at + size], picture[y * size : (y + 1) * size]
         for x in range(size):
-            above = np.int64(light[at + x]) - np.int64(low)
-            if above:
-                picture[y * size + x] = np.uint8((510 * above + span) // (2 * span))
-            else:
-                picture[y * size + x] = 0
+            above = np.int64(row[x]) - np.int64(low)
+            developed[x] = np.uint8((510 * above + span) // (2 * span)) if above else np.uint8(0)
 
 
 @njit(cache=True)
-def _store(
-    paddles: NDArray[np.int64], count: np.int64, plates: Plates, values: NDArray[np.int16]
-) -> None:
+def _store(paddles: NDArray[np.int64], count: np.int64, plates: Plates, values: NDArray[np.int16]) -> None:
     """Write paddles as four numbers each."""
     for i in range(count):
         values[4 * i], values[4 * i + 1] = paddles[i, PADDLE_Y], paddles[i, PADDLE_X]
@@ -833,8 +832,7 @@ def draw_images(
     state = np.zeros((2, 5), np.int64)
     paddles = np.zeros((2, rules.contour_length, 4), np.int64)
     strewn = np.zeros((distractors.shape[1] // 4 + rules.distractor_length, 4), np.int64)
-    cumulated = np.zeros(len(plates.ring), np.uint64)
-    width = plates.wide_masks.shape[2]
+    cumulated = np.zeros(plates.turns[:, 1].max(), np.uint64)
     num_lanes = 2 if rules.separate_contours else 1
     complete = 2 * rules.contour_length
     for lane in range(num_lanes):
@@ -860,10 +858,14 @@ def draw_images(
                 break
             for contour in range(2):
                 for number in range((found + 1 - contour) // 2):
-                    y, x = paddles[contour, number, PADDLE_Y], paddles[contour, number, PADDLE_X]
                     for lane in range(num_lanes):
                         _copy_window(
-                            y, x, rules, width, plates.empty_mask, plates.empty_wide, masks[lane], wides[lane]
+                            paddles[contour, number],
+                            rules,
+                            plates.empty_mask,
+                            plates.empty_wide,
+                            masks[lane],
+                            wides[lane],
                         )
         if not succeeded:
             return row
@@ -874,11 +876,7 @@ def draw_images(
                 mask[i] = max(mask[i], masks[1, i])
                 wide[i] = max(wide[i], wides[1, i])
         else:
-            last = paddles[1, rules.contour_length - 1]
-            _add_paddle(
-                last[PADDLE_Y], last[PADDLE_X], last[PATCH], rules,
-                plates.masks, plates.wide_masks, plates.inside, mask, wide,
-            )  # fmt: skip
+            _add_paddle(paddles[1, rules.contour_length - 1], rules, plates, mask, wide)
         _copy_bytes(kept_mask, mask, canvas)
         _copy_bytes(kept_wide, wide, canvas)
         num_distractors = _strew(
