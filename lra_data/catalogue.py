@@ -1,10 +1,11 @@
 """Finds the tasks: every folder of `lra_data` that holds a `task.py` is one.
 
 The folder's `task.py` defines `TASK`, a subclass of `Task`, and its `config.py` defines `Config` and `PRESETS`.
-`config.py` is light, so that names and command-line flags cost no numerical import.
+`config.py` is light, so that names and command-line flags cost no numerical import. It may define `ALIASES`, other
+names for the family's presets, and `SELECTORS` with `select`, options that choose a configuration (see
+`pathfinder/config.py`).
 """
 
-import dataclasses
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +22,31 @@ def families() -> list[str]:
 
 def presets(family: str) -> Mapping[str, Preset]:
     """The presets of one family by name, the default first."""
-    return importlib.import_module(f"lra_data.{_known(family)}.config").PRESETS  # type: ignore[no-any-return]
+    return _config_module(family).PRESETS  # type: ignore[no-any-return]
 
 
 def config_class(family: str) -> type[Any]:
     """The family's configuration dataclass."""
-    return importlib.import_module(f"lra_data.{_known(family)}.config").Config  # type: ignore[no-any-return]
+    return _config_module(family).Config  # type: ignore[no-any-return]
+
+
+def aliases() -> dict[str, str]:
+    """Other names of presets, such as "path-x", and what they stand for, `family/preset`."""
+    return {
+        alias: f"{family}/{preset}"
+        for family in families()
+        for alias, preset in getattr(_config_module(family), "ALIASES", {}).items()
+    }
+
+
+def selectors(family: str) -> Mapping[str, tuple[type, Any, str]]:
+    """Options beside `--preset` that choose a configuration: name to type, default and meaning."""
+    return getattr(_config_module(family), "SELECTORS", {})
+
+
+def select(family: str, given: Mapping[str, Any]) -> Any:
+    """The configuration that the family's selectors choose."""
+    return _config_module(family).select(given)
 
 
 def task_names() -> list[str]:
@@ -35,16 +55,16 @@ def task_names() -> list[str]:
 
 
 def get_task(task: Any) -> Task:
-    """The task for a name (`listops`, `listops/mini`), a configuration, or a task, which is returned as it is.
+    """The task for a name (`listops`, `listops/mini`, `path-x`), a configuration, or a task, returned as it is.
 
     Raises UsageError for an unknown name, listing the known ones.
     """
     if isinstance(task, Task):
         return task
     if isinstance(task, str):
-        family, _, preset = task.partition("/")
+        family, _, preset = aliases().get(task, task).partition("/")
         if family not in families() or (preset and preset not in presets(family)):
-            raise unknown_name("task", task, [*families(), *task_names()])
+            raise unknown_name("task", task, [*families(), *aliases(), *task_names()])
         return _task_class(family)(presets(family)[preset or next(iter(presets(family)))].config)
     for family in families():
         if isinstance(task, config_class(family)):
@@ -62,17 +82,15 @@ def task_from_record(family: str, version: int, config: Mapping[str, Any]) -> Ta
             f"the set holds version {version} of {family}, this package makes version {task_class.version}: "
             "install the release of lra-data that built it, or build anew"
         )
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    known = {field.name for field in dataclasses.fields(config_class(family))}
-    if set(fields) != known:
-        raise UsageError(
-            f"expected a configuration of {family} with {', '.join(sorted(known))}, got {', '.join(sorted(fields))}"
-        )
-    return task_class(config_class(family)(**fields))
+    return task_class.from_record(config)
 
 
 def _task_class(family: str) -> type[Task]:
     return importlib.import_module(f"lra_data.{family}.task").TASK  # type: ignore[no-any-return]
+
+
+def _config_module(family: str) -> Any:
+    return importlib.import_module(f"lra_data.{_known(family)}.config")
 
 
 def _known(family: str) -> str:

@@ -1,11 +1,13 @@
 """Arrow columns from NumPy arrays, and schemas that Hugging Face `datasets` understands, without importing it.
 
 `datasets` reads its features from the Arrow schema metadata under the key `huggingface`; that is what gives labels
-their names in every format that keeps an Arrow schema. Its `datasets.Features` documents the JSON.
+their names in every format that keeps an Arrow schema. Its `datasets.Features` documents the JSON. Under the key
+`lra_data` stands which columns are pictures, flattened row by row, and their shapes.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 _NAMES = b"label_names"
+_SHAPE = b"picture_shape"
 
 
 def class_label(name: str, label_names: Sequence[str]) -> pa.Field:
     """An int64 column whose values are positions in `label_names`."""
     return pa.field(name, pa.int64(), metadata={_NAMES: json.dumps(list(label_names))})
+
+
+def picture(name: str, *shape: int) -> pa.Field:
+    """A column of pictures of uint8, (height, width) or (height, width, channels), flattened row by row."""
+    return pa.field(name, pa.list_(pa.uint8(), prod(shape)), metadata={_SHAPE: json.dumps(shape)})
 
 
 def make_schema(fields: Sequence[pa.Field]) -> pa.Schema:
@@ -27,6 +35,9 @@ def make_schema(fields: Sequence[pa.Field]) -> pa.Schema:
     """
     features = {field.name: _feature(field) for field in fields}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    shapes = {field.name: json.loads(field.metadata[_SHAPE]) for field in fields if _SHAPE in (field.metadata or {})}
+    if shapes:
+        metadata["lra_data"] = json.dumps({"pictures": shapes})
     return pa.schema([field.remove_metadata() for field in fields], metadata=metadata)
 
 
@@ -47,15 +58,36 @@ def list_column(offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.list_(children.type), len(offsets) - 1, buffers, children=[children])
 
 
+def fixed_list_column(values: NDArray[Any]) -> pa.Array:
+    """Row i is values[i], for a contiguous array of two dimensions; a fixed-size list array without a copy."""
+    return pa.FixedSizeListArray.from_arrays(column(values.ravel()), values.shape[1])
+
+
+def rows_of(lists: pa.Array) -> NDArray[Any]:
+    """A fixed-size list array of numbers as an array (rows, size), without a copy."""
+    return numbers(lists.flatten()).reshape(len(lists), lists.type.list_size)
+
+
+def picture_shapes(schema: pa.Schema) -> dict[str, tuple[int, ...]]:
+    """The columns that are pictures, and their shapes."""
+    found = json.loads((schema.metadata or {}).get(b"lra_data", b"{}"))
+    return {name: tuple(shape) for name, shape in found.get("pictures", {}).items()}
+
+
 def features_of(schema: pa.Schema) -> dict[str, Any]:
     """The features that `make_schema` wrote: name to the JSON form of a `datasets` feature."""
     return dict(json.loads(schema.metadata[b"huggingface"])["info"]["features"])
 
 
-def webdataset_features(features: Mapping[str, Any]) -> dict[str, Any]:
-    """The same features as the members of a WebDataset example: npy, cls, and the rest in json."""
+def webdataset_features(schema: pa.Schema) -> dict[str, Any]:
+    """The same features as the members of a WebDataset example: png or npy, cls, and the rest in json."""
+    features, pictures = features_of(schema), picture_shapes(schema)
     inputs = {
-        name.replace("inputs", "npy", 1): feature for name, feature in features.items() if name.startswith("inputs")
+        name.replace("inputs", "png" if name in pictures else "npy", 1): (
+            {"_type": "Image"} if name in pictures else feature
+        )
+        for name, feature in features.items()
+        if name.startswith("inputs")
     }
     rest = {name: features[name] for name in sorted(features) if name != "label" and not name.startswith("inputs")}
     text = {"dtype": "string", "_type": "Value"}

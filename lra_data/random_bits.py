@@ -62,8 +62,8 @@ def philox4x64(
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Block `draw` of the stream (index, stage, attempt): four uint64 words.
 
-    The 256-bit counter is (draw, attempt, index, stage), least significant word first. A task that draws an example in one
-    piece has stage 0 only.
+    The 256-bit counter is (draw, attempt, index, stage), least significant word first. A task that draws an example in
+    one piece has stage 0 only.
     """
     c0, c1, c2, c3 = draw, attempt, index, stage
     for _ in range(ROUNDS):

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,7 +70,8 @@ class Task(ABC):
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self.preset = next((name for name, preset in self.presets.items() if preset.config == config), None)
+        same = [name for name, preset in self.presets.items() if _examples_of(preset.config) == _examples_of(config)]
+        self.preset = same[0] if same else None
 
     @property
     def variant(self) -> str:
@@ -87,11 +88,24 @@ class Task(ABC):
         return f"{self.family}/{self.variant}"
 
     def keyed_config(self) -> dict[str, Any]:
-        """The configuration as JSON values: exactly what decides an example, and so what is hashed into the key."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self.config).items()
-        }
+        """What decides an example, as JSON values; it is hashed into the key, and says so by its name."""
+        return _examples_of(self.config)
+
+    def record(self) -> dict[str, Any]:
+        """What plan and manifest say of the configuration: enough for `from_record` to make this task again."""
+        return self.keyed_config() | _json_values(self.config, keyed=False)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Task":
+        """The task of a record; raises UsageError if its entries are not those of the configuration."""
+        kind = type(next(iter(cls.presets.values())).config)
+        known = {field.name for field in dataclasses.fields(kind)}
+        if set(record) != known:
+            raise UsageError(
+                f"expected a configuration of {cls.family} with {', '.join(sorted(known))}, got "
+                f"{', '.join(sorted(record))}"
+            )
+        return cls(kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -127,7 +141,7 @@ class Task(ABC):
         """Raise UsageError, at once, for a set that cannot be finished or in which chance predicts a duplicate."""
 
     @abstractmethod
-    def problems(self, batch: "pa.RecordBatch") -> list[tuple[int, str]]:
+    def problems(self, batch: "pa.RecordBatch", *, split: str, seed: int) -> list[tuple[int, str]]:
         """(index, what is wrong) for each row whose label or form an independent solver does not confirm."""
 
     @abstractmethod
@@ -138,6 +152,14 @@ class Task(ABC):
     def explain(self, row: Mapping[str, Any]) -> str:
         """The row with every step that leads to its label."""
 
+    def contact_sheet(self, batch: "pa.RecordBatch") -> "NDArray[np.uint8] | None":
+        """The rows in one picture, uint8 (height, width, 3); None for tasks that are read as text."""
+        return None
+
+    def drawing(self, row: Mapping[str, Any]) -> "NDArray[np.uint8] | None":
+        """What `explain` says, drawn: uint8 (height, width, 3); None for tasks that are read as text."""
+        return None
+
     @abstractmethod
     def measures(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
         """Integers a row, by name, whose distribution `stats` reports (length, depth, ...)."""
@@ -147,8 +169,27 @@ class Task(ABC):
         """One integer a row, by name: what a trivial predictor looks at. `stats` scores each one's best guess."""
 
     @abstractmethod
-    def export_release(self, split: str, batches: "Iterable[pa.RecordBatch]", folder: Path) -> list[Path]:
-        """Write one split in the layout of the original LRA release; returns the files written."""
+    def export_release(
+        self, split: str, batches: "Iterable[pa.RecordBatch]", folder: Path, sizes: Mapping[str, int]
+    ) -> "Iterator[Path]":
+        """Write one split in the layout of the original LRA release into `folder`; yields each finished file.
+
+        sizes: examples of every split, for layouts that number them through.
+        """
+
+
+def _examples_of(config: Any) -> dict[str, Any]:
+    return _json_values(config, keyed=True)
+
+
+def _json_values(config: Any, *, keyed: bool) -> dict[str, Any]:
+    """The fields that are keyed, or those that are not (see NOT_KEYED)."""
+    values = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.metadata.get("keyed", True) == keyed
+    }
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def check_seed(seed: int) -> None:

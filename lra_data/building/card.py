@@ -88,7 +88,7 @@ def _header(task: Task, manifest: Manifest) -> dict[str, Any]:
     splits = {split: manifest.shards_of(split) for split in description.sizes}
     features = features_of(task.schema)
     if description.formats[0] == "webdataset":
-        features = webdataset_features(features)
+        features = webdataset_features(task.schema)
     size = sum(_bytes(shards) for shards in splits.values())
     total = sum(description.sizes.values())
     return {
@@ -126,6 +126,8 @@ def _yaml_feature(feature: dict[str, Any]) -> dict[str, Any]:
     if feature["_type"] == "List":
         length = {"length": feature["length"]} if "length" in feature else {}
         return {"list": feature["feature"]["dtype"], **length}
+    if feature["_type"] == "Image":
+        return {"dtype": "image"}
     return {"dtype": feature["dtype"]}
 
 

@@ -22,7 +22,7 @@ def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[
             raise UsageError(f"expected a new or empty folder, {folder} holds files: export to another")
         scratch.mkdir(parents=True, exist_ok=True)
         for split in rows.sizes:
-            for path in rows.task.export_release(split, rows.batches(split), scratch):
+            for path in rows.task.export_release(split, rows.batches(split), scratch, rows.sizes):
                 target = folder / path.relative_to(scratch)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)

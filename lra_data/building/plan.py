@@ -68,7 +68,7 @@ def make_plan(
         task=task.family,
         variant=task.variant,
         version=task.version,
-        config=task.keyed_config(),
+        config=task.record(),
         seed=seed,
         sizes={split: full_sizes[split] for split in SPLITS},
         formats=formats,

@@ -15,7 +15,6 @@ from lra_data.store.files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard
 from lra_data.store.rows import BuiltRows, Rows, open_rows
 from lra_data.store.tally import Tally, check_batch_offsets, read_shard
-from lra_data.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ def verify(set_folder: Path | str, *, quick: bool = False) -> list[Fault]:
         found = file_faults(rows.folder, shard)
         faults += found
         if not found and not quick:
-            faults += _content_faults(rows.folder, shard, rows.task)
+            faults += _content_faults(rows, shard)
     known = {shard.file for shard in rows.manifest.shards}
     for path in sorted(rows.folder.iterdir()):
         if SHARD_NAME.fullmatch(path.name) and path.name not in known:
@@ -70,8 +69,9 @@ def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
     return []
 
 
-def _content_faults(set_folder: Path, shard: Shard, task: Task) -> list[Fault]:
+def _content_faults(rows: BuiltRows, shard: Shard) -> list[Fault]:
     """Whether the decoded rows are the manifest's, numbered start .. stop - 1, and solved by the task's solver."""
+    set_folder, task = rows.folder, rows.task
     tally = Tally.start(task.schema, task.num_classes)
     faults = []
     expected = shard.start
@@ -82,7 +82,8 @@ def _content_faults(set_folder: Path, shard: Shard, task: Task) -> list[Fault]:
             if not np.array_equal(numbers(batch["index"]), due):
                 faults.append(Fault(file=shard.file, message=f"expected rows {due[0]} to {due[-1]}, got others"))
             expected += len(batch)
-            faults += [Fault(file=shard.file, index=index, message=text) for index, text in task.problems(batch)]
+            problems = task.problems(batch, split=shard.split, seed=rows.seed)
+            faults += [Fault(file=shard.file, index=index, message=text) for index, text in problems]
         check_batch_offsets(set_folder, shard, task.schema)
     except SetError as error:
         return [Fault(file=shard.file, message=str(error))]
@@ -99,5 +100,5 @@ def _verify_virtual(rows: Rows) -> list[Fault]:
         Fault(file=f"{rows.task.name} {split}", index=index, message=text)
         for split in rows.sizes
         for batch in rows.batches(split)
-        for index, text in rows.task.problems(batch)
+        for index, text in rows.task.problems(batch, split=split, seed=rows.seed)
     ]

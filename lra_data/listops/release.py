@@ -35,7 +35,7 @@ def release_source(ids: Sequence[int]) -> str:
     return " ".join(words)
 
 
-def write_release(split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> list[Path]:
+def write_release(split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> Path:
     """Write one split as the original's TSV file into `folder`."""
     path = folder / FILE_NAMES[split]
     with path.open("w", newline="", encoding="ascii") as file:
@@ -43,4 +43,4 @@ def write_release(split: str, batches: Iterable[pa.RecordBatch], folder: Path) -
         for batch in batches:
             for ids, label in zip(batch["inputs"].to_pylist(), batch["label"].to_pylist(), strict=True):
                 file.write(f"{release_source(ids)}\t{label}\r\n")
-    return [path]
+    return path

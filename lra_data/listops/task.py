@@ -1,6 +1,6 @@
 """The ListOps task: Arrow rows from the kernel, and what the rest of the package asks of a task."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -170,7 +170,7 @@ class ListOps(Task):
             schema=self.schema,
         )
 
-    def problems(self, batch: pa.RecordBatch) -> list[tuple[int, str]]:
+    def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
         """Solve each row anew with the stack machine, and hold columns and form against what it finds."""
         from lra_data.listops.solver import FAULTS, SOUND, solve
 
@@ -228,9 +228,11 @@ class ListOps(Task):
             "length / 100": numbers(batch["length"]).astype(np.int64) // 100,
         }
 
-    def export_release(self, split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> list[Path]:
+    def export_release(
+        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
+    ) -> Iterator[Path]:
         """Write `basic_train.tsv`, `basic_val.tsv` or `basic_test.tsv`."""
-        return write_release(split, batches, folder)
+        yield write_release(split, batches, folder)
 
 
 TASK = ListOps

@@ -108,8 +108,10 @@ class Config:
         centre = self.resolution - 2 * max(2 * self.seed_distance, self.padding)
         if centre < 1:
             raise UsageError(
-                f"pathfinder: expected a canvas wider than 4 x seed_distance = {4 * self.seed_distance} pixels and than "
-                f"2 x padding = {2 * self.padding}, got {self.resolution}: the contours begin 2 x seed_distance off the "
+                f"pathfinder: expected a canvas wider than 4 x seed_distance = {4 * self.seed_distance} pixels and "
+                f"than "
+                f"2 x padding = {2 * self.padding}, got {self.resolution}: the contours begin 2 x seed_distance off "
+                f"the "
                 "edges; lower seed_distance or raise resolution"
             )
 
@@ -176,8 +178,8 @@ def standard_config(resolution: int = 32, difficulty: str = "hard", *, clean: bo
     """The configuration for a resolution and a difficulty; `clean` is described in docs/pathfinder_draws.md.
 
     32, 64, 128 and 256 are those of LRA. Another resolution takes the next smaller one of them (32 below 64), and
-    multiplies its lengths by the ratio of the resolutions: padding, seed distance, paddle length and margins are rounded
-    half up to whole pixels of at least 1, thickness and marker radius to whole pixels of the enlarged drawing.
+    multiplies its lengths by the ratio of the resolutions: padding, seed distance, paddle length and margins are
+    rounded half up to whole pixels of at least 1, thickness and marker radius to whole pixels of the enlarged drawing.
     """
     if difficulty not in DIFFICULTIES:
         raise unknown_name("pathfinder difficulty", difficulty, DIFFICULTIES)
@@ -244,7 +246,7 @@ PRESETS = _presets()
 ALIASES = {"path-x": "128-hard"}
 
 # Options of `lra-data build pathfinder` that choose a preset or scale one; see `select`.
-SELECTORS = {
+SELECTORS: dict[str, tuple[type, Any, str]] = {
     "res": (int, 32, "resolution, 32, 64, 128, 256 or another one, for which the next smaller is scaled"),
     "difficulty": (str, "hard", "easy, intermediate or hard"),
     "clean": (bool, False, "the variant without the original's leaks"),
@@ -253,5 +255,7 @@ SELECTORS = {
 
 def select(given: Mapping[str, Any]) -> Config:
     """The configuration that SELECTORS name; those not given have their default."""
-    chosen = {name: given.get(name) if given.get(name) is not None else SELECTORS[name][1] for name in SELECTORS}
-    return standard_config(chosen["res"], chosen["difficulty"], clean=bool(chosen["clean"]))
+    resolution, difficulty, clean = (
+        default if given.get(name) is None else given[name] for name, (_, default, _) in SELECTORS.items()
+    )
+    return standard_config(resolution, difficulty, clean=clean)

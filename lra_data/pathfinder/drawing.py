@@ -1,12 +1,12 @@
 """Draws the tables of a configuration with Pillow and OpenCV: every patch, step and weight that a picture is made of.
 
-The number of orientations is finite: 360 whole degrees for the first paddle of a contour, and the pixels of a small ring
-for every other. So all drawing, and all arithmetic with sines, happens here, once; the kernel only adds and compares
-whole numbers. `docs/pathfinder_draws.md` defines each table; names follow it.
+The number of orientations is finite: 360 whole degrees for the first paddle of a contour, and the pixels of a small
+ring for every other. So all drawing, and all arithmetic with sines, happens here, once; the kernel only adds and
+compares whole numbers. `docs/pathfinder_draws.md` defines each table; names follow it.
 
 Angles are numbered: 0 to 359 are -180 to 179 degrees, 360 + c is the angle of ring candidate c.
 
-    python -m lra_data.pathfinder.drawing     draws the presets' tables into lra_data/pathfinder/tables/ (see tables.py)
+Nothing that reads or builds a preset imports this module and OpenCV with it: their tables are files (`tables.py`).
 """
 
 import math
@@ -19,21 +19,20 @@ from PIL import Image, ImageDraw
 
 from lra_data.errors import UsageError
 from lra_data.pathfinder.config import Config
+from lra_data.pathfinder.patches import DEGREES, footprint, marker_classes, marker_reach
 
 Array = NDArray[Any]
 
-DEGREES = 360
 WEIGHT_ONE = 2**30
-_LANCZOS_REACH = 3  # pixels of the reduced picture that a source pixel can reach
 
 
 def draw_tables(config: Config) -> dict[str, Array]:
     """The tables of a configuration: those of each margin m under names that end in `_m`, and those without a margin.
 
     start_by_parity int16 (2, 360, 2)   second tail less first, for even and odd coordinates of the first
-    markers         uint8 (k, k, s, s)  discs by class of y and of x, see `marker_class`
+    markers         uint8 (k, k, s, s)  discs by class of y and of x, see `patches.marker_classes`
     ring_m          int16 (c, 2)        ring candidates
-    lines_m, masks_m uint8 (360 + c, 2R + 1, 2R + 1)  of a paddle *drawn at* the angle, for candidates at its reverse
+    lines_m, masks_m uint8 (360 + c, 2R + 1, 2R + 1)  drawn at the angle, for candidates at its reverse
     drawn_angles_m  int16 (360 + c)     the angle as drawn, in hundredths of a degree
     heads_m, pivots_m int16 (360, 2)    tail to head, head to pivot
     steps_m         int16 (360 + c, 2)  last pivot to new pivot
@@ -66,32 +65,6 @@ def ring_candidates(radius: int) -> Array:
         pixels.add((math.floor(radius * math.sin(angle)), math.floor(radius * math.cos(angle))))
         step += 1
     return np.array(sorted(pixels), dtype=np.int16)
-
-
-def marker_classes(resolution: int, patch_reach: int) -> Array:
-    """For each coordinate its class: the disc of two coordinates of one class looks the same. int64 (resolution,).
-
-    Lanczos weights are cut off at the edge of the image, so coordinates near an edge have a class each; all others
-    share one.
-    """
-    near = min(patch_reach + _LANCZOS_REACH, resolution // 2)
-    coordinates = np.arange(resolution)
-    from_end = resolution - 1 - coordinates
-    return np.where(coordinates < near, coordinates, np.where(from_end < near, 2 * near - from_end, near))
-
-
-def marker_reach(config: Config) -> int:
-    """Greatest distance, in rows or columns, at which a marker's pixel can differ from 0."""
-    return math.ceil(config.marker_radius) + _LANCZOS_REACH
-
-
-def footprint(mask: Array, length: int, margin: int) -> Array:
-    """The structuring element of a paddle's mask: uint8 (2b + 1, 2b + 1), its anchor in the middle, one off the tail."""
-    reach = length + margin
-    centre = len(mask) // 2
-    first = centre - reach - 1
-    inside = mask[first : first + 2 * reach + 1, first : first + 2 * reach + 1]
-    return (inside == 255).astype(np.uint8)
 
 
 def _disc(radius: int) -> Array:
@@ -211,9 +184,3 @@ def _draw_markers(config: Config) -> Array:
             if picture.any():
                 raise AssertionError("a marker reaches beyond its patch")
     return discs
-
-
-if __name__ == "__main__":
-    from lra_data.pathfinder.tables import write_committed_tables
-
-    write_committed_tables()

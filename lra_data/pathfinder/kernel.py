@@ -1,10 +1,10 @@
 """Draws Pathfinder pictures in compiled code, as `docs/pathfinder_draws.md` states it; the page's words are used here.
 
 The time goes into attempts at two contours that fail: thousands an image in the hard presets, most of them late. So an
-attempt touches little. Masks lie on a canvas with a margin around the image, so that patches need no clipping; the dilated
-mask is kept beside the mask and grows with it, for the dilation of a maximum is the maximum of the dilations; windows of
-the canvas are compared, raised and restored in rows of 32 bytes, one instruction each; and of the ring candidates only
-those with a turn weight are looked at.
+attempt touches little. Masks lie on a canvas with a margin around the image, so that patches need no clipping; the
+dilated mask is kept beside the mask and grows with it, for the dilation of a maximum is the maximum of the dilations;
+windows of the canvas are compared, raised and restored in rows of 32 bytes, one instruction each; and of the ring
+candidates only those with a turn weight are looked at.
 
 Not here: where the patches come from (`drawing.py`), Arrow (`task.py`), and checking (`geometry.py`, `tracer.py`, which
 share nothing with this file).
@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from lra_data.pathfinder.config import Config
-from lra_data.pathfinder.drawing import DEGREES, footprint, marker_classes, marker_reach
+from lra_data.pathfinder.patches import DEGREES, footprint, marker_classes, marker_reach
 from lra_data.pathfinder.tables import drawing_tables
 from lra_data.random_bits import multiply_wide, philox4x64
 
@@ -77,12 +77,12 @@ class Rules(NamedTuple):
 class Plates(NamedTuple):
     """The drawing tables of one margin, laid out for the canvas.
 
-    thresholds: a byte of the mask above this rejects the paddle. masks, wide_masks: a paddle's mask and that mask dilated.
-    These three are flat: one patch after the other, row by row, each row filled up to a multiple of LANES. turns: for each
-    angle the first row in `near`, the number of rows, and the step to the new pivot. near: the candidates with a turn
-    weight; place on the canvas relative to the pivot, weight, number, y and x relative to the pivot. footprint_first,
-    footprint_place: for each degree the places of the footprint's pixels relative to its pixel. inside: 255 in the image,
-    0 around it. empty_mask, empty_wide: the canvases at the start.
+    thresholds: a byte of the mask above this rejects the paddle. masks, wide_masks: a paddle's mask and that mask
+    dilated. These three are flat: one patch after the other, row by row, each row filled up to a multiple of LANES.
+    turns: for each angle the first row in `near`, the number of rows, and the step to the new pivot. near: the
+    candidates with a turn weight; place on the canvas relative to the pivot, weight, number, y and x relative to the
+    pivot. footprint_first, footprint_place: for each degree the places of the footprint's pixels relative to its pixel.
+    inside: 255 in the image, 0 around it. empty_mask, empty_wide: the canvases at the start.
     """
 
     lines: NDArray[np.uint8]
@@ -116,7 +116,8 @@ def prepare(config: Config, margin: int, max_attempts: int = MAX_ATTEMPTS) -> tu
     size = config.resolution
     reach = masks.shape[1] // 2
     radius = config.paddle_length + margin
-    # Room for a patch on any pixel of the image, and for the ring around any pivot from which the ring reaches the image.
+    # Room for a patch on any pixel of the image, and for the ring around any pivot from which the ring reaches the
+    # image.
     border = max(reach + margin, marker_reach(config), 2 * radius + 1)
     stride = size + 2 * border
     wide = _dilated(np.pad(masks, ((0, 0), (margin, margin), (margin, margin))), margin)
@@ -189,9 +190,11 @@ def contrast_values(config: Config) -> tuple[int, NDArray[np.int64], NDArray[np.
     products = [snake * paddle for snake in snakes for paddle in paddles]
     distractors = products if config.same_contrast else snakes
     unit = lcm(*(contrast.denominator for contrast in [*products, *distractors]))
-    return unit, *(
-        np.array([int(c * unit) for c in contrasts], dtype=np.int64) for contrasts in (products, distractors)
+    contour_values, distractor_values = (
+        np.array([int(contrast * unit) for contrast in contrasts], dtype=np.int64)
+        for contrasts in (products, distractors)
     )
+    return unit, contour_values, distractor_values
 
 
 def _dilated(patches: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
@@ -356,7 +359,7 @@ def _one_of(stream: NDArray[np.uint64], count: np.int64) -> np.int64:
 
 
 @njit(cache=True)
-def _is_inside(y: np.int64, x: np.int64, size: np.int64) -> bool:
+def _is_inside(y: int, x: int, size: int) -> bool:
     return 0 <= y < size and 0 <= x < size
 
 
@@ -502,9 +505,9 @@ def _attempt(
 ) -> np.int64:
     """One attempt at two contours; `paddles` (2, contour_length, 4) gets them.
 
-    Returns the number of paddles found of both contours together, first ones included; the attempt has succeeded if they
-    are all. `masks` and `wides` are the canvases of contour 0 and 1, of which without `separate_contours` only the first
-    is used.
+    Returns the number of paddles found of both contours together, first ones included; the attempt has succeeded if
+    they are all. `masks` and `wides` are the canvases of contour 0 and 1, of which without `separate_contours` only the
+    first is used.
     """
     num_snakes, num_paddles = rules.num_snake_contrasts, rules.num_paddle_contrasts
     snake_0 = snake_1 = np.int64(0)
@@ -591,7 +594,7 @@ def _distance_class(a: NDArray[np.int64], b: NDArray[np.int64], step: np.int64) 
 
 @njit(cache=True)
 def _is_open(place: np.int64, places: NDArray[np.int64], mask: NDArray[np.uint8]) -> bool:
-    for i in range(len(places)):
+    for i in range(len(places)):  # noqa: SIM110 (a generator would not be compiled into a loop)
         if mask[place + places[i]] > FREE:
             return False
     return True
@@ -817,9 +820,9 @@ def draw_images(
 ) -> np.int64:
     """Draw the pictures of indices[rows], all of one margin, into the same rows of the outputs.
 
-    pictures (n, resolution^2), attempts (n,), tips (n, 8), contours (n, 2 x contour_length x 4), distractors (n, room for
-    all x 4), placed (n, 2): distractors and single paddles; counters (n, 3): extensions, draws, tries. Returns -1, or the
-    row whose attempts all failed; attempts there is rules.max_attempts.
+    pictures (n, resolution^2), attempts (n,), tips (n, 8), contours (n, 2 x contour_length x 4), distractors (n, room
+    for all x 4), placed (n, 2): distractors and single paddles; counters (n, 3): extensions, draws, tries. Returns -1,
+    or the row whose attempts all failed; attempts there is rules.max_attempts.
     """
     canvas = len(plates.empty_mask)
     masks = np.empty((2, canvas), np.uint8)

@@ -1,20 +1,22 @@
 """Where a configuration's drawing tables come from, and their digest, which is part of its key.
 
-Those of the presets are files in this folder, so that no release of Pillow or OpenCV can move a byte of them; all others
-are drawn when they are first asked for.
+Those of the presets are files in this folder, so that no release of Pillow or OpenCV can move a byte of them; all
+others are drawn when they are first asked for.
+
+    python -m lra_data.pathfinder.tables     draws the presets' files anew with the installed libraries
 """
 
 import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lra_data.errors import LraDataError
 from lra_data.pathfinder.config import Config, standard_config
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent / "tables"
 
@@ -46,7 +48,7 @@ def tables_digest(config: Config) -> str:
     return COMMITTED[committed] if committed is not None else digest_of(drawing_tables(config))
 
 
-def drawing_tables(config: Config) -> "dict[str, NDArray[Any]]":
+def drawing_tables(config: Config) -> dict[str, NDArray[Any]]:
     """The tables of a configuration, see `drawing.draw_tables`; raises LraDataError for a damaged file."""
     standard = Config()
     decisive = {name: getattr(config, name) for name in _DRAWN_FROM}
@@ -54,14 +56,12 @@ def drawing_tables(config: Config) -> "dict[str, NDArray[Any]]":
 
 
 @lru_cache(maxsize=4)
-def _drawing_tables(config: Config) -> "dict[str, NDArray[Any]]":
+def _drawing_tables(config: Config) -> dict[str, NDArray[Any]]:
     committed = _committed(config)
     if committed is None:
         from lra_data.pathfinder.drawing import draw_tables
 
         return draw_tables(config)
-    import numpy as np
-
     path = FOLDER / f"{committed}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -76,7 +76,7 @@ def _drawing_tables(config: Config) -> "dict[str, NDArray[Any]]":
     return tables
 
 
-def digest_of(tables: "dict[str, NDArray[Any]]") -> str:
+def digest_of(tables: dict[str, NDArray[Any]]) -> str:
     """SHA-256 over names, types, shapes and little-endian values of the tables, sorted by name."""
     digest = hashlib.sha256()
     for name, table in sorted(tables.items()):
@@ -88,8 +88,6 @@ def digest_of(tables: "dict[str, NDArray[Any]]") -> str:
 
 def write_committed_tables() -> None:
     """Draw the presets' tables with the installed libraries, write the files and print their digests."""
-    import numpy as np
-
     from lra_data.pathfinder.drawing import draw_tables
 
     FOLDER.mkdir(exist_ok=True)
@@ -106,3 +104,7 @@ def _committed(config: Config) -> int | None:
         if all(getattr(config, name) == getattr(preset, name) for name in _DRAWN_FROM):
             return resolution
     return None
+
+
+if __name__ == "__main__":
+    write_committed_tables()

@@ -1,0 +1,73 @@
+"""Pictures to look at: a contact sheet of many examples, and one example large with everything coloured."""
+
+from collections.abc import Mapping
+from math import cos, radians, sin
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from lra_data.pathfinder.config import Config
+
+CONNECTED, NOT_CONNECTED = (80, 200, 120), (220, 90, 80)
+CONTOUR_COLOURS = ((255, 170, 60), (90, 170, 255))
+DISTRACTOR_COLOUR, MARKER_COLOUR = (150, 150, 150), (255, 80, 160)
+
+_SHEET_CELL = 96  # pixels that a small picture is enlarged to, at most
+_SHEET_WIDTH = 1200
+_DRAWING_SIDE = 1024
+_FRAME = 2
+
+
+def contact_sheet(pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """All pictures (n, side, side) on one sheet, framed green where the label is 1, else red: uint8 (h, w, 3)."""
+    scale = max(1, _SHEET_CELL // pictures.shape[1])
+    side = pictures.shape[1] * scale + 2 * _FRAME
+    columns = max(1, min(len(pictures), _SHEET_WIDTH // side))
+    rows = max(1, -(-len(pictures) // columns))
+    sheet = np.zeros((rows * side, columns * side, 3), dtype=np.uint8)
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        y, x = number // columns * side, number % columns * side
+        sheet[y : y + side, x : x + side] = CONNECTED if label else NOT_CONNECTED
+        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+        sheet[y + _FRAME : y + side - _FRAME, x + _FRAME : x + side - _FRAME] = large[..., None]
+    return sheet
+
+
+def drawing(config: Config, row: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """One example enlarged: picture dimmed, contours orange and blue, distractors grey, markers ringed: (h, w, 3)."""
+    size = config.resolution
+    scale = max(1, _DRAWING_SIDE // size)
+    picture = np.asarray(row["inputs"], dtype=np.uint8).reshape(size, size) // 2
+    image = Image.fromarray(picture).resize((size * scale, size * scale), Image.Resampling.NEAREST).convert("RGB")
+    draw = ImageDraw.Draw(image)
+
+    def centre(y: float, x: float) -> tuple[float, float]:
+        return (x + 0.5) * scale, (y + 0.5) * scale
+
+    def add(paddles: NDArray[Any], colour: tuple[int, int, int]) -> None:
+        for y, x, hundredths, _ in paddles.tolist():
+            angle = radians(hundredths / 100)
+            end = y + config.paddle_length * sin(angle), x + config.paddle_length * cos(angle)
+            draw.line([centre(y, x), centre(*end)], fill=colour, width=max(1, scale // 2))
+
+    contours = np.asarray(row["contours"]).reshape(2, config.contour_length, 4)
+    add(np.asarray(row["distractors"]).reshape(-1, 4), DISTRACTOR_COLOUR)
+    for contour, colour in zip(contours, CONTOUR_COLOURS, strict=True):
+        draw.line([centre(y, x) for y, x in contour[:, :2].tolist()], fill=colour, width=1)
+        add(contour, colour)
+    for y, x in marked_tips(row):
+        middle_x, middle_y = centre(y, x)
+        radius = (config.marker_radius + 1) * scale
+        box = (middle_x - radius, middle_y - radius, middle_x + radius, middle_y + radius)
+        draw.ellipse(box, outline=MARKER_COLOUR, width=max(1, scale // 3))
+    return np.asarray(image)
+
+
+def marked_tips(row: Mapping[str, Any]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(y, x) of the two markers."""
+    tips = [int(number) for number in row["tips"]]
+    origin = row["origin"]
+    terminal = origin if row["label"] else 1 - origin
+    return (tips[4 * origin], tips[4 * origin + 1]), (tips[4 * terminal + 2], tips[4 * terminal + 3])
