@@ -3,29 +3,34 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from lra_data import catalogue
-from lra_data.errors import unknown_name
+from lra_data.errors import UsageError, unknown_name
 
 
 class BuildCommands(click.Group):
-    """One subcommand a task folder, with flags from its configuration."""
+    """One subcommand a task folder and one an alias, with flags from its configuration."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Names of the task folders."""
-        return catalogue.families()
+        """Names of the task folders and the aliases."""
+        return [*catalogue.families(), *catalogue.aliases()]
 
     def get_command(self, context: click.Context, name: str) -> click.Command:
         """The command for one task; an unknown name is an error that lists the known ones."""
+        if name in catalogue.aliases():
+            family, _, preset = catalogue.aliases()[name].partition("/")
+            return _build_command(name, family, preset)
         if name not in catalogue.families():
-            raise unknown_name("task", name, catalogue.families())
-        return _build_command(name)
+            raise unknown_name("task", name, self.list_commands(context))
+        return _build_command(name, name, None)
 
 
-def _build_command(family: str) -> click.Command:
+def _build_command(name: str, family: str, preset: str | None) -> click.Command:
+    """The command called `name`; with a preset it builds that one, and takes no flag that chooses another."""
     shared = [
         click.Option(["--out"], default="data", show_default=True, help="ROOT; the set is ROOT/TASK/PRESET."),
         click.Option(
@@ -48,13 +53,14 @@ def _build_command(family: str) -> click.Command:
     ]
 
     def run(**given: Any) -> None:
-        _run_build(family, given)
+        _run_build(family, {"preset": preset} | given)
 
+    chosen = f"{family}/{preset}" if preset else family
     return click.Command(
-        family,
-        params=[*config_options(family), *shared],
+        name,
+        params=[*([] if preset else choosing_options(family)), *config_options(family), *shared],
         callback=run,
-        help=f"Write a set of {family}. Flags override single parameters of the preset.",
+        help=f"Write a set of {chosen}. Flags override single parameters of the preset.",
         context_settings={"max_content_width": 120},
     )
 
@@ -64,7 +70,7 @@ def _run_build(family: str, given: dict[str, Any]) -> None:
     from lra_data.progress import shown_progress
     from lra_data.store.manifest import MANIFEST
 
-    task = catalogue.get_task(chosen_config(family, given["preset"], given))
+    task = _converted(family, given) if given.get("from_release") else catalogue.get_task(chosen_config(family, given))
     folder = set_path(given["out"], task)
     was_complete = (folder / MANIFEST).exists() and not given["overwrite"]
     with shown_progress() as progress:
@@ -93,24 +99,51 @@ def _run_build(family: str, given: dict[str, Any]) -> None:
     click.echo(f"{folder}: {verb}, {facts['examples']:,} examples in {facts['files']} files, {facts['bytes']:,} bytes")
 
 
-def config_options(family: str) -> list[click.Option]:
-    """One option a field: `--max-depth`, ... An option not given leaves the preset's value."""
+def _converted(family: str, given: dict[str, Any]) -> Any:
+    """The task that reads a copy of the original release; options that would draw other examples are refused."""
+    fields = [field.name for field in dataclasses.fields(catalogue.config_class(family))]
+    refused = [name for name in ("preset", *fields, "train", "validation", "test") if given[name] is not None]
+    if given["seed"]:
+        refused.append("seed")
+    if refused:
+        flag = refused[0].replace("_", "-")
+        raise UsageError(f"expected no --{flag} with --from-release, whose examples are what they are: leave it out")
+    return catalogue.from_release(family, Path(given["from_release"]), given, allow_partial=given["allow_partial"])
+
+
+def choosing_options(family: str) -> list[click.Option]:
+    """`--preset`, and the family's selectors, which choose a configuration in another way."""
     presets = catalogue.presets(family)
     default = next(iter(presets))
-    options = [
-        click.Option(
-            ["--preset"],
-            help="; ".join(f"{name}: {preset.summary}" for name, preset in presets.items())
-            + f".  [default: {default}]",
-        )
-    ]
+    listed = "; ".join(f"{name}: {preset.summary}" for name, preset in presets.items())
+    options = [click.Option(["--preset"], help=f"{listed}.  [default: {default}]")]
+    if catalogue.reads_release(family):
+        options += [
+            click.Option(["--from-release"], metavar="DIR", help="Convert this copy of the original release instead."),
+            click.Option(["--allow-partial"], is_flag=True, help="Leave damaged files of the release out, and say so."),
+        ]
+    for name, (kind, standard, meaning) in catalogue.selectors(family).items():
+        flag = f"--{name}"
+        if kind is bool:
+            options.append(click.Option([flag], is_flag=True, default=None, help=f"{meaning}."))
+        else:
+            options.append(click.Option([flag], type=kind, help=f"{meaning}.  [default: {standard}]"))
+    return options
+
+
+def config_options(family: str) -> list[click.Option]:
+    """One option a field: `--max-depth`, ... An option not given leaves the preset's value."""
+    default = next(iter(catalogue.presets(family)))
+    options = []
     for field in dataclasses.fields(catalogue.config_class(family)):
-        is_tuple = isinstance(field.default, tuple)
-        shown = ",".join(field.default) if is_tuple else field.default  # type: ignore[arg-type]
+        flag = field.name.replace("_", "-")
+        is_tuple, is_switch = isinstance(field.default, tuple), isinstance(field.default, bool)
+        shown = ",".join(f"{item}" for item in field.default) if is_tuple else field.default  # type: ignore[union-attr]
         options.append(
             click.Option(
-                [f"--{field.name.replace('_', '-')}", field.name],
+                [f"--{flag}/--no-{flag}" if is_switch else f"--{flag}", field.name],
                 type=str if is_tuple else type(field.default),
+                default=None,
                 metavar="A,B,…" if is_tuple else None,
                 help=f"{field.metadata['help']}.  [{default}: {shown}]",
             )
@@ -118,15 +151,37 @@ def config_options(family: str) -> list[click.Option]:
     return options
 
 
-def chosen_config(family: str, preset: str | None, given: Mapping[str, Any]) -> Any:
-    """The preset's configuration with the options that were given in place of its values."""
+def chosen_config(family: str, given: Mapping[str, Any]) -> Any:
+    """The configuration of the preset or selectors, with the options that were given in place of its values."""
     presets = catalogue.presets(family)
-    name = preset or next(iter(presets))
-    if name not in presets:
-        raise unknown_name(f"{family} preset", name, presets)
+    selected = [name for name in catalogue.selectors(family) if given.get(name) is not None]
+    if given.get("allow_partial"):
+        raise UsageError("expected --allow-partial together with --from-release, got it alone")
+    if given["preset"] is not None:
+        if selected:
+            raise UsageError(f"expected either --preset or --{selected[0]}, got both: leave one out")
+        if given["preset"] not in presets:
+            raise unknown_name(f"{family} preset", given["preset"], presets)
+        config = presets[given["preset"]].config
+    elif selected:
+        config = catalogue.select(family, given)
+    else:
+        config = next(iter(presets.values())).config
     changes = {
-        field.name: tuple(given[field.name].split(",")) if isinstance(field.default, tuple) else given[field.name]
+        field.name: _values(field.name, field.default, given[field.name])
+        if isinstance(field.default, tuple)
+        else given[field.name]
         for field in dataclasses.fields(catalogue.config_class(family))
         if given.get(field.name) is not None
     }
-    return dataclasses.replace(presets[name].config, **changes)
+    return dataclasses.replace(config, **changes)
+
+
+def _values(name: str, default: tuple[Any, ...], text: str) -> tuple[Any, ...]:
+    """`A,B,…` as values of the kind that the field's default has."""
+    kind = type(default[0])
+    try:
+        return tuple(kind(item) for item in text.split(","))
+    except ValueError as error:
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"expected {wanted} separated by commas as {name}, got {text!r}") from error

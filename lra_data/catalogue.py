@@ -2,8 +2,8 @@
 
 The folder's `task.py` defines `TASK`, a subclass of `Task`, and its `config.py` defines `Config` and `PRESETS`.
 `config.py` is light, so that names and command-line flags cost no numerical import. It may define `ALIASES`, other
-names for the family's presets, and `SELECTORS` with `select`, options that choose a configuration (see
-`pathfinder/config.py`).
+names for the family's presets, `SELECTORS` with `select`, options that choose a configuration, and `READS_RELEASE` (see
+`pathfinder/config.py`); then `task.py` defines `from_release`, and `from_record` if its tasks are of several kinds.
 """
 
 import importlib
@@ -82,11 +82,26 @@ def task_from_record(family: str, version: int, config: Mapping[str, Any]) -> Ta
             f"the set holds version {version} of {family}, this package makes version {task_class.version}: "
             "install the release of lra-data that built it, or build anew"
         )
-    return task_class.from_record(config)
+    maker = getattr(_task_module(family), "from_record", task_class.from_record)
+    return maker(config)
+
+
+def from_release(family: str, folder: Path, given: Mapping[str, Any], *, allow_partial: bool) -> Task:
+    """The task whose rows are those of a user's copy of the original release; `given` are options by name."""
+    return _task_module(family).from_release(folder, given, allow_partial=allow_partial)  # type: ignore[no-any-return]
+
+
+def reads_release(family: str) -> bool:
+    """Whether the family converts a copy of the original release."""
+    return getattr(_config_module(family), "READS_RELEASE", False)
 
 
 def _task_class(family: str) -> type[Task]:
-    return importlib.import_module(f"lra_data.{family}.task").TASK  # type: ignore[no-any-return]
+    return _task_module(family).TASK  # type: ignore[no-any-return]
+
+
+def _task_module(family: str) -> Any:
+    return importlib.import_module(f"lra_data.{family}.task")
 
 
 def _config_module(family: str) -> Any:

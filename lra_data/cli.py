@@ -16,6 +16,7 @@ from lra_data.build_command import BuildCommands
 from lra_data.errors import LraDataError, UsageError
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_NAMED_FILES = 10
 SEED_OPTION = click.option("--seed", type=int, default=0, show_default=True, help="Seed of a virtual set.")
 
 
@@ -24,8 +25,8 @@ SEED_OPTION = click.option("--seed", type=int, default=0, show_default=True, hel
 def cli() -> None:
     """Build, verify and look at the Long Range Arena datasets.
 
-    TASK is a name such as listops or listops/mini; SET is the folder of a built set, ROOT/TASK/PRESET. Where a command
-    takes SET, a TASK stands for the set that was never written.
+    TASK is a name such as listops, listops/mini or path-x; SET is the folder of a built set, ROOT/TASK/PRESET. Where a
+    command takes SET, a TASK stands for the set that was never written.
     """
 
 
@@ -41,9 +42,10 @@ def list_tasks(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
+    width = max(len(row["name"]) for row in rows)
     for row in rows:
         sizes = " / ".join(f"{size:,}" for size in row["sizes"].values())
-        click.echo(f"{row['name']:<16} {sizes:<24} {row['summary']}")
+        click.echo(f"{row['name']:<{width}} {sizes:<25} {row['summary']}")
 
 
 @cli.command()
@@ -58,7 +60,7 @@ def info(where: str, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "name": task.name,
         "version": task.version,
-        "config": task.keyed_config(),
+        "config": task.record(),
         "sizes": rows.sizes,
         "columns": {field.name: str(field.type) for field in task.schema},
         "vocabulary": task.vocabulary,
@@ -115,12 +117,16 @@ def verify(where: str, quick: bool, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("set_folder", metavar="SET")
+@click.option("--raw", help="The corpus that the set was converted from.")
 @JSON_OPTION
-def repair(set_folder: str, as_json: bool) -> None:
+def repair(set_folder: str, raw: str | None, as_json: bool) -> None:
     """Make the damaged or missing shards of a built set again, byte for byte."""
+    from pathlib import Path
+
     from lra_data.building.repair import repair as make_again
 
-    repaired = make_again(set_folder, progress=lambda name: click.echo(f"making {name} again", err=True))
+    corpus = Path(raw) if raw is not None else None
+    repaired = make_again(set_folder, raw=corpus, progress=lambda name: click.echo(f"making {name} again", err=True))
     click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {len(repaired)} shards made again")
 
 
@@ -128,34 +134,62 @@ def repair(set_folder: str, as_json: bool) -> None:
 @click.argument("where", metavar="SET")
 @click.option("--split", default="train", show_default=True)
 @click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First example.")
-@click.option("--num", type=click.IntRange(1), default=3, show_default=True, help="How many.")
+@click.option("--num", type=click.IntRange(1), help="How many.  [default: 3, of pictures 24]")
+@click.option("--out", help="Where the contact sheet of pictures goes.  [default: TASK-PRESET-SPLIT-START.png, here]")
 @SEED_OPTION
 @JSON_OPTION
-def show(where: str, split: str, start: int, num: int, seed: int, as_json: bool) -> None:
-    """Print examples."""
+def show(where: str, split: str, start: int, num: int | None, out: str | None, seed: int, as_json: bool) -> None:
+    """Print examples; pictures go to a contact sheet."""
     from lra_data.splits import split_name
     from lra_data.store.rows import open_rows
 
     rows = open_rows(where, seed=seed)
     name = split_name(split)
-    batch = rows.take(name, range(start, min(start + num, rows.sizes[name])) or [start])
+    first = rows.take(name, [start])
+    has_pictures = rows.task.contact_sheet(first) is not None
+    count = num or (24 if has_pictures else 3)
+    batch = rows.take(name, range(start, min(start + count, rows.sizes[name])))
+    if out is not None and not has_pictures:
+        raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
     for row in batch.to_pylist():
         click.echo(json.dumps(row) if as_json else f"{name} {row['index']}: {rows.task.show(row)}")
+    if has_pictures and not as_json:
+        _write_picture(out or _picture_name(rows.task.name, name, start), rows.task.contact_sheet(batch))
+
+
+def _picture_name(task_name: str, *rest: str | int) -> str:
+    return "-".join([task_name.replace("/", "-"), *map(str, rest)]) + ".png"
+
+
+def _write_picture(path: str, picture: Any) -> None:
+    from pathlib import Path
+
+    from lra_data.picture_files import png_bytes
+
+    Path(path).write_bytes(png_bytes(picture))
+    click.echo(f"wrote {path}")
 
 
 @cli.command()
 @click.argument("where", metavar="SET")
 @click.argument("split")
 @click.argument("index", type=int)
+@click.option("--out", help="Where a picture's drawing goes.  [default: TASK-PRESET-SPLIT-INDEX-explained.png, here]")
 @SEED_OPTION
-def explain(where: str, split: str, index: int, seed: int) -> None:
-    """Show how the label of one example comes about."""
+def explain(where: str, split: str, index: int, out: str | None, seed: int) -> None:
+    """Show how the label of one example comes about; of a picture, also drawn large."""
     from lra_data.splits import split_name
     from lra_data.store.rows import open_rows
 
     rows = open_rows(where, seed=seed)
-    row = rows.take(split_name(split), [index]).to_pylist()[0]
+    name = split_name(split)
+    row = rows.take(name, [index]).to_pylist()[0]
     click.echo(rows.task.explain(row))
+    drawing = rows.task.drawing(row)
+    if drawing is not None:
+        _write_picture(out or _picture_name(rows.task.name, name, index, "explained"), drawing)
+    elif out is not None:
+        raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
 
 
 @cli.command()
@@ -192,8 +226,11 @@ def export(where: str, layout: str, out: str, seed: int) -> None:
     from lra_data.building.export import export as write_layout
     from lra_data.store.rows import open_rows
 
-    for path in write_layout(open_rows(where, seed=seed), out, layout=layout):
+    written = write_layout(open_rows(where, seed=seed), out, layout=layout)
+    for path in written[:_NAMED_FILES]:
         click.echo(f"wrote {path}")
+    if len(written) > _NAMED_FILES:
+        click.echo(f"and {len(written) - _NAMED_FILES:,} files more in {out}")
 
 
 def main() -> NoReturn:

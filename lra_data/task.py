@@ -55,9 +55,10 @@ class Sheet:
 class Task(ABC):
     """One task under one configuration. Subclasses set the class attributes and the abstract members.
 
-    family: the folder's name, such as "listops". version: changes whenever any example changes.
-    num_classes: number of labels. vocabulary: words in id order without padding, or None for bytes and pixels.
-    vocab_size: number of distinct ids that `inputs` can hold, padding included where ids are shifted for it.
+    family: the folder's name, such as "listops". version: changes whenever any example changes. raw: where the rows
+    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record. num_classes:
+    number of labels. vocabulary: words in id order without padding, or None for bytes and pixels. vocab_size: number of
+    distinct ids that `inputs` can hold, padding included where ids are shifted for it.
     """
 
     family: ClassVar[str]
@@ -70,6 +71,7 @@ class Task(ABC):
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.raw: Path | None = None
         same = [name for name, preset in self.presets.items() if _examples_of(preset.config) == _examples_of(config)]
         self.preset = same[0] if same else None
 

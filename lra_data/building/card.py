@@ -26,8 +26,8 @@ def unfinished_card_text() -> str:
     return f"{_front_matter(header)}\nThis set is unfinished. Run the same `lra-data build` again.\n"
 
 
-def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, Any]]) -> str:
-    """The card of a finished set; `first_rows` of train are shown on it."""
+def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, Any]], preview: str | None) -> str:
+    """The card of a finished set; on it are `first_rows` of train and, if there is one, the picture file `preview`."""
     description = manifest.description
     return "\n".join(
         [
@@ -46,6 +46,7 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
             "",
             "## Preview",
             "",
+            *([f"![The first examples of train]({preview})", ""] if preview is not None else []),
             *(line for row in first_rows for line in ("```text", _shortened(task.show(row)), "```", "")),
             "## Loading",
             "",

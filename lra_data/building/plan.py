@@ -72,7 +72,7 @@ def make_plan(
         seed=seed,
         sizes={split: full_sizes[split] for split in SPLITS},
         formats=formats,
-        libraries=library_versions(formats),
+        libraries=library_versions(formats, task.schema),
     )
     ranges = tuple(
         RowRange(

@@ -14,11 +14,14 @@ from lra_data.store.formats import library_versions
 from lra_data.store.manifest import BUILD_FOLDER, Manifest, Shard, read_manifest
 
 
-def repair(set_folder: Path | str, *, progress: Callable[[str], None] | None = None) -> list[str]:
+def repair(
+    set_folder: Path | str, *, raw: Path | None = None, progress: Callable[[str], None] | None = None
+) -> list[str]:
     """Names of the shards that were missing or damaged and are now as the manifest says.
 
-    progress: called with each name before it is made again. Raises SetError, leaving the file as it was, where the
-    manifest's bytes cannot be made here: a Parquet shard of another pyarrow.
+    raw: the corpus from which a converted set was built. progress: called with each name before it is made again.
+    Raises SetError, leaving the file as it was, where the manifest's bytes cannot be made here: a Parquet shard of
+    another pyarrow.
     """
     folder = Path(set_folder)
     manifest = read_manifest(folder)
@@ -27,7 +30,7 @@ def repair(set_folder: Path | str, *, progress: Callable[[str], None] | None = N
         for shard in bad:
             if progress is not None:
                 progress(shard.file)
-            _make_again(folder, manifest, shard)
+            _make_again(folder, manifest, shard, raw)
     return [shard.file for shard in bad]
 
 
@@ -39,16 +42,17 @@ def _sound(folder: Path, shard: Shard) -> bool:
         return False
 
 
-def _make_again(folder: Path, manifest: Manifest, shard: Shard) -> None:
+def _make_again(folder: Path, manifest: Manifest, shard: Shard, raw: Path | None) -> None:
     description = manifest.description
-    there, here = dict(description.libraries), library_versions([shard.format])
+    task = task_from_record(description.task, description.version, description.config)
+    task.raw = raw
+    there, here = dict(description.libraries), library_versions([shard.format], task.schema)
     for library, version in here.items():
         if there[library] != version:
             raise SetError(
                 f"{shard.file}: its bytes depend on {library}, expected {there[library]}, got {version}: "
                 f"install {library}=={there[library]} and repair again, or build the set anew with --overwrite"
             )
-    task = task_from_record(description.task, description.version, description.config)
     rows: RowRange = next(
         rows for rows in plan_of(manifest).ranges if (rows.split, rows.start) == (shard.split, shard.start)
     )

@@ -25,7 +25,8 @@ from lra_data.building.plan import PLAN, Plan, check_same, make_plan, plan_of, p
 from lra_data.building.shards import ShardJob, ShardResult, make_shards
 from lra_data.catalogue import get_task
 from lra_data.errors import BuildError, LraDataError, SetError
-from lra_data.store.files import publish_text, write_failure
+from lra_data.picture_files import png_bytes
+from lra_data.store.files import publish, publish_text, write_failure
 from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, SHARD_NAME, Manifest, manifest_text, read_manifest
 from lra_data.store.tally import read_shard
 from lra_data.task import Task
@@ -33,8 +34,10 @@ from lra_data.task import Task
 LOCK = ".lock"
 CARD = "README.md"
 CROISSANT = "croissant.json"
+PREVIEW = "preview.png"
 
 _PREVIEW_ROWS = 2
+_PREVIEW_PICTURES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,7 @@ def build(
             shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
             return manifest
         _begin(set_folder, plan)
-        results = _run(set_folder, plan, engine, progress)
+        results = _run(set_folder, chosen, plan, engine, progress)
         return _finish(set_folder, chosen, plan, results)
 
 
@@ -143,9 +146,11 @@ def _begin(set_folder: Path, plan: Plan) -> None:
 
 
 def _run(
-    set_folder: Path, plan: Plan, engine: Engine, progress: Callable[[Progress], None] | None
+    set_folder: Path, task: Task, plan: Plan, engine: Engine, progress: Callable[[Progress], None] | None
 ) -> list[ShardResult]:
-    jobs = [ShardJob(set_folder=set_folder, description=plan.description, rows=rows) for rows in plan.ranges]
+    jobs = [
+        ShardJob(set_folder=set_folder, description=plan.description, rows=rows, raw=task.raw) for rows in plan.ranges
+    ]
     total = sum(plan.description.sizes.values())
     began = time.monotonic()
     results: list[ShardResult] = []
@@ -182,8 +187,14 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
         shards=tuple(sorted(shards, key=lambda shard: plan.description.formats.index(shard.format))),
     )
     build_folder = set_folder / BUILD_FOLDER
-    first_rows = next(read_shard(set_folder, manifest.shards_of("train")[0], task)).slice(0, _PREVIEW_ROWS)
-    publish_text(set_folder / CARD, card_text(task, manifest, first_rows.to_pylist()), build_folder)
+    first = next(read_shard(set_folder, manifest.shards_of("train")[0], task))
+    preview = task.contact_sheet(first.slice(0, _PREVIEW_PICTURES))
+    if preview is not None:
+        with publish(set_folder / PREVIEW, build_folder) as file:
+            file.write(png_bytes(preview))
+    first_rows = first.slice(0, _PREVIEW_ROWS).to_pylist()
+    card = card_text(task, manifest, first_rows, PREVIEW if preview is not None else None)
+    publish_text(set_folder / CARD, card, build_folder)
     publish_text(set_folder / CROISSANT, croissant_text(task, manifest), build_folder)
     publish_text(set_folder / MANIFEST, manifest_text(manifest), build_folder)
     shutil.rmtree(build_folder, ignore_errors=True)  # if it cannot be removed, the next run will
@@ -200,6 +211,7 @@ def _remove_set(set_folder: Path) -> None:
     try:
         (set_folder / MANIFEST).unlink(missing_ok=True)
         (set_folder / CROISSANT).unlink(missing_ok=True)
+        (set_folder / PREVIEW).unlink(missing_ok=True)
         if build_folder.exists():
             shutil.rmtree(build_folder)
         build_folder.mkdir()

@@ -31,11 +31,12 @@ BATCH_BYTES = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob:
-    """Everything a worker needs, on any machine that sees the folder."""
+    """Everything a worker needs, on any machine that sees the folder. raw: of a corpus that is converted."""
 
     set_folder: Path
     description: Description
     rows: RowRange
+    raw: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class ShardResult:
 def make_shards(job: ShardJob) -> ShardResult:
     """Make the files of one row range that are not there yet, or not sound."""
     task = task_from_record(job.description.task, job.description.version, job.description.config)
+    task.raw = job.raw
     kept = {}
     digests = None
     for name in job.description.formats:

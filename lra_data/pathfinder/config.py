@@ -245,6 +245,9 @@ PRESETS = _presets()
 # Path-X is pathfinder128_hard (M. Dehghani, LRA issue 11).
 ALIASES = {"path-x": "128-hard"}
 
+# `lra-data build pathfinder --from-release DIR` converts a copy of the release; see `released.py`.
+READS_RELEASE = True
+
 # Options of `lra-data build pathfinder` that choose a preset or scale one; see `select`.
 SELECTORS: dict[str, tuple[type, Any, str]] = {
     "res": (int, 32, "resolution, 32, 64, 128, 256 or another one, for which the next smaller is scaled"),

@@ -24,8 +24,8 @@ def contact_sheet(pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDA
     """All pictures (n, side, side) on one sheet, framed green where the label is 1, else red: uint8 (h, w, 3)."""
     scale = max(1, _SHEET_CELL // pictures.shape[1])
     side = pictures.shape[1] * scale + 2 * _FRAME
-    columns = max(1, min(len(pictures), _SHEET_WIDTH // side))
-    rows = max(1, -(-len(pictures) // columns))
+    rows = max(1, -(-len(pictures) // max(1, _SHEET_WIDTH // side)))
+    columns = max(1, -(-len(pictures) // rows))
     sheet = np.zeros((rows * side, columns * side, 3), dtype=np.uint8)
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         y, x = number // columns * side, number % columns * side

@@ -5,18 +5,28 @@ with one line a picture: folder, file, number, label, continuity, contour length
 paddle thickness, margin, number of contrasts (LRA data/pathfinder.py:86-101 reads the first two and the label).
 """
 
+import hashlib
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from lra_data.columns import numbers, rows_of
 from lra_data.errors import UsageError
 from lra_data.pathfinder.config import DIFFICULTIES, Config
+from lra_data.picture_files import png_bytes
 from lra_data.splits import SPLITS
 
 BATCH = 1000
+
+# Pictures a folder of the release holds (issue 38 of LRA; its TRAIN_EXAMPLES 160,000 of 80 %).
+RELEASED = 200_000
+
+_NPY_MAGIC = b"\x93NUMPY"
 
 # Folders by difficulty (PF0 snakes2_wrapper.py:81-92).
 FOLDERS = {"easy": "curv_baseline", "intermediate": "curv_contour_length_9", "hard": "curv_contour_length_14"}
@@ -53,7 +63,7 @@ def write_release(
         for picture, label, margin in zip(pictures, numbers(rows["label"]), numbers(rows["margin"]), strict=True):
             path = target / "imgs" / str(number_of_batch) / f"sample_{len(lines)}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
+            path.write_bytes(png_bytes(picture))
             lines.append(metadata_line(config, number_of_batch, len(lines), int(label), int(margin)))
             written += 1
             yield path
@@ -63,3 +73,118 @@ def write_release(
                 path.write_text("".join(lines), encoding="ascii")
                 yield path
                 number_of_batch, lines = number_of_batch + 1, []
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasedPicture:
+    """One line of metadata: picture `sample` of batch `batch`, in line `line` (from 1) of its file."""
+
+    batch: int
+    sample: int
+    line: int
+    label: int
+    contour_length: int
+    margin: int
+
+    @property
+    def file(self) -> str:
+        """Path within the difficulty's folder."""
+        return f"imgs/{self.batch}/sample_{self.sample}.png"
+
+    def order(self, difficulty: str) -> bytes:
+        """What TensorFlow Datasets sorts the pictures by: MD5 of split name and key (LRA data/pathfinder.py:79-103)."""
+        key = f"imgs/{self.batch}_sample_{self.sample}.png_{self.line}"
+        return hashlib.md5(f"{difficulty}{key}".encode(), usedforsecurity=False).digest()
+
+
+def find_release(folder: Path, resolution: int | None, difficulty: str | None) -> Path:
+    """The folder with `imgs` and `metadata`: `folder` itself, or below it the one for resolution and difficulty.
+
+    Raises UsageError, saying what was looked for, where there is none or several fit.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"expected a folder, {folder} is none: unpack the release and name pathfinder<R>/<curv_...>")
+    if (folder / "metadata").is_dir():
+        return folder
+    wanted = f"pathfinder{resolution if resolution is not None else '*'}/{FOLDERS[difficulty] if difficulty else '*'}"
+    found = sorted(
+        path.parent
+        for pattern in (wanted, wanted.partition("/")[2], f"lra_release/{wanted}", f"lra_release/lra_release/{wanted}")
+        for path in folder.glob(f"{pattern}/metadata")
+    )
+    if len(found) != 1:
+        named = ", ".join(str(path) for path in found) if found else "none"
+        raise UsageError(
+            f"expected one folder {wanted} with imgs and metadata in {folder}, found {named}: name it, or give --res "
+            f"and "
+            "--difficulty"
+        )
+    return found[0]
+
+
+def read_metadata(folder: Path) -> tuple[list[ReleasedPicture], list[str]]:
+    """Every line of metadata/*.npy, batches in the order of their numbers, and what is wrong with those files."""
+    pictures, faults = [], []
+    paths = (folder / "metadata").glob("*.npy")
+    for path in sorted(paths, key=lambda path: (not path.stem.isdigit(), len(path.stem), path.stem)):
+        name = f"metadata/{path.name}"
+        try:
+            lines = _metadata_lines(path)
+        except (OSError, ValueError) as error:
+            faults.append(f"{name}: expected a text file with a line a picture, got: {error}")
+            continue
+        if not lines:
+            faults.append(f"{name}: expected a line a picture, got an empty file")
+        for number, fields in enumerate(lines, start=1):
+            picture = _parse(fields, number)
+            if picture is None:
+                got = " ".join(fields)
+                faults.append(f"{name} line {number}: expected `imgs/<b> sample_<i>.png <n> <0 or 1> …`, got {got!r}")
+            else:
+                pictures.append(picture)
+    return pictures, faults
+
+
+def _metadata_lines(path: Path) -> list[list[str]]:
+    """The fields of each line; the original generator itself writes an array of strings instead of text."""
+    data = path.read_bytes()
+    if data.startswith(_NPY_MAGIC):
+        return [[str(field) for field in row] for row in np.load(path, allow_pickle=False)]
+    return [line.split(" ") for line in data.decode("ascii").splitlines()]
+
+
+_FOLDER_FIELD = re.compile(r"imgs/(\d+)")
+_FILE_FIELD = re.compile(r"sample_(\d+)\.png")
+
+
+def _parse(fields: list[str], line: int) -> ReleasedPicture | None:
+    if len(fields) < 10:
+        return None
+    folder, file = _FOLDER_FIELD.fullmatch(fields[0]), _FILE_FIELD.fullmatch(fields[1])
+    if folder is None or file is None or fields[3] not in ("0", "1"):
+        return None
+    if not (fields[5].isdigit() and fields[9].isdigit()):
+        return None
+    return ReleasedPicture(
+        batch=int(folder[1]),
+        sample=int(file[1]),
+        line=line,
+        label=int(fields[3]),
+        contour_length=int(fields[5]),
+        margin=int(fields[9]),
+    )
+
+
+def in_splits(pictures: Iterable[ReleasedPicture], difficulty: str) -> dict[str, list[ReleasedPicture]]:
+    """The pictures as LRA splits them: 80, 10 and 10 % of their order in TensorFlow Datasets.
+
+    Of a whole release the cuts are at the exact places. Of a part nobody can say where they would fall, so there a
+    picture's split follows from its MD5 alone, which puts all but those next to a cut where they are in the whole.
+    """
+    ordered = sorted(pictures, key=lambda picture: picture.order(difficulty))
+    if len(ordered) == RELEASED:
+        cuts = [RELEASED * 8 // 10, RELEASED * 9 // 10]
+    else:
+        places = [int.from_bytes(picture.order(difficulty), "big") for picture in ordered]
+        cuts = [bisect_left(places, 2**128 * tenths // 10) for tenths in (8, 9)]
+    return dict(zip(SPLITS, (ordered[: cuts[0]], ordered[cuts[0] : cuts[1]], ordered[cuts[1] :]), strict=True))

@@ -13,7 +13,6 @@ from lra_data.errors import SetError
 from lra_data.store.files import Sink
 
 EXTENSION = "arrow"
-LIBRARIES: tuple[str, ...] = ()
 
 
 class _Writer:
@@ -30,6 +29,11 @@ class _Writer:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def libraries(schema: pa.Schema) -> dict[str, str]:
+    """None: the bytes do not move."""
+    return {}
 
 
 def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:

@@ -33,7 +33,10 @@ class Format(Protocol):
     """What a format's module defines."""
 
     EXTENSION: str
-    LIBRARIES: tuple[str, ...]
+
+    @staticmethod
+    def libraries(schema: pa.Schema) -> dict[str, str]:
+        """Versions of the libraries on which the bytes of such a file with this schema depend."""
 
     @staticmethod
     def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> ShardWriter:
@@ -51,7 +54,7 @@ def get_format(name: str) -> Format:
     return importlib.import_module(f"lra_data.store.{_MODULES[name]}")  # type: ignore[return-value]
 
 
-def library_versions(formats: Sequence[str]) -> dict[str, str]:
-    """Versions of the libraries on which the bytes of these formats depend."""
-    names = {library for name in formats for library in get_format(name).LIBRARIES}
-    return {name: importlib.import_module(name).__version__ for name in sorted(names)}
+def library_versions(formats: Sequence[str], schema: pa.Schema) -> dict[str, str]:
+    """Versions of the libraries on which the bytes of these formats depend, by name."""
+    found = {library: version for name in formats for library, version in get_format(name).libraries(schema).items()}
+    return dict(sorted(found.items()))

@@ -13,7 +13,6 @@ from lra_data.errors import SetError
 from lra_data.store.files import Sink
 
 EXTENSION = "parquet"
-LIBRARIES = ("pyarrow",)
 
 
 class _Writer:
@@ -25,6 +24,11 @@ class _Writer:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def libraries(schema: pa.Schema) -> dict[str, str]:
+    """Pyarrow, whose releases write other bytes."""
+    return {"pyarrow": pa.__version__}
 
 
 def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:

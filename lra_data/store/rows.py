@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lra_data.catalogue import families, get_task, task_from_record, task_names
+from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
 from lra_data.errors import SetError, UsageError
 from lra_data.store.arrow_stream import read_batch
 from lra_data.store.manifest import MANIFEST, Manifest, Shard, read_manifest
@@ -127,11 +127,12 @@ def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
     """
     if isinstance(where, str | Path):
         folder = Path(where)
-        if _is_folder(folder) and ((folder / MANIFEST).exists() or str(where) not in [*families(), *task_names()]):
+        known = [*families(), *aliases(), *task_names()]
+        if _is_folder(folder) and ((folder / MANIFEST).exists() or str(where) not in known):
             return BuiltRows(folder)
-        if str(where).partition("/")[0] not in families():
+        if str(where).partition("/")[0] not in {*families(), *aliases()}:
             raise UsageError(
                 f"expected the folder of a built set or a task name, got {str(where)!r}, which is neither; "
-                f"tasks: {', '.join(task_names())}"
+                f"tasks: {', '.join([*families(), *aliases()])}; `lra-data list` names their presets"
             )
     return VirtualRows(get_task(str(where) if isinstance(where, Path) else where), seed)

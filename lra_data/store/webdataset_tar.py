@@ -1,4 +1,5 @@
-"""Shards as WebDataset tar files: for each example `<key>.npy` (inputs), `<key>.cls` (label), `<key>.json` (the rest).
+"""Shards as WebDataset tar files: for each example `<key>.npy` or, for pictures, `<key>.png` (inputs), `<key>.cls`
+(label), `<key>.json` (the rest).
 
 Written with the standard library: importing the `webdataset` library loads torch, and its writer stamps the current
 time into every header. Keys carry no dots, since WebDataset ends a key at the first one.
@@ -14,22 +15,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lra_data.columns import numbers
+from lra_data.columns import numbers, picture_shapes
 from lra_data.errors import SetError
+from lra_data.picture_files import png_bytes, png_versions, read_png
 from lra_data.store.files import Sink
 
 EXTENSION = "tar"
-LIBRARIES: tuple[str, ...] = ()
 
 _ROWS_A_BATCH = 1024
 
 
 class _Writer:
     def __init__(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> None:
-        # numpy's npy, json's output and tarfile's USTAR headers are fixed formats: no library version in the bytes.
+        # numpy's npy, json's output and tarfile's USTAR headers are fixed formats: no library version in the bytes. The
+        # bytes of a PNG move with the compressor.
         self._tar = tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
         self._prefix = key_prefix
-        self._inputs = {name: _extension(name) for name in schema.names if name.startswith("inputs")}
+        self._inputs = _members(schema)
+        self._shapes = picture_shapes(schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         for row in range(len(batch)):
@@ -38,12 +41,17 @@ class _Writer:
             rest = {}
             for name, value in values.items():
                 if name in self._inputs:
-                    self._add(f"{key}.{self._inputs[name]}", _npy_bytes(numbers(value.values)))
+                    self._add(f"{key}.{self._inputs[name]}", self._encoded(name, numbers(value.values)))
                 elif name == "label":
                     self._add(f"{key}.cls", str(value.as_py()).encode())
                 else:
                     rest[name] = value.as_py()
             self._add(f"{key}.json", json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+
+    def _encoded(self, name: str, values: "np.ndarray[Any, Any]") -> bytes:
+        if name in self._shapes:
+            return png_bytes(values.reshape(self._shapes[name]))
+        return _npy_bytes(values)
 
     def _add(self, name: str, data: bytes) -> None:
         member = tarfile.TarInfo(name)
@@ -57,6 +65,13 @@ class _Writer:
         self._tar.close()
 
 
+def libraries(schema: pa.Schema) -> dict[str, str]:
+    """For pictures Pillow and the zlib it compresses with; nothing for other examples."""
+    if not picture_shapes(schema):
+        return {}
+    return png_versions()
+
+
 def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
     """Begin a tar file whose keys are `<key_prefix>-<index>`."""
     return _Writer(sink, schema, key_prefix)
@@ -64,7 +79,7 @@ def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
 
 def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the examples in batches with the task's schema; raises SetError for a damaged or foreign tar."""
-    inputs = {_extension(name): name for name in schema.names if name.startswith("inputs")}
+    inputs = {extension: name for name, extension in _members(schema).items()}
     rows: list[dict[str, Any]] = []
     key, row = "", dict[str, Any]()
     try:
@@ -105,13 +120,21 @@ def _decode(extension: str, data: bytes, inputs: dict[str, str]) -> dict[str, An
         return {"label": int(data)}
     if extension == "json":
         return dict(json.loads(data))
+    if extension.endswith("png"):
+        return {inputs[extension]: read_png(data).ravel()}
     return {inputs[extension]: np.load(io.BytesIO(data), allow_pickle=False)}
 
 
-def _extension(column: str) -> str:
-    """`inputs` is stored as `npy`, `inputs_1` as `1.npy`."""
-    suffix = column.removeprefix("inputs").removeprefix("_")
-    return f"{suffix}.npy" if suffix else "npy"
+def _members(schema: pa.Schema) -> dict[str, str]:
+    """The extension of each inputs column: `inputs` is stored as `npy` or `png`, `inputs_1` as `1.npy`."""
+    pictures = picture_shapes(schema)
+    members = {}
+    for name in schema.names:
+        if name.startswith("inputs"):
+            suffix = name.removeprefix("inputs").removeprefix("_")
+            kind = "png" if name in pictures else "npy"
+            members[name] = f"{suffix}.{kind}" if suffix else kind
+    return members
 
 
 def _npy_bytes(values: "np.ndarray[Any, Any]") -> bytes:

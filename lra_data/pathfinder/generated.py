@@ -1,0 +1,374 @@
+"""The generated Pathfinder task: Arrow rows from the kernel, and what the rest of the package asks of a task."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.columns import (
+    class_label,
+    column,
+    fixed_list_column,
+    list_column,
+    make_schema,
+    numbers,
+    picture,
+    rows_of,
+)
+from lra_data.errors import BuildError, SetError, UsageError
+from lra_data.pathfinder.config import PRESETS, Config
+from lra_data.pathfinder.release import write_release
+from lra_data.pathfinder.tables import drawing_tables, tables_digest
+from lra_data.task import Preset, Sheet, Task, check_request
+
+# Pictures between two moments at which an interrupt is heard.
+ROWS_A_CALL = 64
+
+GEOMETRY = ("margin", "attempts", "origin", "tips", "contours", "distractors", "num_distractors")
+
+
+class Pathfinder(Task):
+    """Two contours among distractors; the label says whether both markers lie on one. See `config.Config`."""
+
+    family: ClassVar[str] = "pathfinder"
+    version: ClassVar[int] = 1
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    vocabulary: ClassVar[tuple[str, ...] | None] = None
+    vocab_size: ClassVar[int] = 256
+    num_classes: ClassVar[int] = 2
+    sheet: ClassVar[Sheet] = Sheet(
+        title="Pathfinder",
+        description=(
+            "Pictures of two long dashed contours among shorter distractors; two discs mark contour ends. A model "
+            "reads "
+            "the grey values one after another and says whether the marked ends belong to the same contour. With 128 "
+            "x 128 "
+            "pixels, 16,384 steps, the task is known as Path-X."
+        ),
+        label_meaning="1 if both markers lie on the same contour, 0 if they lie on different ones.",
+        label_names=("not connected", "connected"),
+        source=(
+            "Drawn by lra-data from the distribution of the generator behind the Long Range Arena's images "
+            "(github.com/drewlinsley/pathfinder at ab9c130), its quirks included; variants named clean differ as "
+            "docs/pathfinder_draws.md says."
+        ),
+        citation=(
+            "Y. Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020, arXiv:2011.04006; "
+            "D. Linsley et al., Learning long-range spatial dependencies with horizontal gated recurrent units, 2018, "
+            "arXiv:1805.08315; J. Kim, D. Linsley et al., Disentangling neural mechanisms for perceptual grouping, "
+            "2020, "
+            "arXiv:1906.01558"
+        ),
+        license="apache-2.0",
+        published="2026-11-24",
+        columns={
+            "inputs": "grey values 0 to 255, row by row; 0 is a dark pixel, never padding",
+            "label": "whether both markers lie on the same contour",
+            "index": "number of the example in its split",
+            "margin": "room left around each paddle of this picture, in pixels",
+            "attempts": "attempts at two contours until this one succeeded",
+            "origin": "the contour whose first end carries a marker, 0 or 1",
+            "tips": "y, x of first and last end of contour 0, then of contour 1",
+            "contours": "for each paddle of contour 0, then 1: y, x, angle in hundredths of a degree, contrast number",
+            "distractors": "the same four numbers for each paddle of the distractors, then of single paddles",
+            "num_distractors": "distractors for which room was found",
+        },
+        history={1: "first release"},
+    )
+
+    config: Config
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """inputs fixed_size_list<uint8>, label and index int64; then geometry, small integers, unless left out."""
+        side = self.config.resolution
+        fields = [
+            picture("inputs", side, side),
+            class_label("label", self.sheet.label_names),
+            pa.field("index", pa.int64()),
+        ]
+        if self.config.geometry:
+            fields += [
+                pa.field("margin", pa.int8()),
+                pa.field("attempts", pa.int32()),
+                pa.field("origin", pa.int8()),
+                pa.field("tips", pa.list_(pa.int16(), 8)),
+                pa.field("contours", pa.list_(pa.int16(), 2 * self.config.contour_length * 4)),
+                pa.field("distractors", pa.list_(pa.int16())),
+                pa.field("num_distractors", pa.int16()),
+            ]
+        return make_schema(fields)
+
+    @property
+    def max_length(self) -> int:
+        """Pixels of a picture."""
+        return self.config.resolution**2
+
+    def keyed_config(self) -> dict[str, Any]:
+        """The configuration's fields but `geometry`, and the digest of the drawing tables they lead to."""
+        return super().keyed_config() | {"tables": tables_digest(self.config)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Task:
+        """See Task. Raises SetError if the tables drawn here are not those of the record."""
+        task = super().from_record({name: value for name, value in record.items() if name != "tables"})
+        here = tables_digest(task.config)
+        if record.get("tables") != here:
+            raise SetError(
+                f"{task.name}: the set was drawn with tables {str(record.get('tables'))[:12]}…, the installed Pillow "
+                f"and "
+                f"OpenCV draw {here[:12]}…: install the versions it was built with, or build anew with --overwrite"
+            )
+        return task
+
+    def check_buildable(self, sizes: Mapping[str, int]) -> None:
+        """Refuse a configuration in which no first paddle finds a place, whatever is drawn."""
+        tables = drawing_tables(self.config)
+        for margin in self.config.paddle_margin_list:
+            if not tables[f"starts_{margin}"][:, 2].any():
+                raise UsageError(
+                    f"{self.name}: expected room for a paddle of {self.config.paddle_length} pixels with margin "
+                    f"{margin} in "
+                    f"the {self.config.resolution - 4 * self.config.seed_distance} pixels that are 2 x seed_distance "
+                    f"off "
+                    "every edge, found none at any angle: lower seed_distance, paddle_length or the margin"
+                )
+
+    def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
+        """Rows of any indices, in their order. Raises BuildError if every attempt at an example's contours fails."""
+        split = check_request(split, indices, seed)
+        wanted = np.fromiter(indices, dtype=np.int64, count=len(indices))
+        drawn = self.draw(split, wanted, seed)
+        names = self.schema.names
+        arrays = {
+            "inputs": fixed_list_column(drawn["inputs"]),
+            "label": column(drawn["label"]),
+            "index": column(wanted),
+        }
+        if self.config.geometry:
+            arrays |= {name: column(drawn[name]) for name in ("margin", "attempts", "origin", "num_distractors")}
+            arrays |= {name: fixed_list_column(drawn[name]) for name in ("tips", "contours")}
+            arrays["distractors"] = list_column(drawn["offsets"], drawn["distractors"])
+        return pa.RecordBatch.from_arrays([arrays[name] for name in names], schema=self.schema)
+
+    def draw(self, split: str, indices: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
+        """The columns of these rows, geometry included, and beside them `offsets` of the distractors and `counters`:
+        extensions, draws and tries at distractors, int64 (n, 3)."""
+        # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
+        from lra_data.pathfinder.kernel import MAX_ATTEMPTS, draw_heads, draw_images, prepare
+        from lra_data.random_bits import stream_key
+
+        config, n = self.config, len(indices)
+        margins = np.array(config.paddle_margin_list, dtype=np.int8)
+        most_strewn = config.num_distractor_snakes * config.distractor_length + max(
+            config.num_single_paddles(margin) for margin in config.paddle_margin_list
+        )
+        label, origin, margin_places = np.empty((3, n), dtype=np.int64)
+        inputs = np.zeros((n, config.resolution**2), dtype=np.uint8)
+        attempts = np.zeros(n, dtype=np.int32)
+        tips = np.zeros((n, 8), dtype=np.int16)
+        contours = np.zeros((n, 2 * config.contour_length * 4), dtype=np.int16)
+        strewn = np.zeros((n, most_strewn * 4), dtype=np.int16)
+        placed = np.zeros((n, 2), dtype=np.int16)
+        counters = np.zeros((n, 3), dtype=np.int64)
+        key_0, key_1 = stream_key(self.family, self.version, self.keyed_config(), seed, split)
+        draw_heads(indices, key_0, key_1, np.int64(len(margins)), label, margin_places, origin)
+        for place, margin in enumerate(margins.tolist()):
+            rules, plates = prepare(config, margin)
+            rows = np.flatnonzero(margin_places == place)
+            for start in range(0, len(rows), ROWS_A_CALL):
+                failed = draw_images(
+                    rows[start : start + ROWS_A_CALL],
+                    indices,
+                    key_0,
+                    key_1,
+                    label,
+                    origin,
+                    rules,
+                    plates,
+                    inputs,
+                    attempts,
+                    tips,
+                    contours,
+                    strewn,
+                    placed,
+                    counters,
+                )
+                if failed >= 0:
+                    raise BuildError(self._failure(split, indices, attempts, int(failed), margin, MAX_ATTEMPTS))
+        counts = 4 * (placed[:, 0].astype(np.int64) * config.distractor_length + placed[:, 1])
+        used = np.arange(strewn.shape[1]) < counts[:, None]
+        return {
+            "inputs": inputs,
+            "label": label,
+            "margin": margins[margin_places],
+            "attempts": attempts,
+            "origin": origin.astype(np.int8),
+            "tips": tips,
+            "contours": contours,
+            "distractors": strewn[used],
+            "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+            "num_distractors": placed[:, 0].copy(),
+            "counters": counters,
+        }
+
+    def _failure(
+        self, split: str, indices: NDArray[np.int64], attempts: NDArray[np.int32], row: int, margin: int, most: int
+    ) -> str:
+        """What is said when an example's attempts all failed, with the acceptance measured up to there."""
+        finished = attempts[(attempts > 0) & (attempts < most)]
+        total = int(attempts.sum())
+        measured = f"{len(finished)} of {total:,} attempts"
+        return (
+            f"{self.name}: expected two contours of {self.config.contour_length} paddles in {most:,} attempts at "
+            f"{split} "
+            f"{indices[row]} (margin {margin}), got none; measured acceptance {len(finished) / total:.1e} "
+            f"({measured} in "
+            "this batch): shorten the contours, lower margin or continuity, or enlarge the canvas"
+        )
+
+    def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
+        """Derive each label from geometry and picture. Geometry that was left out is asked back by index."""
+        from lra_data.pathfinder.geometry import problem
+
+        found = []
+        for row in self.with_geometry(batch, split=split, seed=seed):
+            text = problem(self.config, row)
+            if text is not None:
+                found.append((row["index"], text))
+        return found
+
+    def with_geometry(self, batch: pa.RecordBatch, *, split: str, seed: int) -> Iterator[dict[str, Any]]:
+        """The rows as NumPy arrays and numbers, with their geometry, whether the batch holds it or not."""
+        columns = {name: batch[name] for name in ("inputs", "label", "index")}
+        source = batch
+        if not self.config.geometry:
+            source = Pathfinder(self._complete_config()).take(split, numbers(batch["index"]), seed=seed)  # type: ignore[arg-type]
+        columns |= {name: source[name] for name in GEOMETRY}
+        for i in range(len(batch)):
+            yield {
+                name: numbers(values[i].values) if pa.types.is_nested(values.type) else values[i].as_py()
+                for name, values in columns.items()
+            }
+
+    def _complete_config(self) -> Config:
+        return dataclasses.replace(self.config, geometry=True)
+
+    def show(self, row: Mapping[str, Any]) -> str:
+        """One line in words; the pictures themselves are on the contact sheet."""
+        side = self.config.resolution
+        text = f"{side} x {side} pixels, {self.sheet.label_names[row['label']]}"
+        if self.config.geometry:
+            text += f", margin {row['margin']}, {row['num_distractors']} distractors, {row['attempts']} attempts"
+        return text
+
+    def explain(self, row: Mapping[str, Any]) -> str:
+        """Where the markers are, on which contours, and the paddles between."""
+        if not self.config.geometry:
+            raise UsageError(
+                f"{self.name}: the set was built without geometry; explain the task's name, which draws it"
+            )
+        from lra_data.pathfinder.pictures import marked_tips
+
+        (y, x), (other_y, other_x) = marked_tips(row)
+        origin = row["origin"]
+        terminal = origin if row["label"] else 1 - origin
+        lines = [
+            f"label {row['label']}: {self.sheet.label_names[row['label']]}",
+            f"marker on ({y}, {x}), the first end of contour {origin}",
+            f"marker on ({other_y}, {other_x}), the last end of contour {terminal}",
+        ]
+        paddles = np.asarray(row["contours"]).reshape(2, -1, 4)
+        for number, contour in enumerate(paddles.tolist()):
+            steps = "  ".join(f"({y}, {x}) {angle / 100:g}°" for y, x, angle, _ in contour)
+            lines.append(f"contour {number}, orange and blue in this order: {steps}")
+        lines.append(f"{row['num_distractors']} distractors, grey; {row['attempts']} attempts, margin {row['margin']}")
+        return "\n".join(lines)
+
+    def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
+        """The pictures of the rows, framed by label."""
+        from lra_data.pathfinder.pictures import contact_sheet
+
+        side = self.config.resolution
+        return contact_sheet(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
+
+    def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        """The example large, with contours, distractors and markers coloured."""
+        from lra_data.pathfinder.pictures import drawing
+
+        return drawing(self.config, row)
+
+    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Pixels lit by more than 0, 16 and 127; with geometry also marker distance and path length in pixels."""
+        found = self.lit_pixels(batch)
+        if self.config.geometry:
+            found |= {
+                "marker distance": np.rint(self._marker_distances(batch)).astype(np.int64),
+                "path length": np.rint(self._path_lengths(batch)).astype(np.int64),
+                "distractors": numbers(batch["num_distractors"]).astype(np.int64),
+                "attempts": numbers(batch["attempts"]).astype(np.int64),
+            }
+        return found
+
+    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Brightness, lit pixels, and with geometry what the markers' places say; in about a hundred steps each."""
+        found = self.picture_shortcuts(batch)
+        if self.config.geometry:
+            side = self.config.resolution
+            first, last = self._markers(batch)
+            middle = (side - 1) / 2
+            found |= {
+                "marker distance": (self._marker_distances(batch) * 96 / side).astype(np.int64),
+                "last marker off the middle": (np.hypot(*(last - middle).T) * 96 / side).astype(np.int64),
+                "direction between markers": np.degrees(np.arctan2(*(last - first).T)).astype(np.int64) // 5,
+            }
+        return found
+
+    def lit_pixels(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Pixels above three levels."""
+        pictures = rows_of(batch["inputs"])
+        return {
+            f"pixels > {level}": np.count_nonzero(pictures > level, axis=1).astype(np.int64) for level in (0, 16, 127)
+        }
+
+    def picture_shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """What a glance at the picture gives."""
+        pictures = rows_of(batch["inputs"])
+        pixels = pictures.shape[1]
+        return {
+            "mean brightness": pictures.sum(axis=1, dtype=np.int64) * 4 // pixels,
+            "lit pixels": np.count_nonzero(pictures, axis=1).astype(np.int64) * 200 // pixels,
+            "bright pixels": np.count_nonzero(pictures > 127, axis=1).astype(np.int64) * 1000 // pixels,
+        }
+
+    def _markers(self, batch: pa.RecordBatch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(y, x) of the marker on a first and of that on a last end: float64 (n, 2) each."""
+        tips = rows_of(batch["tips"]).reshape(-1, 2, 2, 2).astype(np.float64)
+        origin = numbers(batch["origin"]).astype(np.int64)
+        terminal = np.where(numbers(batch["label"]) == 1, origin, 1 - origin)
+        rows = np.arange(len(batch))
+        return tips[rows, origin, 0], tips[rows, terminal, 1]
+
+    def _marker_distances(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
+        first, last = self._markers(batch)
+        distances: NDArray[np.float64] = np.hypot(*(last - first).T)
+        return distances
+
+    def _path_lengths(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
+        """Length of the line through the paddles of the contour with the first marker, in pixels."""
+        paddles = rows_of(batch["contours"]).reshape(len(batch), 2, -1, 4)[..., :2].astype(np.float64)
+        marked = paddles[np.arange(len(batch)), numbers(batch["origin"]).astype(np.int64)]
+        steps = np.diff(marked, axis=1)
+        lengths: NDArray[np.float64] = np.hypot(steps[..., 0], steps[..., 1]).sum(axis=1)
+        return lengths
+
+    def export_release(
+        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
+    ) -> Iterator[Path]:
+        """Write the pictures as PNG files in folders of a thousand, and a text file of labels a folder."""
+        return write_release(self.config, split, batches, folder, sizes)

@@ -1,0 +1,275 @@
+"""Pathfinder as released: the pictures of a user's copy of the original, in LRA's splits and order.
+
+Labels are those of the release's metadata. Nothing in a released picture's metadata tells where its contours are, so
+rows have no geometry; `lra-data audit` says how far the pictures bear out their labels.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
+from lra_data.errors import SetError, UsageError, unknown_name
+from lra_data.pathfinder.config import DIFFICULTIES, standard_config
+from lra_data.pathfinder.generated import Pathfinder
+from lra_data.pathfinder.release import RELEASED, ReleasedPicture, find_release, in_splits, read_metadata
+from lra_data.picture_files import read_png
+from lra_data.task import Task, check_request
+
+# The columns that the generated task's sheet does not describe.
+_COLUMNS = {
+    "batch": "folder of the picture in the release, imgs/<batch>",
+    "sample": "number of the picture in its folder, sample_<sample>.png",
+    "margin": "margin of the picture's paddles, as its metadata says",
+}
+
+
+class ReleasedPathfinder(Pathfinder):
+    """One difficulty of one resolution of the release.
+
+    facts: resolution, difficulty, pictures (lines of metadata), metadata (SHA-256 of all lines), left_out (files that
+    were missing or damaged), partial (whether pictures are fewer or other than the whole release's), sizes a split.
+    """
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        super().__init__(standard_config(facts["resolution"], facts["difficulty"]))
+        self.facts = facts
+        self.preset = None
+        columns = {name: text for name, text in self.sheet.columns.items() if name in ("inputs", "label", "index")}
+        self.sheet = replace(  # type: ignore[misc]
+            self.sheet,
+            source=_source(facts),
+            columns=columns | _COLUMNS,
+        )
+
+    @property
+    def variant(self) -> str:
+        """`release-128-hard`."""
+        return f"release-{self.facts['resolution']}-{self.facts['difficulty']}"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Pictures a split, without those left out."""
+        return dict(self.facts["sizes"])
+
+    def keyed_config(self) -> dict[str, Any]:
+        """What the rows are converted from."""
+        return {"release": dict(self.facts)}
+
+    def record(self) -> dict[str, Any]:
+        """See Task."""
+        return self.keyed_config()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Task:
+        """See Task. The task can check and describe rows; to make them it needs `raw`."""
+        facts = record["release"]
+        if not isinstance(facts, dict) or set(facts) != _FACTS or facts["difficulty"] not in DIFFICULTIES:
+            raise UsageError(f"expected of a converted release the entries {', '.join(sorted(_FACTS))}, got {facts!r}")
+        return cls(facts)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """inputs fixed_size_list<uint8>, label and index int64, batch and sample int32, margin int8."""
+        side = self.config.resolution
+        return make_schema(
+            [
+                picture("inputs", side, side),
+                class_label("label", self.sheet.label_names),
+                pa.field("index", pa.int64()),
+                pa.field("batch", pa.int32()),
+                pa.field("sample", pa.int32()),
+                pa.field("margin", pa.int8()),
+            ]
+        )
+
+    def check_buildable(self, sizes: Mapping[str, int]) -> None:
+        """Refuse other sizes than the copy's."""
+        if dict(sizes) != self.sizes:
+            raise UsageError(f"expected the sizes of the release, {self.sizes}, got {dict(sizes)}")
+
+    def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
+        """Rows of any indices of the split, in their order; raises SetError for a picture that cannot be read."""
+        split = check_request(split, indices, seed)
+        if self.raw is None:
+            raise SetError(f"{self.name}: expected the copy of the release it was converted from: name it with --raw")
+        rows = self._splits[split]
+        chosen = [rows[index] for index in indices]
+        side = self.config.resolution
+        inputs = np.zeros((len(chosen), side * side), dtype=np.uint8)
+        for row, entry in enumerate(chosen):
+            inputs[row] = read_picture(self.raw / entry.file, side).ravel()
+        columns = {
+            "inputs": fixed_list_column(inputs),
+            "label": column(np.array([entry.label for entry in chosen], dtype=np.int64)),
+            "index": column(np.fromiter(indices, dtype=np.int64, count=len(chosen))),
+            "batch": column(np.array([entry.batch for entry in chosen], dtype=np.int32)),
+            "sample": column(np.array([entry.sample for entry in chosen], dtype=np.int32)),
+            "margin": column(np.array([entry.margin for entry in chosen], dtype=np.int8)),
+        }
+        return pa.RecordBatch.from_arrays([columns[name] for name in self.schema.names], schema=self.schema)
+
+    @cached_property
+    def _splits(self) -> dict[str, list[ReleasedPicture]]:
+        """The metadata's pictures a split, without those left out; raises SetError for another copy than recorded."""
+        if self.raw is None:
+            raise AssertionError("take asks for raw first")
+        pictures, _ = read_metadata(self.raw)
+        found = _metadata_digest(pictures)
+        if found != self.facts["metadata"]:
+            raise SetError(
+                f"{self.raw}: expected metadata with digest {self.facts['metadata']}, got {found}: name the copy "
+                f"that the "
+                "set was converted from"
+            )
+        return _without(in_splits(pictures, self.facts["difficulty"]), set(self.facts["left_out"]))
+
+    def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
+        """Pictures of one grey value. Labels cannot be derived: see the module's docstring."""
+        pictures = rows_of(batch["inputs"])
+        blank = pictures.max(axis=1) == pictures.min(axis=1)
+        return [(int(index), "expected a picture, got one grey value") for index in numbers(batch["index"])[blank]]
+
+    def show(self, row: Mapping[str, Any]) -> str:
+        """One line in words, with the file's name."""
+        return f"imgs/{row['batch']}/sample_{row['sample']}.png, {self.sheet.label_names[row['label']]}"
+
+    def explain(self, row: Mapping[str, Any]) -> str:
+        """Where the row comes from: more is not known of a released picture."""
+        return f"{self.show(row)}, margin {row['margin']}; the release tells no contours"
+
+    def drawing(self, row: Mapping[str, Any]) -> None:
+        """None: there is nothing to colour."""
+
+    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Lit pixels."""
+        return self.lit_pixels(batch)
+
+    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Brightness and lit pixels."""
+        return self.picture_shortcuts(batch)
+
+    def export_release(
+        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
+    ) -> Iterator[Path]:
+        """Not needed: the user has the release."""
+        raise UsageError(f"{self.name}: expected a generated set, got a converted release, which is in that layout")
+
+
+_FACTS = {"resolution", "difficulty", "pictures", "metadata", "left_out", "partial", "sizes"}
+
+
+def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool) -> ReleasedPathfinder:
+    """The task that converts a copy of the release; `given` may hold `res` and `difficulty`.
+
+    A copy with faults, or one that is not the whole 200,000 pictures, is refused unless `allow_partial`: then what is
+    missing, empty or unreadable is left out, and record and card say so.
+    """
+    if given.get("difficulty") is not None and given["difficulty"] not in DIFFICULTIES:
+        raise unknown_name("pathfinder difficulty", given["difficulty"], DIFFICULTIES)
+    if given.get("clean"):
+        raise UsageError("expected no --clean with --from-release, whose examples are what they are: leave it out")
+    source = find_release(folder, given.get("res"), given.get("difficulty"))
+    pictures, faults = read_metadata(source)
+    if faults:
+        raise SetError(f"{source}: {faults[0]} ({len(faults)} such faults): run `lra-data audit {source}`")
+    if not pictures:
+        raise SetError(f"{source}: expected metadata of pictures, found none")
+    lengths = {picture.contour_length for picture in pictures}
+    difficulty = next((name for name, length in DIFFICULTIES.items() if {length} == lengths), None)
+    if difficulty is None or given.get("difficulty") not in (None, difficulty):
+        wanted = given.get("difficulty") or "one of 6, 9 or 14"
+        raise SetError(f"{source}: expected contours of {wanted} paddles, the metadata says {sorted(lengths)}")
+    left_out = _damaged(source, pictures, thoroughly=allow_partial)
+    readable = [picture for picture in pictures if picture.file not in left_out]
+    if not readable:
+        raise SetError(f"{source}: expected pictures, all {len(pictures)} are missing or damaged")
+    resolution = len(read_png((source / readable[0].file).read_bytes()))
+    if given.get("res") not in (None, resolution):
+        raise SetError(f"{source}: expected pictures of {given['res']} pixels, got {resolution}")
+    partial = bool(left_out) or len(pictures) != RELEASED
+    if partial and not allow_partial:
+        what = f"{len(left_out)} missing or empty, such as {min(left_out)}" if left_out else "none of them damaged"
+        raise SetError(
+            f"{source}: expected the {RELEASED:,} pictures of the release, got {len(pictures):,}, {what}: "
+            "`lra-data audit` lists every fault; --allow-partial converts the rest and marks the set"
+        )
+    splits = _without(in_splits(pictures, difficulty), left_out)
+    empty = [split for split, rows in splits.items() if not rows]
+    if empty:
+        raise SetError(f"{source}: expected pictures in every split, got none in {empty[0]} of {len(pictures)} in all")
+    task = ReleasedPathfinder(
+        {
+            "resolution": resolution,
+            "difficulty": difficulty,
+            "pictures": len(pictures),
+            "metadata": _metadata_digest(pictures),
+            "left_out": sorted(left_out),
+            "partial": partial,
+            "sizes": {split: len(rows) for split, rows in splits.items()},
+        }
+    )
+    task.raw = source
+    return task
+
+
+def read_picture(path: Path, side: int) -> NDArray[np.uint8]:
+    """A released picture, uint8 (side, side); raises SetError for a file that is none."""
+    try:
+        found = read_png(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SetError(
+            f"{path}: {reason}: `lra-data audit` lists every fault, --allow-partial leaves damaged files out"
+        ) from error
+    if found.shape != (side, side):
+        raise SetError(f"{path}: expected a grey picture of {side} x {side} pixels, got {found.shape}")
+    return found
+
+
+def _damaged(folder: Path, pictures: Sequence[ReleasedPicture], *, thoroughly: bool) -> set[str]:
+    """Files that are missing or empty; `thoroughly` also those that cannot be decoded."""
+    found = set()
+    for entry in pictures:
+        path = folder / entry.file
+        try:
+            if not path.stat().st_size:
+                found.add(entry.file)
+            elif thoroughly:
+                read_png(path.read_bytes())
+        except (OSError, ValueError):
+            found.add(entry.file)
+    return found
+
+
+def _without(splits: Mapping[str, list[ReleasedPicture]], left_out: set[str]) -> dict[str, list[ReleasedPicture]]:
+    """The splits without some files: the others keep split and order."""
+    return {split: [entry for entry in rows if entry.file not in left_out] for split, rows in splits.items()}
+
+
+def _metadata_digest(pictures: Sequence[ReleasedPicture]) -> str:
+    digest = hashlib.sha256()
+    for entry in pictures:
+        digest.update(f"{entry.file} {entry.line} {entry.label} {entry.contour_length} {entry.margin}\n".encode())
+    return digest.hexdigest()
+
+
+def _source(facts: Mapping[str, Any]) -> str:
+    text = (
+        "Converted by lra-data from a copy of the original release (storage.googleapis.com/long-range-arena, "
+        f"lra_release.gz): {facts['pictures']:,} pictures in the order and splits of LRA's TensorFlow Datasets "
+        f"builder. "
+        "Labels are the release's."
+    )
+    if facts["partial"]:
+        text += f" **This is not the whole release of {RELEASED:,} pictures.**"
+        if facts["left_out"]:
+            text += f" {len(facts['left_out'])} files were left out: {', '.join(facts['left_out'][:5])}."
+    return text
