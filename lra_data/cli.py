@@ -116,6 +116,30 @@ def verify(where: str, quick: bool, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--res", type=int, help="Resolution, where DIR holds several.")
+@click.option("--difficulty", help="easy, intermediate or hard, where DIR holds several.")
+@click.option(
+    "--traced", type=click.IntRange(0), default=1000, show_default=True, help="Pictures to solve; 0 for none."
+)
+@JSON_OPTION
+def audit(folder: str, res: int | None, difficulty: str | None, traced: int, as_json: bool) -> None:
+    """Check a copy of the original Pathfinder release; list every fault, and exit 1 if there are any."""
+    from lra_data.pathfinder.audit import audit as find_faults
+
+    found = find_faults(folder, resolution=res, difficulty=difficulty, traced=traced)
+    if as_json:
+        click.echo(json.dumps({"folder": str(found.folder), **found.facts, "faults": found.faults}, indent=1))
+    else:
+        for fault in found.faults:
+            click.echo(fault)
+        for name, value in found.facts.items():
+            click.echo(f"  {name:<11} {_one_line(value)}")
+        click.echo(f"{found.folder}: {f'{len(found.faults)} faults' if found.faults else 'as it should be'}")
+    sys.exit(1 if found.faults else 0)
+
+
+@cli.command()
 @click.argument("set_folder", metavar="SET")
 @click.option("--raw", help="The corpus that the set was converted from.")
 @JSON_OPTION

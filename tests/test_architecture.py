@@ -15,7 +15,7 @@ TASKS = sorted(path.parent.name for path in PACKAGE.glob("*/task.py"))
 
 # Rooms a floor; a module of a room may import its own room and lower floors.
 FLOORS: list[list[set[str]]] = [
-    [{"errors", "splits", "task", "catalogue", "columns", "random_bits"}],
+    [{"errors", "splits", "task", "catalogue", "columns", "random_bits", "picture_files", "intervals"}],
     [*({task} for task in TASKS), {"store"}],
     [{"building"}, {"loading"}, {"checking"}],
     [{"cli", "__main__", "progress", "build_command"}],

@@ -58,15 +58,15 @@ def test_parameters_are_obeyed() -> None:
     config = Config(max_depth=6, min_args=3, max_args=5, min_length=20, max_length=90, operators=("MIN", "MED"))
     task = get_task(config)
     batch = task.generate("train", 0, 2000)
-    assert task.problems(batch) == []  # the solver checks depth, arguments, window and operators
+    assert task.problems(batch, split="train", seed=0) == []  # the solver checks depth, arguments, window and operators
     assert batch["depth"].to_numpy().max() == 5
     lengths = batch["length"].to_numpy()
     assert (lengths.min(), lengths.max()) == (21, 89)
     assert set(batch["root_operator"].to_pylist()) == {OPERATORS.index("MIN"), OPERATORS.index("MED")}
     looser = ListOps(dataclasses.replace(config, min_args=2, operators=OPERATORS))
-    assert looser.problems(batch) == []
+    assert looser.problems(batch, split="train", seed=0) == []
     for change in ({"max_args": 4}, {"max_depth": 5}, {"max_length": 80}, {"operators": ("MIN",)}):
-        assert ListOps(dataclasses.replace(config, **change)).problems(batch), change
+        assert ListOps(dataclasses.replace(config, **change)).problems(batch, split="train", seed=0), change
 
 
 def test_presets_accept_what_they_should() -> None:

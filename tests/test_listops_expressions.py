@@ -119,7 +119,7 @@ def test_problems_name_the_row() -> None:
     rows[2]["depth"] += 1
     import pyarrow as pa
 
-    problems = task.problems(pa.RecordBatch.from_pylist(rows, schema=task.schema))
+    problems = task.problems(pa.RecordBatch.from_pylist(rows, schema=task.schema), split="train", seed=0)
     assert [index for index, _ in problems] == [11, 12]
     assert problems[0][1].startswith("expected label")
     assert problems[1][1].startswith("expected depth")

@@ -48,7 +48,7 @@ class TestEveryTask:
         assert len(task.sheet.label_names) == task.num_classes
         assert task.version in task.sheet.history
         assert task.vocab_size > len(task.vocabulary or ())
-        assert task_from_record(task.family, task.version, json.loads(json.dumps(task.keyed_config()))).name == name
+        assert task_from_record(task.family, task.version, json.loads(json.dumps(task.record()))).name == name
         assert list(features_of(task.schema)) == task.schema.names
         assert features_of(task.schema)["label"]["names"] == list(task.sheet.label_names)
 
@@ -60,7 +60,7 @@ class TestEveryTask:
         assert batch["index"].to_pylist() == list(range(5, 25))
         assert take(name, "train", [11, 7]).to_pylist() == [batch.to_pylist()[6], batch.to_pylist()[2]]
         assert max(len(row) for row in batch["inputs"].to_pylist()) <= task.max_length
-        assert task.problems(batch) == []
+        assert task.problems(batch, split="train", seed=0) == []
         assert len(take(name, "val", [])) == 0
         for values in [*task.measures(batch).values(), *task.shortcuts(batch).values()]:
             assert len(values) == len(batch)

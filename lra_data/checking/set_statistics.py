@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.columns import numbers
+from lra_data.intervals import wilson_interval
 from lra_data.splits import SPLITS
 from lra_data.store.rows import Rows
 
@@ -80,6 +81,5 @@ def _score(
     best = {value: counter.most_common(1)[0][0] for value, counter in counts.items()}
     guesses = np.array([best.get(value, overall) for value in new.tolist()])
     n, share = len(truth), float((guesses == truth).mean())
-    centre = (share + _Z_95**2 / (2 * n)) / (1 + _Z_95**2 / n)
-    half = _Z_95 * np.sqrt(share * (1 - share) / n + _Z_95**2 / (4 * n**2)) / (1 + _Z_95**2 / n)
-    return {"accuracy": share, "low": float(centre - half), "high": float(centre + half), "examples": n}
+    low, high = wilson_interval(share, n, _Z_95)
+    return {"accuracy": share, "low": low, "high": high, "examples": n}

@@ -13,6 +13,7 @@ LARGEST_RESOLUTION = 2048
 LARGEST_DIMENSION = 64  # of a paddle, a margin or a marker, in pixels
 LARGEST_COUNT = 1024  # of paddles in a contour, distractors, retrials
 LONGEST_LIST = 16
+BRIGHTEST = 8  # in millionths, times 255, it still fits 31 bits
 
 # The base number of paddles in PF0 snakes2.py (from_wrapper), from which that of single paddles follows.
 BASE_PADDLES = 150
@@ -89,9 +90,12 @@ class Config:
             raise _bad("paddle_margin_list", "distinct margins", self.paddle_margin_list)
         for name in ("snake_contrast_list", "paddle_contrast_list"):
             for contrast in getattr(self, name):
-                _within(name, contrast, 0.001, 100)
+                _within(name, contrast, 0.001, BRIGHTEST)
                 if Decimal(str(contrast)) * 1000 % 1:
                     raise _bad(name, "contrasts with at most three decimals", contrast)
+        brightest = max(self.snake_contrast_list) * max(self.paddle_contrast_list)
+        if brightest > BRIGHTEST:
+            raise _bad("contrasts", f"products of contrasts up to {BRIGHTEST}", f"{brightest:g}")
         _within("max_paddle_retrial", self.max_paddle_retrial, 0, LARGEST_COUNT)
         _within("max_distractor_contour_retrial", self.max_distractor_contour_retrial, 0, LARGEST_COUNT)
         _within("distance_step", self.distance_step, 0, self.resolution)
@@ -144,6 +148,10 @@ def _bad(name: str, wanted: str, got: Any) -> UsageError:
 # Paddles of a contour (PF0 snakes2_wrapper.py:81-92).
 DIFFICULTIES = {"easy": 6, "intermediate": 9, "hard": 14}
 
+# Steps of marker distance across a clean picture. The distance gives more away the shorter the contours are, and each
+# doubling doubles the attempts (docs/pathfinder.md has the figures).
+CLEAN_DISTANCES = {"easy": 128, "intermediate": 16, "hard": 8}
+
 # What LRA's builders say was used (LRA data/pathfinder.py:26-44, 114-131, 201-218, 288-303), and the number that is
 # divided by the distractors' length to give theirs.
 _STANDARD: dict[int, tuple[int, dict[str, Any]]] = {
@@ -193,7 +201,8 @@ def standard_config(resolution: int = 32, difficulty: str = "hard", *, clean: bo
         num_distractor_snakes=clutter // (contour_length // 3),
     )
     if clean:
-        config = replace(config, separate_contours=True, same_contrast=True, distance_step=base // 32)
+        step = max(1, base // CLEAN_DISTANCES[difficulty])
+        config = replace(config, separate_contours=True, same_contrast=True, distance_step=step)
     return config if resolution == base else _scaled(config, resolution)
 
 

@@ -157,8 +157,10 @@ class Pathfinder(Task):
         return pa.RecordBatch.from_arrays([arrays[name] for name in names], schema=self.schema)
 
     def draw(self, split: str, indices: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
-        """The columns of these rows, geometry included, and beside them `offsets` of the distractors and `counters`:
-        extensions, draws and tries at distractors, int64 (n, 3)."""
+        """The columns of these rows by name, geometry included.
+
+        Beside them `offsets` of the distractors, int32 (n + 1,), and `counters`, int64 (n, 4): see `kernel.EXTENSIONS`.
+        """
         # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
         from lra_data.pathfinder.kernel import MAX_ATTEMPTS, draw_heads, draw_images, prepare
         from lra_data.random_bits import stream_key
@@ -175,7 +177,7 @@ class Pathfinder(Task):
         contours = np.zeros((n, 2 * config.contour_length * 4), dtype=np.int16)
         strewn = np.zeros((n, most_strewn * 4), dtype=np.int16)
         placed = np.zeros((n, 2), dtype=np.int16)
-        counters = np.zeros((n, 3), dtype=np.int64)
+        counters = np.zeros((n, 4), dtype=np.int64)
         key_0, key_1 = stream_key(self.family, self.version, self.keyed_config(), seed, split)
         draw_heads(indices, key_0, key_1, np.int64(len(margins)), label, margin_places, origin)
         for place, margin in enumerate(margins.tolist()):

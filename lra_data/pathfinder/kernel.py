@@ -47,6 +47,10 @@ PIVOT_Y, PIVOT_X, ANGLE, LAST_Y, LAST_X = range(5)
 # Columns of a paddle: where it is drawn from, its patch, and the position of its contrast.
 PADDLE_Y, PADDLE_X, PATCH, CONTRAST = range(4)
 
+# Columns of the counters: extensions; candidates chosen for them; tries at distractors; and paddles that the original
+# would have drawn, footprints included, which is what it spends its time with.
+EXTENSIONS, CHOICES, TRIES, DRAWINGS = range(4)
+
 
 class Rules(NamedTuple):
     """What the kernel needs of a configuration at one margin, and the measures of its canvas: int64 each."""
@@ -442,7 +446,7 @@ def _extend(
     counts: NDArray[np.int64],
 ) -> bool:
     """Find a successor to a chain's last paddle and move `state` on to it. Nothing is added to the mask."""
-    counts[0] += 1
+    counts[EXTENSIONS] += 1
     angle = state[ANGLE]
     y = state[PIVOT_Y] + turns[angle, 2]
     x = state[PIVOT_X] + turns[angle, 3]
@@ -458,7 +462,8 @@ def _extend(
     if total <= LEAST_WEIGHT:
         return False
     for _ in range(rules.paddle_trials):
-        counts[1] += 1
+        counts[CHOICES] += 1
+        counts[DRAWINGS] += 1
         drawn = _below(stream, total)
         chosen = 0
         while cumulated[chosen] <= drawn:
@@ -520,6 +525,7 @@ def _attempt(
     contrast = snake_0 * num_paddles + _one_of(stream, num_paddles)
     found = False
     for _ in range(rules.paddle_trials):
+        counts[DRAWINGS] += 1
         degree = np.int64(_below(stream, FULL_TURN))
         height, width = plates.starts[degree, 2], plates.starts[degree, 3]
         if plates.leaves[degree] or height == 0:
@@ -531,6 +537,7 @@ def _attempt(
             break
     if not found:
         return np.int64(0)
+    counts[DRAWINGS] += 1
     _note(paddles[0], 0, state[0], contrast)
 
     contrast = snake_1 * num_paddles + _one_of(stream, num_paddles)
@@ -546,6 +553,7 @@ def _attempt(
             break
     if not found:
         return np.int64(1)
+    counts[DRAWINGS] += 1
     _note(paddles[1], 0, state[1], contrast)
 
     if rules.separate_contours:
@@ -666,10 +674,11 @@ def _try_distractor(
 
     All paddles found but the last are added to the mask, and the last too after success.
     """
-    counts[2] += 1
+    counts[TRIES] += 1
     contrast = _distractor_contrast(stream, rules)
     found = False
     for _ in range(rules.paddle_trials):
+        counts[DRAWINGS] += 1
         degree = np.int64(_below(stream, FULL_TURN))
         if plates.leaves[degree] or not _has_room(rules, mask):
             return np.int64(0)
@@ -682,6 +691,7 @@ def _try_distractor(
             break
     if not found:
         return np.int64(0)
+    counts[DRAWINGS] += 1
     _note(paddles, 0, state, contrast)
     for number in range(1, length + 1):
         if number < length:
@@ -821,7 +831,7 @@ def draw_images(
     """Draw the pictures of indices[rows], all of one margin, into the same rows of the outputs.
 
     pictures (n, resolution^2), attempts (n,), tips (n, 8), contours (n, 2 x contour_length x 4), distractors (n, room
-    for all x 4), placed (n, 2): distractors and single paddles; counters (n, 3): extensions, draws, tries. Returns -1,
+    for all x 4), placed (n, 2): distractors and single paddles; counters (n, 4), see EXTENSIONS. Returns -1,
     or the row whose attempts all failed; attempts there is rules.max_attempts.
     """
     canvas = len(plates.empty_mask)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import cv2
@@ -182,7 +182,7 @@ def patch_reach(pen: Pen) -> int:
     return pen.length + math.ceil(pen.thickness) + pen.margin
 
 
-@lru_cache(maxsize=None)
+@cache
 def big_line(pen: Pen, angle: float) -> Bytes:
     """Return the paddle drawn on the enlarged canvas."""
     width = pen.thickness * pen.scale
@@ -195,17 +195,17 @@ def big_line(pen: Pen, angle: float) -> Bytes:
     return np.array(canvas).astype(np.uint8)
 
 
-@lru_cache(maxsize=None)
+@cache
 def line_patch(pen: Pen, angle: float) -> Bytes:
     return shrunk(big_line(pen, angle), 2 * patch_reach(pen) + 1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def mask_patch(pen: Pen, angle: float) -> Bytes:
     return shrunk(dilated_by_disc(big_line(pen, angle), pen.margin * pen.scale), 2 * patch_reach(pen) + 1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def footprint(pen: Pen, angle: float) -> Bytes:
     """Return the structuring element, of zeros and ones, whose anchor is its middle."""
     reach = patch_reach(pen)
@@ -232,7 +232,7 @@ def start_border(n: int, padding: int, seed_distance: int) -> npt.NDArray[np.boo
     return (nearest_edge < padding) | (nearest_edge < 2 * seed_distance)
 
 
-@lru_cache(maxsize=None)
+@cache
 def start_pixels(pen: Pen, degrees: int, n: int, padding: int, seed_distance: int) -> tuple[Pixel, ...] | None:
     """Return the start pixels in row-major order; None where the footprint can leave the image."""
     try:
@@ -242,7 +242,7 @@ def start_pixels(pen: Pen, degrees: int, n: int, padding: int, seed_distance: in
     return tuple((int(y), int(x)) for y, x in np.argwhere(~meets))
 
 
-@lru_cache(maxsize=None)
+@cache
 def ring_candidates(radius: int) -> tuple[Pixel, ...]:
     pairs = set()
     k = 0
@@ -264,7 +264,7 @@ def turn_weight(from_angle: float, to_angle: float, continuity: float) -> int:
     return math.floor(2**30 * math.cos(f) ** 2 + 0.5)
 
 
-@lru_cache(maxsize=None)
+@cache
 def turn_weights(radius: int, from_angle: float, continuity: float) -> tuple[int, ...]:
     """Return the turn weight of each ring candidate."""
     return tuple(turn_weight(from_angle, candidate_angle(q), continuity) for q in ring_candidates(radius))

@@ -1,0 +1,176 @@
+"""Checks a copy of the released Pathfinder images, or any folder in their layout, and lists everything that is wrong.
+
+The last check is the one that files cannot answer: whether the labels say what the pictures show. The tracer answers on
+a sample; where it agrees with the labels far less than on pictures drawn here, labels and pictures do not belong
+together (one report says so of the released 128-pixel images, LRA issue 38).
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lra_data.errors import SetError
+from lra_data.intervals import wilson_interval
+from lra_data.pathfinder.agreement import AGREEMENT
+from lra_data.pathfinder.config import DIFFICULTIES
+from lra_data.pathfinder.release import RELEASED, ReleasedPicture, find_release, in_splits, read_metadata
+from lra_data.picture_files import read_png
+
+TRACED = 1000
+
+_Z_999 = 3.2905  # half-width of a 99.9 % interval in standard errors
+_TOLERANCE = 0.03  # by which agreement may lie below that of our own pictures without being a fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What was found. faults: one line each. facts: counts and shares, as JSON values."""
+
+    folder: Path
+    faults: list[str]
+    facts: dict[str, Any]
+
+
+def audit(
+    folder: Path | str, *, resolution: int | None = None, difficulty: str | None = None, traced: int = TRACED
+) -> Audit:
+    """Check one difficulty of one resolution: metadata, files, counts, duplicates, and the labels of `traced` pictures.
+
+    folder: with `imgs` and `metadata`, or one above it. Raises UsageError where none is found, SetError where there is
+    no metadata at all to check anything against.
+    """
+    source = find_release(Path(folder), resolution, difficulty)
+    pictures, faults = read_metadata(source)
+    if not pictures:
+        raise SetError(f"{source}: expected metadata of pictures, found none" + (f": {faults[0]}" if faults else ""))
+    faults += _metadata_faults(source, pictures)
+    decoded = _Decoded()
+    for entry in pictures:
+        fault = decoded.add(source, entry)
+        if fault is not None:
+            faults.append(fault)
+    faults += decoded.size_faults()
+    found_difficulty = _difficulty(pictures)
+    splits = in_splits(pictures, found_difficulty or "hard")
+    faults += decoded.duplicate_faults({entry.file: split for split, rows in splits.items() for entry in rows})
+    labels = [entry.label for entry in pictures]
+    facts: dict[str, Any] = {
+        "pictures": len(pictures),
+        "batches": len({entry.batch for entry in pictures}),
+        "resolution": decoded.side,
+        "difficulty": found_difficulty,
+        "connected": sum(labels) / len(labels),
+        "splits": {split: len(rows) for split, rows in splits.items()},
+    }
+    if traced and decoded.side is not None:
+        readable = [entry for rows in splits.values() for entry in rows if entry.file in decoded.files]
+        agreement = _trace(source, _sample(readable, traced), decoded.side)
+        expected = AGREEMENT.get(f"{decoded.side}-{found_difficulty}")
+        facts["tracer"] = agreement | {"expected": expected}
+        if expected is not None and agreement["high"] < expected - _TOLERANCE:
+            faults.append(
+                f"labels: expected the tracer to agree with {expected:.1%} of them, as on pictures drawn here, it "
+                f"agrees with {agreement['share']:.1%} of {agreement['pictures']} (at most {agreement['high']:.1%}): "
+                "labels and pictures do not belong together"
+            )
+    return Audit(folder=source, faults=faults, facts=facts)
+
+
+def _metadata_faults(folder: Path, pictures: Sequence[ReleasedPicture]) -> list[str]:
+    """Counts, pictures named twice, files that no metadata names, and contours of other lengths."""
+    faults = []
+    if len(pictures) != RELEASED:
+        faults.append(f"metadata: expected {RELEASED:,} pictures as in the release, got {len(pictures):,}")
+    named = Counter(entry.file for entry in pictures)
+    repeated = {file: count for file, count in sorted(named.items()) if count > 1}
+    faults += [f"{file}: expected one line of metadata, got {count}" for file, count in repeated.items()]
+    there = {path.relative_to(folder).as_posix() for path in (folder / "imgs").glob("*/*") if path.is_file()}
+    faults += [f"{file}: expected a line of metadata, got none" for file in sorted(there - set(named))]
+    lengths = Counter(entry.contour_length for entry in pictures)
+    if _difficulty(pictures) is None:
+        faults.append(f"metadata: expected contours of one length, 6, 9 or 14, got {dict(sorted(lengths.items()))}")
+    return faults
+
+
+def _difficulty(pictures: Sequence[ReleasedPicture]) -> str | None:
+    lengths = {entry.contour_length for entry in pictures}
+    return next((name for name, length in DIFFICULTIES.items() if lengths == {length}), None)
+
+
+class _Decoded:
+    """What is kept of the pictures that can be read: their sizes and digests."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self._sizes: dict[tuple[int, ...], list[str]] = {}
+
+    def add(self, folder: Path, entry: ReleasedPicture) -> str | None:
+        """Read one picture; returns what is wrong with it."""
+        try:
+            picture = read_png((folder / entry.file).read_bytes())
+        except OSError as error:
+            return f"{entry.file}: expected a picture, as its metadata says, got: {error.strerror or error}"
+        except ValueError as error:
+            return f"{entry.file}: {error}"
+        if entry.file not in self.files:
+            self._sizes.setdefault(picture.shape, []).append(entry.file)
+        self.files[entry.file] = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
+        if picture.max() == picture.min():
+            return f"{entry.file}: expected a picture, got one grey value"
+        return None
+
+    @property
+    def side(self) -> int | None:
+        """Height and width of most pictures."""
+        square = {size: len(files) for size, files in self._sizes.items() if len(size) == 2 and size[0] == size[1]}
+        return max(square, key=lambda size: square[size])[0] if square else None
+
+    def size_faults(self) -> list[str]:
+        """Pictures that are not as most are."""
+        return [
+            f"{file}: expected {self.side} x {self.side} grey pixels, got {' x '.join(map(str, size))}"
+            for size, files in self._sizes.items()
+            if size != (self.side, self.side)
+            for file in files
+        ]
+
+    def duplicate_faults(self, split_of: dict[str, str]) -> list[str]:
+        """Pictures with the same pixels as an earlier one, within a split and across."""
+        first: dict[bytes, str] = {}
+        faults = []
+        for file, digest in self.files.items():
+            earlier = first.setdefault(digest, file)
+            if earlier != file:
+                where = f"within {split_of[file]}"
+                if split_of[file] != split_of[earlier]:
+                    where = f"across {split_of[earlier]} and {split_of[file]}"
+                faults.append(f"{file}: expected another picture than {earlier}, got the same ({where})")
+        return faults
+
+
+def _sample(entries: Sequence[ReleasedPicture], count: int) -> list[ReleasedPicture]:
+    """`count` of them, evenly over their order, which is that of a hash."""
+    chosen = np.linspace(0, len(entries) - 1, min(count, len(entries))).astype(np.int64)
+    return [entries[place] for place in chosen.tolist()]
+
+
+def _trace(folder: Path, entries: Sequence[ReleasedPicture], side: int) -> dict[str, Any]:
+    """How many labels the tracer agrees with, and the 99.9 % interval of that share."""
+    from lra_data.pathfinder.tracer import trace
+
+    pictures, labels = [], []
+    for entry in entries:
+        picture = read_png((folder / entry.file).read_bytes())
+        if picture.shape == (side, side):
+            pictures.append(picture)
+            labels.append(entry.label)
+    agrees: NDArray[Any] = trace(np.array(pictures)) == np.array(labels)
+    n, share = len(agrees), float(agrees.mean())
+    low, high = wilson_interval(share, n, _Z_999)
+    return {"pictures": n, "share": share, "low": low, "high": high}
