@@ -58,7 +58,7 @@ def test_names() -> None:
     assert get_task("path-x").name == "pathfinder/128-hard"
     assert len([name for name in lra_data.task_names() if name.startswith("pathfinder/")]) == 24
     assert get_task("path-x").sizes == {"train": 160_000, "validation": 20_000, "test": 20_000}
-    with pytest.raises(UsageError, match="unknown task 'path-y'; known: .* Did you mean 'path-x'"):
+    with pytest.raises(UsageError, match=r"unknown task 'path-y'; known: .* Did you mean 'path-x'"):
         get_task("path-y")
 
 
@@ -112,14 +112,15 @@ def test_geometry_is_no_part_of_the_key() -> None:
     assert without.record()["geometry"] is False
 
 
-@pytest.mark.parametrize("resolution", [24, 48, 96, 192, 512])
-def test_other_resolutions_are_scaled_and_can_be_drawn(resolution: int) -> None:
-    config = standard_config(resolution, "easy")
-    base = standard_config(max(known for known in (32, *PUBLISHED) if known <= max(resolution, 32)), "easy")
-    ratio = resolution / base.resolution
-    assert abs(config.seed_distance - base.seed_distance * ratio) <= 0.5
-    assert abs(config.marker_radius - base.marker_radius * ratio) <= 0.25
-    assert (config.contour_length, config.num_distractor_snakes) == (base.contour_length, base.num_distractor_snakes)
+@pytest.mark.parametrize(("resolution", "base"), [(24, 32), (40, 32), (48, 64), (96, 128), (192, 256), (512, 256)])
+def test_other_resolutions_are_scaled_from_the_nearest_and_can_be_drawn(resolution: int, base: int) -> None:
+    config, standard = standard_config(resolution, "easy"), standard_config(base, "easy")
+    ratio = resolution / base
+    assert abs(config.seed_distance - standard.seed_distance * ratio) <= 0.5
+    assert abs(config.paddle_length - standard.paddle_length * ratio) <= 0.5
+    assert abs(config.marker_radius - standard.marker_radius * ratio) <= 0.25
+    assert config.contour_length == standard.contour_length
+    assert config.num_distractor_snakes == standard.num_distractor_snakes
     task = get_task(config)
     assert task.variant.startswith("custom-")
     batch = task.take("train", range(4))

@@ -191,7 +191,7 @@ def standard_config(resolution: int = 32, difficulty: str = "hard", *, clean: bo
     """
     if difficulty not in DIFFICULTIES:
         raise unknown_name("pathfinder difficulty", difficulty, DIFFICULTIES)
-    base = max((known for known in _STANDARD if known <= resolution), default=32)
+    base = min(_STANDARD, key=lambda known: max(known / resolution, resolution / known))
     clutter, parameters = _STANDARD[base]
     contour_length = DIFFICULTIES[difficulty]
     config = Config(
@@ -259,7 +259,7 @@ READS_RELEASE = True
 
 # Options of `lra-data build pathfinder` that choose a preset or scale one; see `select`.
 SELECTORS: dict[str, tuple[type, Any, str]] = {
-    "res": (int, 32, "resolution, 32, 64, 128, 256 or another one, for which the next smaller is scaled"),
+    "res": (int, 32, "resolution, 32, 64, 128, 256 or another one, for which the nearest is scaled"),
     "difficulty": (str, "hard", "easy, intermediate or hard"),
     "clean": (bool, False, "the variant without the original's leaks"),
 }

@@ -128,11 +128,16 @@ def _turn_weights(continuity: float, before: list[float], after: list[float]) ->
 
 
 def _draw_starts(config: Config, footprints: list[Array]) -> tuple[Array, Array]:
-    """`leaves` and `starts` of one margin: what OpenCV makes of the frame around the start pixels."""
-    size = config.resolution
+    """`leaves` and `starts` of one margin: what OpenCV makes of the frame around the start pixels.
+
+    Nothing changes between two places farther from every edge and corner of the frame than a footprint reaches, so the
+    dilation is done on a picture without most of that, and the rectangle found there is made larger again.
+    """
     frame = max(2 * config.seed_distance, config.padding)
-    blocked = np.ones((size, size))
-    blocked[frame : size - frame, frame : size - frame] = 0
+    middle = config.resolution - 2 * frame
+    enough = len(footprints[0]) + 1
+    small_frame, small_middle = min(frame, enough), min(middle, 2 * enough)
+    blocked = np.pad(np.zeros((small_middle, small_middle)), small_frame, constant_values=1)
     leaves = np.zeros(DEGREES, dtype=bool)
     starts = np.zeros((DEGREES, 4), dtype=np.int16)
     for number, element in enumerate(footprints):
@@ -148,7 +153,8 @@ def _draw_starts(config: Config, footprints: list[Array]) -> tuple[Array, Array]
                 "pathfinder: expected start pixels that fill a rectangle, got gaps: a paddle of "
                 f"{config.paddle_length} x {config.paddle_thickness} pixels falls apart, make it thicker or shorter"
             )
-        starts[number] = rows.min(), columns.min(), height, width
+        moved, larger = frame - small_frame, middle - small_middle
+        starts[number] = rows.min() + moved, columns.min() + moved, height + larger, width + larger
     return leaves, starts
 
 
