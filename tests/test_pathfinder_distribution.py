@@ -52,8 +52,8 @@ MEASURED = {
     "256-hard": Measured(100, (13.0, 0.05), (7.0, 0.05), (9.2, 0.05), (137, 0.5), (178, 0.5)),
 }
 
-# Shares of pixels above 0, 16 and 127; then means and standard deviations of distances: of the two ends of a contour, of
-# the markers in connected pictures, and of the markers in the others.
+# Shares of pixels above 0, 16 and 127; then means and standard deviations of distances: of the two ends of a contour,
+# of the markers in connected pictures, and of the markers in the others.
 LOOKS = {
     "32-easy": ((0.228, 0.099, 0.052), (14.9, 3.1), (14.9, 3.2), (14.8, 4.2)),
     "128-easy": ((0.110, 0.048, 0.024), (51.7, 6.4), (50.7, 6.2), (53.7, 14.1)),

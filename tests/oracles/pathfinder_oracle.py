@@ -155,7 +155,7 @@ class Pen:
 def disc(radius: int) -> Bytes:
     """Return the disc of this radius as an array of zeros and ones, its centre in the middle."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    return (y * y + x * x <= radius * radius).astype(np.uint8)
+    return np.asarray(y * y + x * x <= radius * radius, dtype=np.uint8)
 
 
 def dilated_by_disc(mask: Bytes, radius: int) -> Bytes:
@@ -211,7 +211,7 @@ def footprint(pen: Pen, angle: float) -> Bytes:
     reach = patch_reach(pen)
     b = pen.length + pen.margin
     square = laid(mask_patch(pen, angle), (reach, reach), (b + 1, b + 1), 2 * b + 1, 2 * b + 1)
-    return (square == 255).astype(np.uint8)
+    return np.asarray(square == 255, dtype=np.uint8)
 
 
 def footprint_meets(pen: Pen, angle: float, blocked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -222,14 +222,14 @@ def footprint_meets(pen: Pen, angle: float, blocked: npt.NDArray[np.bool_]) -> n
     dilated = np.asarray(cv2.dilate(blocked.astype(np.float64), footprint(pen, angle)))
     if dilated.min() == MINUS_INFINITY:
         raise DrawFailedError("the footprint can leave the image")
-    return dilated == 1
+    return np.asarray(dilated == 1, dtype=np.bool_)
 
 
 def start_border(n: int, padding: int, seed_distance: int) -> npt.NDArray[np.bool_]:
     """Return where the footprint of the first paddle of contour 0 must not lie."""
     y, x = np.mgrid[0:n, 0:n]
     nearest_edge = np.minimum(np.minimum(y, n - 1 - y), np.minimum(x, n - 1 - x))
-    return (nearest_edge < padding) | (nearest_edge < 2 * seed_distance)
+    return np.asarray((nearest_edge < padding) | (nearest_edge < 2 * seed_distance), dtype=np.bool_)
 
 
 @cache
@@ -596,7 +596,7 @@ class Drawer:
         if not self.config["use_single_paddles"]:
             return 0
         m = self.margin
-        all_paddles = int(150 / ((7.5 + 13 * m + 4 * m * m) / 123.5))
+        all_paddles: int = int(150 / ((7.5 + 13 * m + 4 * m * m) / 123.5))
         in_contours = 2 * self.config["contour_length"]
         in_distractors = self.config["num_distractor_snakes"] * self.config["distractor_length"]
         return max(0, all_paddles - in_contours - in_distractors)
