@@ -1,6 +1,6 @@
 """Kills builds at random moments and checks that nothing half-made looks whole, and that the end is the same bytes.
 
-    python -m benchmarks.crash_drill [--workers 1 2] [--kills 10] [--seed 0] [flags of `lra-data build listops` ...]
+    python -m benchmarks.crash_drill [--task TASK] [--workers 1 2] [--kills 10] [--seed 0] [flags of `lra-data build`]
 
 A reference is built without interruption. Then, for each number of workers, builds are killed with SIGKILL, once the
 main process alone and once its whole process group, at moments drawn uniformly from the time an uninterrupted build
@@ -47,10 +47,11 @@ def summary_lines(report: DrillReport) -> list[str]:
 def parse_arguments(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
     """The drill's own flags, and those for the build."""
     parser = argparse.ArgumentParser(
-        description="Kill full-size builds of listops at random moments.",
-        epilog="Other flags go to `lra-data build listops`, such as --train 2000 --num-shards 4 --format parquet.",
+        description="Kill builds at random moments; without further flags they have their full size.",
+        epilog="Other flags go to `lra-data build TASK`, such as --train 2000 --num-shards 4 --format parquet.",
         allow_abbrev=False,
     )
+    parser.add_argument("--task", default="listops", help="what is built (default: listops)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
     parser.add_argument("--kills", type=int, default=10, help="kills for each drill (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments, not of the set (default: 0)")
@@ -95,7 +96,7 @@ def run_drills(options: argparse.Namespace, build_arguments: list[str]) -> list[
                     workers=workers,
                     kills=options.kills,
                     seed=options.seed,
-                    build_arguments=build_arguments,
+                    build_arguments=[options.task, *build_arguments],
                     folder=Path(name),
                     kill_group=kill_group,
                     check_load=not asked,

@@ -106,7 +106,7 @@ def run_build(root: Path, arguments: list[str], *, kill_after: float | None = No
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as log:
         began = time.monotonic()
         child = subprocess.Popen(
-            [str(COMMAND), "build", "listops", "--out", str(root), *arguments],
+            [str(COMMAND), "build", *arguments, "--out", str(root)],
             stdout=out,
             stderr=log,
             start_new_session=True,
