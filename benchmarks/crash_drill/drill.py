@@ -77,7 +77,7 @@ def run_drill(
 ) -> DrillReport:
     """Kill builds with `workers` workers until `kills` kills have hit, finish the last, and report.
 
-    build_arguments: the task and further flags of `lra-data build`. folder: where everything is written; its `reference` is
+    build_arguments: task and flags of `lra-data build`. folder: where everything is written; its `reference` is
     built unless it is there. kill_group: kill the workers with their parent. check_load: ask `datasets` once to load
     an unfinished set. say: takes one line a kill. Raises DrillError if a build fails that nobody disturbed.
     """
