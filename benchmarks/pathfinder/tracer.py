@@ -26,9 +26,8 @@ def main() -> None:
     parser.add_argument("presets", nargs="*", default=list(PRESETS), metavar="PRESET")
     parser.add_argument("--pictures", type=int, default=2000, help="a preset (default: 2000)")
     options = parser.parse_args()
-    print(
-        "| preset | pictures | agreement | 95 % interval | no two markers found | pictures/s |\n|---|---|---|---|---|---|"
-    )
+    print("| preset | pictures | agreement | 95 % interval | no two markers | pictures/s |")
+    print("|---|---|---|---|---|---|")
     for preset in options.presets:
         batch = generate(f"pathfinder/{preset}", "test", 0, options.pictures)
         side = PRESETS[preset].config.resolution
