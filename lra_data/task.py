@@ -154,6 +154,11 @@ class Task(ABC):
     def explain(self, row: Mapping[str, Any]) -> str:
         """The row with every step that leads to its label."""
 
+    @property
+    def remark(self) -> str:
+        """What else the card should say of this configuration; empty where there is nothing."""
+        return ""
+
     def contact_sheet(self, batch: "pa.RecordBatch") -> "NDArray[np.uint8] | None":
         """The rows in one picture, uint8 (height, width, 3); None for tasks that are read as text."""
         return None

@@ -38,6 +38,7 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
             "",
             f"**Label.** {task.sheet.label_meaning}",
             "",
+            *([task.remark, ""] if task.remark else []),
             "## Columns",
             "",
             *_table(

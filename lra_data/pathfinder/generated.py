@@ -21,6 +21,7 @@ from lra_data.columns import (
     rows_of,
 )
 from lra_data.errors import BuildError, SetError, UsageError
+from lra_data.pathfinder.agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, Config
 from lra_data.pathfinder.release import write_release
 from lra_data.pathfinder.tables import drawing_tables, tables_digest
@@ -125,6 +126,18 @@ class Pathfinder(Task):
                 f"OpenCV draw {here[:12]}…: install the versions it was built with, or build anew with --overwrite"
             )
         return task
+
+    @property
+    def remark(self) -> str:
+        """How far a solver that sees the picture alone agrees with the labels, where that was measured."""
+        if self.preset not in AGREEMENT:
+            return ""
+        return (
+            f"A tracer that sees the picture alone and follows dashes by good continuation gives {AGREEMENT[self.preset]:.1%} "
+            f"of the labels of {self.preset} (2,000 pictures of the test split of seed 0). Every label is exact: it is "
+            "derived again from paddles and picture; where the tracer errs, the picture is hard for it, and some are "
+            "ambiguous to anyone, with contours that cross or run side by side."
+        )
 
     def check_buildable(self, sizes: Mapping[str, int]) -> None:
         """Refuse a configuration in which no first paddle finds a place, whatever is drawn."""

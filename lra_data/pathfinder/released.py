@@ -90,6 +90,11 @@ class ReleasedPathfinder(Pathfinder):
             ]
         )
 
+    @property
+    def remark(self) -> str:
+        """Nothing was measured on the release."""
+        return ""
+
     def check_buildable(self, sizes: Mapping[str, int]) -> None:
         """Refuse other sizes than the copy's."""
         if dict(sizes) != self.sizes:
