@@ -140,7 +140,7 @@ def test_killed_at_random_moments(tmp_path: Path, workers: int, kill_group: bool
         workers=workers,
         kills=5,
         seed=1,
-        build_arguments=flags,
+        build_arguments=["listops", *flags],
         folder=tmp_path,
         kill_group=kill_group,
         check_load=False,

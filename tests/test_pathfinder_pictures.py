@@ -81,6 +81,7 @@ def test_show_writes_a_contact_sheet(tmp_path: Path) -> None:
     assert f"wrote {path}" in result.stdout
     assert result.stdout.count("64 x 64 pixels") == 4
     expected = get_task("pathfinder/64-easy").contact_sheet(take("pathfinder/64-easy", "test", range(2, 6)))
+    assert expected is not None
     assert np.array_equal(read_png(path.read_bytes()), expected)
     rows = run("show", "pathfinder/64-easy", "--num", "1", "--json").stdout
     assert json.loads(rows)["num_distractors"] >= 0
@@ -92,7 +93,9 @@ def test_explain_writes_a_drawing(tmp_path: Path) -> None:
     row = take("path-x", "train", [3]).to_pylist()[0]
     (y, x), _ = marked_tips(row)
     assert f"marker on ({y}, {x}), the first end of contour {row['origin']}" in result.stdout
-    assert np.array_equal(read_png(path.read_bytes()), get_task("path-x").drawing(row))
+    expected = get_task("path-x").drawing(row)
+    assert expected is not None
+    assert np.array_equal(read_png(path.read_bytes()), expected)
 
 
 @pytest.mark.parametrize("command", [("show", "listops"), ("explain", "listops", "train", "0")])

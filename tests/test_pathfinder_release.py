@@ -96,7 +96,7 @@ def test_a_release_is_converted_in_lras_order_and_splits(exported: Path, tmp_pat
     released = {name: (label, picture) for name, label, picture in read_as_loaders_do(task.raw or Path())}
     order = []
     for split in SIZES:
-        for row in lra_data.store.rows.BuiltRows(built).take(split, range(task.sizes[split])).to_pylist():
+        for row in BuiltRows(built).take(split, range(task.sizes[split])).to_pylist():
             name = f"imgs/{row['batch']}/sample_{row['sample']}.png"
             label, picture = released[name]
             assert (row["label"], row["inputs"]) == (label, picture.ravel().tolist())

@@ -10,7 +10,8 @@ from lra_data import LraDataError, SetError, get_task
 from lra_data.catalogue import task_from_record
 from lra_data.pathfinder import tables
 from lra_data.pathfinder.config import Config, standard_config
-from lra_data.pathfinder.drawing import draw_tables, marker_classes, shift
+from lra_data.pathfinder.drawing import draw_tables, shift
+from lra_data.pathfinder.patches import marker_classes
 from lra_data.pathfinder.tables import COMMITTED, digest_of, drawing_tables, tables_digest
 
 

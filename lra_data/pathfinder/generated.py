@@ -133,10 +133,10 @@ class Pathfinder(Task):
         if self.preset not in AGREEMENT:
             return ""
         return (
-            f"A tracer that sees the picture alone and follows dashes by good continuation gives {AGREEMENT[self.preset]:.1%} "
-            f"of the labels of {self.preset} (2,000 pictures of the test split of seed 0). Every label is exact: it is "
-            "derived again from paddles and picture; where the tracer errs, the picture is hard for it, and some are "
-            "ambiguous to anyone, with contours that cross or run side by side."
+            "A tracer that sees the picture alone and follows dashes by good continuation gives "
+            f"{AGREEMENT[self.preset]:.1%} of the labels of {self.preset} (2,000 pictures of the test split of seed 0). "
+            "Every label is exact, derived again from paddles and picture; where the tracer errs, the picture is hard "
+            "for it, and some are ambiguous to anyone, with contours that cross or run side by side."
         )
 
     def check_buildable(self, sizes: Mapping[str, int]) -> None:
