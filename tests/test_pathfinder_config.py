@@ -38,19 +38,21 @@ def test_presets_are_the_published_parameters(resolution: int) -> None:
         assert config.contour_length == length
         assert (config.distractor_length, config.num_distractor_snakes) == DISTRACTORS[resolution][place]
         assert (config.antialias_scale, config.max_paddle_retrial, config.max_distractor_contour_retrial) == (2, 2, 4)
-        assert (config.use_single_paddles, config.separate_contours, config.same_contrast) == (False, False, False)
+        switches = (config.use_single_paddles, config.all_angles, config.separate_contours, config.same_contrast)
+        assert not any(switches)
         assert config.distance_step == 0
 
 
-def test_clean_presets_differ_in_three_fields() -> None:
+def test_clean_presets_differ_in_four_fields() -> None:
     for name in PRESETS:
         if not name.endswith("-clean"):
             config, clean = PRESETS[name].config, PRESETS[f"{name}-clean"].config
+            assert clean.all_angles
             assert clean.separate_contours
             assert clean.same_contrast
             assert clean.distance_step >= 1
-            changes = {"separate_contours": False, "same_contrast": False, "distance_step": 0}
-            assert dataclasses.replace(clean, **changes) == config
+            original = {"all_angles": False, "separate_contours": False, "same_contrast": False, "distance_step": 0}
+            assert dataclasses.replace(clean, **original) == config
 
 
 def test_names() -> None:

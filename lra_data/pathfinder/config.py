@@ -48,6 +48,9 @@ class Config:
     use_single_paddles: bool = _field(False, "whether single paddles are strewn over the rest")
     max_paddle_retrial: int = _field(2, "further trials for a paddle")
     max_distractor_contour_retrial: int = _field(4, "further tries for a distractor")
+    all_angles: bool = _field(
+        False, "clean variant: first paddles at every angle, not only those OpenCV's border lets by"
+    )
     separate_contours: bool = _field(False, "clean variant: every paddle keeps off all others, the last ones too")
     same_contrast: bool = _field(False, "clean variant: distractors are as bright as the contours")
     distance_step: int = _field(
@@ -148,9 +151,14 @@ def _bad(name: str, wanted: str, got: Any) -> UsageError:
 # Paddles of a contour (PF0 snakes2_wrapper.py:81-92).
 DIFFICULTIES = {"easy": 6, "intermediate": 9, "hard": 14}
 
-# Steps of marker distance across a clean picture. The distance gives more away the shorter the contours are, and each
-# doubling doubles the attempts (docs/pathfinder.md has the figures).
-CLEAN_DISTANCES = {"easy": 128, "intermediate": 16, "hard": 8}
+# Steps of marker distance in clean pictures, in pixels, by resolution and difficulty. The distance gives more away the
+# shorter the contours are, and each halving doubles the attempts (docs/pathfinder.md has the figures).
+CLEAN_STEPS = {
+    32: {"easy": 1, "intermediate": 2, "hard": 4},
+    64: {"easy": 1, "intermediate": 4, "hard": 8},
+    128: {"easy": 1, "intermediate": 4, "hard": 16},
+    256: {"easy": 2, "intermediate": 4, "hard": 8},
+}
 
 # What LRA's builders say was used (LRA data/pathfinder.py:26-44, 114-131, 201-218, 288-303), and the number that is
 # divided by the distractors' length to give theirs.
@@ -201,8 +209,8 @@ def standard_config(resolution: int = 32, difficulty: str = "hard", *, clean: bo
         num_distractor_snakes=clutter // (contour_length // 3),
     )
     if clean:
-        step = max(1, base // CLEAN_DISTANCES[difficulty])
-        config = replace(config, separate_contours=True, same_contrast=True, distance_step=step)
+        step = CLEAN_STEPS[base][difficulty]
+        config = replace(config, all_angles=True, separate_contours=True, same_contrast=True, distance_step=step)
     return config if resolution == base else _scaled(config, resolution)
 
 

@@ -144,8 +144,8 @@ def _draw_starts(config: Config, footprints: list[Array]) -> tuple[Array, Array]
         dilated = cv2.dilate(blocked, element)
         # Where no pixel of the footprint lies inside the image, OpenCV leaves the least number there is.
         leaves[number] = dilated.min() < 0
-        rows, columns = np.nonzero(dilated <= 0.3)
-        if leaves[number] or not len(rows):
+        rows, columns = np.nonzero((dilated >= 0) & (dilated <= 0.3))
+        if not len(rows):
             continue
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
         if height * width != len(rows):

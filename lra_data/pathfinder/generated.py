@@ -134,8 +134,8 @@ class Pathfinder(Task):
             return ""
         return (
             "A tracer that sees the picture alone and follows dashes by good continuation gives "
-            f"{AGREEMENT[self.preset]:.1%} of the labels of {self.preset} (2,000 pictures of the test split of seed 0). "
-            "Every label is exact, derived again from paddles and picture; where the tracer errs, the picture is hard "
+            f"{AGREEMENT[self.preset]:.1%} of the labels of {self.preset} (2,000 pictures of the test split, seed 0). "
+            "Every label is exact, derived again from paddles and picture; where the tracer errs the picture is hard "
             "for it, and some are ambiguous to anyone, with contours that cross or run side by side."
         )
 

@@ -64,6 +64,7 @@ class Rules(NamedTuple):
     distractor_tries: int
     num_snake_contrasts: int
     num_paddle_contrasts: int
+    all_angles: int
     separate_contours: int
     same_contrast: int
     distance_step: int
@@ -148,6 +149,7 @@ def prepare(config: Config, margin: int, max_attempts: int = MAX_ATTEMPTS) -> tu
         distractor_tries=config.max_distractor_contour_retrial + 1,
         num_snake_contrasts=len(config.snake_contrast_list),
         num_paddle_contrasts=len(config.paddle_contrast_list),
+        all_angles=int(config.all_angles),
         separate_contours=int(config.separate_contours),
         same_contrast=int(config.same_contrast),
         distance_step=config.distance_step,
@@ -528,7 +530,7 @@ def _attempt(
         counts[DRAWINGS] += 1
         degree = np.int64(_below(stream, FULL_TURN))
         height, width = plates.starts[degree, 2], plates.starts[degree, 3]
-        if plates.leaves[degree] or height == 0:
+        if (plates.leaves[degree] and not rules.all_angles) or height == 0:
             return np.int64(0)
         chosen = np.int64(_below(stream, np.uint64(height * width)))
         y, x = plates.starts[degree, 0] + chosen // width, plates.starts[degree, 1] + chosen % width
@@ -601,11 +603,13 @@ def _distance_class(a: NDArray[np.int64], b: NDArray[np.int64], step: np.int64) 
 
 
 @njit(cache=True)
-def _is_open(place: np.int64, places: NDArray[np.int64], mask: NDArray[np.uint8]) -> bool:
-    for i in range(len(places)):  # noqa: SIM110 (a generator would not be compiled into a loop)
+def _is_open(place: np.int64, places: NDArray[np.int64], mask: NDArray[np.uint8], inside: NDArray[np.uint8]) -> bool:
+    num_inside = 0
+    for i in range(len(places)):
         if mask[place + places[i]] > FREE:
             return False
-    return True
+        num_inside += inside[place + places[i]] > 0
+    return num_inside > 0
 
 
 @njit(cache=True)
@@ -625,24 +629,28 @@ def _has_room(rules: Rules, mask: NDArray[np.uint8]) -> bool:
 
 @njit(cache=True)
 def _open_pixel(
-    stream: NDArray[np.uint64], rules: Rules, places: NDArray[np.int64], mask: NDArray[np.uint8]
+    stream: NDArray[np.uint64],
+    rules: Rules,
+    places: NDArray[np.int64],
+    mask: NDArray[np.uint8],
+    inside: NDArray[np.uint8],
 ) -> np.int64:
     """The number of a uniformly drawn open pixel, or -1 if there is none."""
     size = rules.resolution
     for _ in range(PIXEL_TRIALS):
         pixel = np.int64(_below(stream, np.uint64(size * size)))
-        if _is_open(_place(pixel // size, pixel % size, rules.border, rules.stride), places, mask):
+        if _is_open(_place(pixel // size, pixel % size, rules.border, rules.stride), places, mask, inside):
             return pixel
     num_open = 0
     for y in range(size):
         at = _place(y, 0, rules.border, rules.stride)
         for x in range(size):
-            num_open += _is_open(at + x, places, mask)
+            num_open += _is_open(at + x, places, mask, inside)
     if num_open == 0:
         return np.int64(-1)
     rank = np.int64(_below(stream, np.uint64(num_open)))
     for pixel in range(size * size):
-        if _is_open(_place(pixel // size, pixel % size, rules.border, rules.stride), places, mask):
+        if _is_open(_place(pixel // size, pixel % size, rules.border, rules.stride), places, mask, inside):
             if rank == 0:
                 return np.int64(pixel)
             rank -= 1
@@ -680,10 +688,10 @@ def _try_distractor(
     for _ in range(rules.paddle_trials):
         counts[DRAWINGS] += 1
         degree = np.int64(_below(stream, FULL_TURN))
-        if plates.leaves[degree] or not _has_room(rules, mask):
+        if (plates.leaves[degree] and not rules.all_angles) or not _has_room(rules, mask):
             return np.int64(0)
         places = plates.footprint_place[plates.footprint_first[degree] : plates.footprint_first[degree + 1]]
-        pixel = _open_pixel(stream, rules, places, mask)
+        pixel = _open_pixel(stream, rules, places, mask, plates.inside)
         if pixel < 0:
             return np.int64(0)
         found = _begin(pixel // rules.resolution, pixel % rules.resolution, degree, rules, plates, state)

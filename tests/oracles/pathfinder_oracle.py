@@ -44,6 +44,7 @@ CONFIG_FIELDS: Final = (
     "resolution",
     "same_contrast",
     "seed_distance",
+    "all_angles",
     "separate_contours",
     "snake_contrast_list",
     "tables",
@@ -214,15 +215,15 @@ def footprint(pen: Pen, angle: float) -> Bytes:
     return np.asarray(square == 255, dtype=np.uint8)
 
 
-def footprint_meets(pen: Pen, angle: float, blocked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Say of each pixel p of the image whether an image pixel of the footprint at p is blocked.
+def footprint_clear(pen: Pen, angle: float, blocked: npt.NDArray[np.bool_], all_angles: bool) -> npt.NDArray[np.bool_]:
+    """Say of each pixel p whether the footprint at p has image pixels, none of which is blocked.
 
-    It fails if the footprint can leave the image.
+    It fails if the footprint can leave the image, unless `all_angles` is set.
     """
     dilated = np.asarray(cv2.dilate(blocked.astype(np.float64), footprint(pen, angle)))
-    if dilated.min() == MINUS_INFINITY:
+    if dilated.min() == MINUS_INFINITY and not all_angles:
         raise DrawFailedError("the footprint can leave the image")
-    return np.asarray(dilated == 1, dtype=np.bool_)
+    return np.asarray(dilated == 0, dtype=np.bool_)
 
 
 def start_border(n: int, padding: int, seed_distance: int) -> npt.NDArray[np.bool_]:
@@ -233,13 +234,15 @@ def start_border(n: int, padding: int, seed_distance: int) -> npt.NDArray[np.boo
 
 
 @cache
-def start_pixels(pen: Pen, degrees: int, n: int, padding: int, seed_distance: int) -> tuple[Pixel, ...] | None:
-    """Return the start pixels in row-major order; None where the footprint can leave the image."""
+def start_pixels(
+    pen: Pen, degrees: int, n: int, padding: int, seed_distance: int, all_angles: bool
+) -> tuple[Pixel, ...] | None:
+    """Return the start pixels in row-major order; None where that the footprint can leave the image is a failure."""
     try:
-        meets = footprint_meets(pen, math.radians(degrees), start_border(n, padding, seed_distance))
+        clear = footprint_clear(pen, math.radians(degrees), start_border(n, padding, seed_distance), all_angles)
     except DrawFailedError:
         return None
-    return tuple((int(y), int(x)) for y, x in np.argwhere(~meets))
+    return tuple((int(y), int(x)) for y, x in np.argwhere(clear))
 
 
 @cache
@@ -422,7 +425,14 @@ class Drawer:
     def start_contour_0(self, words: WordStream, contrast: Contrast) -> Contour:
         for _ in range(self.paddle_trials):
             degrees = words.below(360) - 180
-            starts = start_pixels(self.pen, degrees, self.n, self.config["padding"], self.config["seed_distance"])
+            starts = start_pixels(
+                self.pen,
+                degrees,
+                self.n,
+                self.config["padding"],
+                self.config["seed_distance"],
+                self.config["all_angles"],
+            )
             if starts is None:
                 raise DrawFailedError("the footprint can leave the image")
             if not starts:
@@ -454,7 +464,7 @@ class Drawer:
         blocked = ~free
         blocked[[0, -1], :] = True
         blocked[:, [0, -1]] = True
-        open_pixels = ~footprint_meets(self.pen, angle, blocked)
+        open_pixels = footprint_clear(self.pen, angle, blocked, self.config["all_angles"])
 
         for _ in range(PIXEL_GUESSES):
             y, x = divmod(words.below(self.n * self.n), self.n)
