@@ -17,6 +17,8 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("lra_data-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "lra_data/py.typed" in names
+    assert {f"lra_data/pathfinder/tables/{size}.npz" for size in (32, 64, 128, 256)} <= set(names)
+    assert "lra_data/pathfinder/tracer_weights.json" in names
     assert not [name for name in names if name.startswith("tests/")]
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
@@ -30,6 +32,8 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     for arguments in (
         ["build", "listops", "--preset", "mini", "--train", "500", "--validation", "50", "--test", "50"],
         ["verify", "data/listops/mini"],
+        ["build", "path-x", "--train", "6", "--validation", "2", "--test", "2"],
+        ["verify", "data/pathfinder/128-hard"],
     ):
         subprocess.run([command, *arguments], check=True, cwd=tmp_path, env=variables)
     assert (tmp_path / "data" / "listops" / "mini" / "manifest.json").exists()
