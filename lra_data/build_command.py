@@ -11,6 +11,9 @@ import click
 from lra_data import catalogue
 from lra_data.errors import UsageError, unknown_name
 
+# A family with more presets has their names only in its help.
+_EXPLAINED_PRESETS = 8
+
 
 class BuildCommands(click.Group):
     """One subcommand a task folder and one an alias, with flags from its configuration."""
@@ -102,7 +105,7 @@ def _run_build(family: str, given: dict[str, Any]) -> None:
 def _converted(family: str, given: dict[str, Any]) -> Any:
     """The task that reads a copy of the original release; options that would draw other examples are refused."""
     fields = [field.name for field in dataclasses.fields(catalogue.config_class(family))]
-    refused = [name for name in ("preset", *fields, "train", "validation", "test") if given[name] is not None]
+    refused = [name for name in ("preset", *fields, "train", "validation", "test") if given.get(name) is not None]
     if given["seed"]:
         refused.append("seed")
     if refused:
@@ -115,27 +118,36 @@ def choosing_options(family: str) -> list[click.Option]:
     """`--preset`, and the family's selectors, which choose a configuration in another way."""
     presets = catalogue.presets(family)
     default = next(iter(presets))
-    listed = "; ".join(f"{name}: {preset.summary}" for name, preset in presets.items())
+    if len(presets) <= _EXPLAINED_PRESETS:
+        listed = "; ".join(f"{name}: {preset.summary}" for name, preset in presets.items())
+    else:
+        listed = f"{', '.join(presets)}; `lra-data list` says what they are"
     options = [click.Option(["--preset"], help=f"{listed}.  [default: {default}]")]
     if catalogue.reads_release(family):
         options += [
             click.Option(["--from-release"], metavar="DIR", help="Convert this copy of the original release instead."),
             click.Option(["--allow-partial"], is_flag=True, help="Leave damaged files of the release out, and say so."),
         ]
+    fields = dataclasses.fields(catalogue.config_class(family))
     for name, (kind, standard, meaning) in catalogue.selectors(family).items():
-        flag = f"--{name}"
+        flags = [f"--{name}", *(f"--{field.name}" for field in fields if field.metadata.get("selector") == name), name]
         if kind is bool:
-            options.append(click.Option([flag], is_flag=True, default=None, help=f"{meaning}."))
+            options.append(click.Option(flags, is_flag=True, default=None, help=f"{meaning}."))
         else:
-            options.append(click.Option([flag], type=kind, help=f"{meaning}.  [default: {standard}]"))
+            options.append(click.Option(flags, type=kind, help=f"{meaning}.  [default: {standard}]"))
     return options
 
 
 def config_options(family: str) -> list[click.Option]:
-    """One option a field: `--max-depth`, ... An option not given leaves the preset's value."""
+    """One option a field: `--max-depth`, ... An option not given leaves the preset's value.
+
+    A field that a selector chooses has none of its own: its name is another spelling of the selector's.
+    """
     default = next(iter(catalogue.presets(family)))
     options = []
     for field in dataclasses.fields(catalogue.config_class(family)):
+        if "selector" in field.metadata:
+            continue
         flag = field.name.replace("_", "-")
         is_tuple, is_switch = isinstance(field.default, tuple), isinstance(field.default, bool)
         shown = ",".join(f"{item}" for item in field.default) if is_tuple else field.default  # type: ignore[union-attr]

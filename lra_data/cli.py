@@ -103,6 +103,7 @@ def build_group() -> None:
 def verify(where: str, quick: bool, as_json: bool) -> None:
     """Digest every file again and solve every row anew; exit 1 if anything is wrong."""
     from lra_data.checking.verify import verify as find_faults
+    from lra_data.store.rows import open_rows
 
     faults = find_faults(where, quick=quick)
     if as_json:
@@ -110,7 +111,8 @@ def verify(where: str, quick: bool, as_json: bool) -> None:
     else:
         for fault in faults:
             click.echo(str(fault))
-        checked = "digests" if quick else "digests and every label"
+        derived = "every label" if open_rows(where).task.derives_labels else "every row; its labels cannot be derived:"
+        checked = "digests" if quick else f"digests and {derived}"
         click.echo(f"{where}: {f'{len(faults)} faults' if faults else f'{checked} as they should be'}")
     sys.exit(1 if faults else 0)
 

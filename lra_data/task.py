@@ -68,6 +68,7 @@ class Task(ABC):
     vocabulary: ClassVar[tuple[str, ...] | None]
     vocab_size: ClassVar[int]
     num_classes: ClassVar[int]
+    derives_labels: ClassVar[bool] = True
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -159,6 +159,8 @@ def test_flags_choose_a_preset_and_override_it(tmp_path: Any) -> None:
     sizes = ("--train", "4", "--validation", "2", "--test", "2", "--out", str(tmp_path))
     assert run("build", "pathfinder", "--res", "64", "--difficulty", "easy", *sizes).returncode == 0
     assert run("build", "pathfinder", "--difficulty", "easy", "--clean", *sizes).returncode == 0
+    assert "already complete" in run("build", "pathfinder", "--resolution", "64", "--difficulty", "easy", *sizes).stdout
+    assert "--resolution" not in run("build", "path-x", "--help").stdout
     assert run("build", "path-x", "--contour-length", "5", *sizes).returncode == 0
     built = sorted(path.name for path in (tmp_path / "pathfinder").iterdir())
     assert built[:2] == ["32-easy-clean", "64-easy"]

@@ -31,7 +31,7 @@ class Config:
     which makes another task, and `max_target_contour_retrial`, which the original never reads.
     """
 
-    resolution: int = _field(32, "height and width of the picture")
+    resolution: int = _field(32, "height and width of the picture", selector="res")
     padding: int = _field(1, "border in which no paddle may come to lie")
     antialias_scale: int = _field(2, "paddles and markers are drawn so many times larger, then reduced")
     seed_distance: int = _field(7, "distance between the first ends of the two contours")
@@ -265,7 +265,8 @@ ALIASES = {"path-x": "128-hard"}
 # `lra-data build pathfinder --from-release DIR` converts a copy of the release; see `released.py`.
 READS_RELEASE = True
 
-# Options of `lra-data build pathfinder` that choose a preset or scale one; see `select`.
+# Options of `lra-data build pathfinder` that choose a preset or scale one; see `select`. The field that names one of
+# them in its metadata has no flag of its own: other lengths would not follow it.
 SELECTORS: dict[str, tuple[type, Any, str]] = {
     "res": (int, 32, "resolution, 32, 64, 128, 256 or another one, for which the nearest is scaled"),
     "difficulty": (str, "hard", "easy, intermediate or hard"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,8 @@ class ReleasedPathfinder(Pathfinder):
     facts: resolution, difficulty, pictures (lines of metadata), metadata (SHA-256 of all lines), left_out (files that
     were missing or damaged), partial (whether pictures are fewer or other than the whole release's), sizes a split.
     """
+
+    derives_labels: ClassVar[bool] = False
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         super().__init__(standard_config(facts["resolution"], facts["difficulty"]))

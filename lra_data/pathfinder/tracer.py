@@ -158,10 +158,8 @@ def _fit(padded: Floats, template: Floats, y: int, x: int, least: float) -> floa
 
 
 @njit(cache=True)
-def _find_dashes(
-    padded: Floats, pad: int, templates: Floats, discs: Floats, radius: float, least: float
-) -> list[tuple[float, float, float, float]]:
-    """Dashes (y, x, angle, coverage): the best fits, no two of nearly the same place and angle."""
+def _find_dashes(padded: Floats, pad: int, templates: Floats, discs: Floats, radius: float, least: float) -> Floats:
+    """Dashes (n, 4) as (y, x, angle, coverage): the best fits, no two of nearly the same place and angle."""
     resolution = padded.shape[0] - 2 * pad
     num_angles = templates.shape[0] // 4
     found = []
@@ -195,7 +193,10 @@ def _find_dashes(
                 break
         if novel:
             kept.append((y, x, angle, coverage))
-    return kept
+    dashes = np.empty((len(kept), 4))
+    for row, dash in enumerate(kept):
+        dashes[row] = dash
+    return dashes
 
 
 @njit(cache=True)
@@ -216,7 +217,7 @@ def _put(nodes: Floats, row: int, y: float, x: float, angle: float, length: floa
 
 @njit(cache=True)
 def _nodes(
-    dashes: list[tuple[float, float, float, float]],
+    dashes: Floats,
     padded: Floats,
     pad: int,
     templates: Floats,
@@ -238,7 +239,8 @@ def _nodes(
             coverage = _fit(padded, template, int(cy // 2) + pad, int(cx // 2) + pad, 0.0)
             _put(nodes, count, y, x, angle, length, coverage, disc)
             count += 2
-    for middle_y, middle_x, angle, coverage in dashes:
+    for dash in dashes:
+        middle_y, middle_x, angle, coverage = dash
         y, x = middle_y - math.sin(angle) * length / 2, middle_x - math.cos(angle) * length / 2
         _put(nodes, count, y, x, angle, length, coverage, -1)
         count += 2
@@ -378,8 +380,7 @@ def features(pictures: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.bool_]]:
         seen[index] = True
         padded = np.pad(np.minimum(picture / 255.0 / look.brightness, 1), pad)
         dashes = _find_dashes(padded, pad, templates, discs, look.radius, look.coverage)
-        # Numba cannot tell the type of an empty list.
-        nodes = _nodes(dashes or [(-99.0, -99.0, 0.0, 0.0)], padded, pad, templates, discs, look.length - 0.6)
+        nodes = _nodes(dashes, padded, pad, templates, discs, look.length - 0.6)
         spreads = (look.gap_spread, look.turn_spread, look.slip_spread)
         scores = np.array([_chain_scores(nodes, gap, *spreads, CONTOUR_LENGTHS) for gap in look.gaps])
         found[index] = _describe(scores, len(dashes), float(picture.sum()) / 255)
