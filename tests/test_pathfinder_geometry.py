@@ -27,6 +27,10 @@ class TestChangedRows:
             row = row_of(preset, index)
             label = row["label"]
             row["label"] = 1 - label
+            if row["tips"][2:4] == row["tips"][6:8]:
+                # Both contours end on one pixel: the picture is the same with either label, as the original has it.
+                assert problems_of(preset, row) == []
+                continue
             [(found, text)] = problems_of(preset, row)
             assert found == index
             assert f"expected label {label} and origin {row['origin']}, found from picture and paddles" in text

@@ -123,4 +123,4 @@ def test_statistics_tell_what_a_reader_asks_and_what_gives_labels_away() -> None
     assert original["low"] > 0.8
     assert clean["high"] < 0.56
     for name, score in found["256-easy-clean"]["trivial_predictors"].items():
-        assert score["low"] < 0.52, name
+        assert score["low"] < 0.55, name

@@ -3,7 +3,8 @@
     python -m benchmarks.pathfinder.crossings [--pictures 1000] [--sheet FILE] [PRESET ...]
 
 A contour is taken as the line through its paddles. Where lines cross, following dashes does not say which way to go on,
-and a viewer may err as the tracer does. `--sheet` writes the first such pictures of the last preset that mislead it.
+and a viewer may err as the tracer does. Where both contours end on one pixel, both labels have the same picture.
+`--sheet` writes the first pictures of the last preset that cross and mislead the tracer.
 """
 
 import argparse
@@ -60,7 +61,10 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=1000, help="a preset (default: 1000)")
     parser.add_argument("--sheet", type=Path, help="a PNG file of pictures that cross and mislead the tracer")
     options = parser.parse_args()
-    print("| preset | pictures with a crossing | tracer agrees on them | on the others |\n|---|---|---|---|")
+    print(
+        "| preset | pictures with a crossing | tracer agrees on them | on the others | both contours end on one pixel |"
+    )
+    print("|---|---|---|---|---|")
     sheet = None
     for preset in options.presets:
         task = get_task(f"pathfinder/{preset}")
@@ -72,7 +76,9 @@ def main() -> None:
         crossed = np.array([has_crossing(task, row) for row in rows])
         agrees = trace(pictures) == labels
         shares = [f"{agrees[chosen].mean():.1%}" if chosen.any() else "" for chosen in (crossed, ~crossed)]
-        print(f"| {preset} | {crossed.mean():.1%} | {' | '.join(shares)} |", flush=True)
+        tips = np.array([row["tips"] for row in rows]).reshape(-1, 2, 2, 2)
+        same = (tips[:, 0, 1] == tips[:, 1, 1]).all(axis=1).mean()
+        print(f"| {preset} | {crossed.mean():.1%} | {' | '.join(shares)} | {same:.1%} |", flush=True)
         misled = np.flatnonzero(crossed & ~agrees)[:SHOWN]
         sheet = contact_sheet(pictures[misled], labels[misled])
     if options.sheet is not None and sheet is not None:
