@@ -117,7 +117,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded_by("import lra_data")
 
 
-@pytest.mark.parametrize("line", ["--help", "list", "build --help", "build listops --help", "build pathfinder --help", "audit --help"])
+@pytest.mark.parametrize(
+    "line", ["--help", "list", "build --help", "build listops --help", "build pathfinder --help", "audit --help"]
+)
 def test_help_loads_nothing_heavy(line: str) -> None:
     assert not HEAVY & loaded_by(run_command(line))
 
