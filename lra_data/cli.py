@@ -111,8 +111,10 @@ def verify(where: str, quick: bool, as_json: bool) -> None:
     else:
         for fault in faults:
             click.echo(str(fault))
-        derived = "every label" if open_rows(where).task.derives_labels else "every row; its labels cannot be derived:"
-        checked = "digests" if quick else f"digests and {derived}"
+        checked = "digests"
+        if not quick:
+            derives = open_rows(where).task.derives_labels
+            checked = "digests and every label" if derives else "digests and every row (labels cannot be derived)"
         click.echo(f"{where}: {f'{len(faults)} faults' if faults else f'{checked} as they should be'}")
     sys.exit(1 if faults else 0)
 
@@ -166,15 +168,15 @@ def repair(set_folder: str, raw: str | None, as_json: bool) -> None:
 @JSON_OPTION
 def show(where: str, split: str, start: int, num: int | None, out: str | None, seed: int, as_json: bool) -> None:
     """Print examples; pictures go to a contact sheet."""
+    from lra_data.columns import picture_shapes
     from lra_data.splits import split_name
     from lra_data.store.rows import open_rows
 
     rows = open_rows(where, seed=seed)
     name = split_name(split)
-    first = rows.take(name, [start])
-    has_pictures = rows.task.contact_sheet(first) is not None
+    has_pictures = bool(picture_shapes(rows.task.schema))
     count = num or (24 if has_pictures else 3)
-    batch = rows.take(name, range(start, min(start + count, rows.sizes[name])))
+    batch = rows.take(name, range(start, min(start + count, rows.sizes[name])) or [start])
     if out is not None and not has_pictures:
         raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
     for row in batch.to_pylist():

@@ -56,9 +56,10 @@ class Task(ABC):
     """One task under one configuration. Subclasses set the class attributes and the abstract members.
 
     family: the folder's name, such as "listops". version: changes whenever any example changes. raw: where the rows
-    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record. num_classes:
-    number of labels. vocabulary: words in id order without padding, or None for bytes and pixels. vocab_size: number of
-    distinct ids that `inputs` can hold, padding included where ids are shifted for it.
+    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record.
+    num_classes: number of labels. vocabulary: words in id order without padding, or None for bytes and pixels.
+    vocab_size: number of distinct ids that `inputs` can hold, padding included where ids are shifted for it.
+    derives_labels: whether `problems` derives each label again.
     """
 
     family: ClassVar[str]

@@ -71,3 +71,17 @@ def test_marker_classes_tell_edges_apart() -> None:
     assert set(classes[9:-9]) == {9}
     assert classes[0] == 0
     assert classes[-1] == 18
+
+
+def test_opencvs_border_lets_few_first_paddles_by() -> None:
+    """Of 360 angles, how many make the original give up at once; docs/log.md and docs/pathfinder.md say so."""
+    found = {
+        name: int(drawing_tables(standard_config(size))[f"leaves_{margin}"].sum())
+        for name, size, margin in (("32", 32, 1), ("64", 64, 1), ("128/2", 128, 2), ("128/3", 128, 3), ("256", 256, 3))
+    }
+    assert found == {"32": 329, "64": 265, "128/2": 6, "128/3": 0, "256": 0}
+
+
+def test_the_angles_let_by_at_32_pixels_point_to_the_upper_left() -> None:
+    leaves = drawing_tables(standard_config(32))["leaves_1"]
+    assert (np.flatnonzero(~leaves) - 180).tolist() == list(range(-150, -119))

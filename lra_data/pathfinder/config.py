@@ -116,10 +116,8 @@ class Config:
         if centre < 1:
             raise UsageError(
                 f"pathfinder: expected a canvas wider than 4 x seed_distance = {4 * self.seed_distance} pixels and "
-                f"than "
-                f"2 x padding = {2 * self.padding}, got {self.resolution}: the contours begin 2 x seed_distance off "
-                f"the "
-                "edges; lower seed_distance or raise resolution"
+                f"than 2 x padding = {2 * self.padding}, got {self.resolution}: the contours begin 2 x seed_distance "
+                "off the edges; lower seed_distance or raise resolution"
             )
 
     def num_single_paddles(self, margin: int) -> int:

@@ -46,10 +46,8 @@ class Pathfinder(Task):
         title="Pathfinder",
         description=(
             "Pictures of two long dashed contours among shorter distractors; two discs mark contour ends. A model "
-            "reads "
-            "the grey values one after another and says whether the marked ends belong to the same contour. With 128 "
-            "x 128 "
-            "pixels, 16,384 steps, the task is known as Path-X."
+            "reads the grey values one after another and says whether the marked ends belong to the same contour. "
+            "With 128 x 128 pixels, 16,384 steps, the task is known as Path-X."
         ),
         label_meaning="1 if both markers lie on the same contour, 0 if they lie on different ones.",
         label_names=("not connected", "connected"),
@@ -62,8 +60,7 @@ class Pathfinder(Task):
             "Y. Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020, arXiv:2011.04006; "
             "D. Linsley et al., Learning long-range spatial dependencies with horizontal gated recurrent units, 2018, "
             "arXiv:1805.08315; J. Kim, D. Linsley et al., Disentangling neural mechanisms for perceptual grouping, "
-            "2020, "
-            "arXiv:1906.01558"
+            "2020, arXiv:1906.01558"
         ),
         license="apache-2.0",
         published="2026-11-24",
@@ -122,8 +119,7 @@ class Pathfinder(Task):
         if record.get("tables") != here:
             raise SetError(
                 f"{task.name}: the set was drawn with tables {str(record.get('tables'))[:12]}…, the installed Pillow "
-                f"and "
-                f"OpenCV draw {here[:12]}…: install the versions it was built with, or build anew with --overwrite"
+                f"and OpenCV draw {here[:12]}…: install the versions it was built with, or build anew with --overwrite"
             )
         return task
 
@@ -141,15 +137,14 @@ class Pathfinder(Task):
 
     def check_buildable(self, sizes: Mapping[str, int]) -> None:
         """Refuse a configuration in which no first paddle finds a place, whatever is drawn."""
-        tables = drawing_tables(self.config)
-        for margin in self.config.paddle_margin_list:
+        config, tables = self.config, drawing_tables(self.config)
+        middle = config.resolution - 4 * config.seed_distance
+        for margin in config.paddle_margin_list:
             if not tables[f"starts_{margin}"][:, 2].any():
                 raise UsageError(
-                    f"{self.name}: expected room for a paddle of {self.config.paddle_length} pixels with margin "
-                    f"{margin} in "
-                    f"the {self.config.resolution - 4 * self.config.seed_distance} pixels that are 2 x seed_distance "
-                    f"off "
-                    "every edge, found none at any angle: lower seed_distance, paddle_length or the margin"
+                    f"{self.name}: expected room for a paddle of {config.paddle_length} pixels with margin {margin} in "
+                    f"the {middle} pixels that are 2 x seed_distance off every edge, found none at any angle: lower "
+                    "seed_distance, paddle_length or the margin"
                 )
 
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
@@ -175,7 +170,8 @@ class Pathfinder(Task):
         Beside them `offsets` of the distractors, int32 (n + 1,), and `counters`, int64 (n, 4): see `kernel.EXTENSIONS`.
         """
         # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
-        from lra_data.pathfinder.kernel import MAX_ATTEMPTS, draw_heads, draw_images, prepare
+        from lra_data.pathfinder.kernel import draw_heads, draw_images
+        from lra_data.pathfinder.plates import prepare
         from lra_data.random_bits import stream_key
 
         config, n = self.config, len(indices)
@@ -215,7 +211,7 @@ class Pathfinder(Task):
                     counters,
                 )
                 if failed >= 0:
-                    raise BuildError(self._failure(split, indices, attempts, int(failed), margin, MAX_ATTEMPTS))
+                    raise BuildError(self._failure(f"{split} {indices[failed]} (margin {margin})", attempts))
         counts = 4 * (placed[:, 0].astype(np.int64) * config.distractor_length + placed[:, 1])
         used = np.arange(strewn.shape[1]) < counts[:, None]
         return {
@@ -232,18 +228,15 @@ class Pathfinder(Task):
             "counters": counters,
         }
 
-    def _failure(
-        self, split: str, indices: NDArray[np.int64], attempts: NDArray[np.int32], row: int, margin: int, most: int
-    ) -> str:
+    def _failure(self, where: str, attempts: NDArray[np.int32]) -> str:
         """What is said when an example's attempts all failed, with the acceptance measured up to there."""
-        finished = attempts[(attempts > 0) & (attempts < most)]
-        total = int(attempts.sum())
-        measured = f"{len(finished)} of {total:,} attempts"
+        from lra_data.pathfinder.kernel import MAX_ATTEMPTS
+
+        successes = int(np.count_nonzero(attempts))
+        total = int(attempts.sum()) + MAX_ATTEMPTS
         return (
-            f"{self.name}: expected two contours of {self.config.contour_length} paddles in {most:,} attempts at "
-            f"{split} "
-            f"{indices[row]} (margin {margin}), got none; measured acceptance {len(finished) / total:.1e} "
-            f"({measured} in "
+            f"{self.name}: expected two contours of {self.config.contour_length} paddles in {MAX_ATTEMPTS:,} attempts "
+            f"at {where}, got none; measured acceptance {successes / total:.1e} ({successes} of {total:,} attempts in "
             "this batch): shorten the contours, lower margin or continuity, or enlarge the canvas"
         )
 

@@ -68,8 +68,7 @@ def _split_distractors(config: Config, row: Mapping[str, Any]) -> tuple[Array, A
     if len(paddles) % 4 or not 0 <= row["num_distractors"] <= config.num_distractor_snakes or not 0 <= singles <= most:
         raise WrongGeometry(
             f"expected up to {config.num_distractor_snakes} distractors of {config.distractor_length} paddles and up "
-            f"to "
-            f"{most} single paddles, got {row['num_distractors']} distractors in {len(paddles)} numbers"
+            f"to {most} single paddles, got {row['num_distractors']} distractors in {len(paddles)} numbers"
         )
     paddles = paddles.reshape(-1, 4)
     return (

@@ -115,9 +115,8 @@ def find_release(folder: Path, resolution: int | None, difficulty: str | None) -
     if len(found) != 1:
         named = ", ".join(str(path) for path in found) if found else "none"
         raise UsageError(
-            f"expected one folder {wanted} with imgs and metadata in {folder}, found {named}: name it, or give --res "
-            f"and "
-            "--difficulty"
+            f"expected one folder {wanted} with imgs and metadata in {folder}, found {named}: name it, or give "
+            "--res and --difficulty"
         )
     return found[0]
 

@@ -133,8 +133,7 @@ class ReleasedPathfinder(Pathfinder):
         if found != self.facts["metadata"]:
             raise SetError(
                 f"{self.raw}: expected metadata with digest {self.facts['metadata']}, got {found}: name the copy "
-                f"that the "
-                "set was converted from"
+                "that the set was converted from"
             )
         return _without(in_splits(pictures, self.facts["difficulty"]), set(self.facts["left_out"]))
 
@@ -272,8 +271,7 @@ def _source(facts: Mapping[str, Any]) -> str:
     text = (
         "Converted by lra-data from a copy of the original release (storage.googleapis.com/long-range-arena, "
         f"lra_release.gz): {facts['pictures']:,} pictures in the order and splits of LRA's TensorFlow Datasets "
-        f"builder. "
-        "Labels are the release's."
+        "builder. Labels are the release's."
     )
     if facts["partial"]:
         text += f" **This is not the whole release of {RELEASED:,} pictures.**"

@@ -44,15 +44,23 @@ _DRAWN_FROM = (
 
 def tables_digest(config: Config) -> str:
     """64 hex digits that name the tables of a configuration. For those of a preset nothing is read or drawn."""
-    committed = _committed(config)
-    return COMMITTED[committed] if committed is not None else digest_of(drawing_tables(config))
+    return _tables_digest(_drawn_from(config))
 
 
 def drawing_tables(config: Config) -> dict[str, NDArray[Any]]:
     """The tables of a configuration, see `drawing.draw_tables`; raises LraDataError for a damaged file."""
-    standard = Config()
-    decisive = {name: getattr(config, name) for name in _DRAWN_FROM}
-    return _drawing_tables(replace(standard, **decisive))
+    return _drawing_tables(_drawn_from(config))
+
+
+def _drawn_from(config: Config) -> Config:
+    """One configuration for all that have the same tables, to remember them by."""
+    return replace(Config(), **{name: getattr(config, name) for name in _DRAWN_FROM})
+
+
+@lru_cache(maxsize=64)
+def _tables_digest(config: Config) -> str:
+    committed = _committed(config)
+    return COMMITTED[committed] if committed is not None else digest_of(_drawing_tables(config))
 
 
 @lru_cache(maxsize=4)
@@ -98,12 +106,8 @@ def write_committed_tables() -> None:
 
 
 def _committed(config: Config) -> int | None:
-    """The resolution of the preset that has the same tables."""
-    for resolution in COMMITTED:
-        preset = standard_config(resolution)
-        if all(getattr(config, name) == getattr(preset, name) for name in _DRAWN_FROM):
-            return resolution
-    return None
+    """The resolution of the presets that have the same tables, for a configuration from `_drawn_from`."""
+    return next((size for size in COMMITTED if _drawn_from(standard_config(size)) == config), None)
 
 
 if __name__ == "__main__":
