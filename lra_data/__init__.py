@@ -61,21 +61,37 @@ def get_task(task: Any) -> "Task":
 
 
 def generate(
-    task: Any, split: str, start: int, stop: int, *, seed: int = 0, raw: Path | str | None = None
+    task: Any,
+    split: str,
+    start: int,
+    stop: int,
+    *,
+    seed: int = 0,
+    raw: Path | str | None = None,
+    pairs: Path | str | None = None,
+    allow_partial: bool = False,
 ) -> "pa.RecordBatch":
     """Rows start .. stop - 1 of a split, made now: a pyarrow.RecordBatch with the task's schema.
 
-    raw: the archive or folder of a corpus, for tasks that convert one; generated tasks take none.
+    raw: the archive or folder of a corpus, for tasks that convert one; without it a downloaded archive is used, and if
+    there is none, SetError names it. Generated tasks take none. pairs: a folder of id lists, for Retrieval.
+    allow_partial: also from a corpus that is not whole.
     """
-    return take(task, split, range(start, stop), seed=seed, raw=raw)
+    return take(task, split, range(start, stop), seed=seed, raw=raw, pairs=pairs, allow_partial=allow_partial)
 
 
 def take(
-    task: Any, split: str, indices: Sequence[int], *, seed: int = 0, raw: Path | str | None = None
+    task: Any,
+    split: str,
+    indices: Sequence[int],
+    *,
+    seed: int = 0,
+    raw: Path | str | None = None,
+    pairs: Path | str | None = None,
+    allow_partial: bool = False,
 ) -> "pa.RecordBatch":
-    """The rows with these indices, in this order, made now. Any index from 0 on can be asked for."""
-    _refuse_raw(raw)
-    return get_task(task).take(split, indices, seed=seed)
+    """The rows with these indices, in this order, made now. A generated task makes any index from 0 on."""
+    return _over(get_task(task), raw, pairs, allow_partial).take(split, indices, seed=seed)
 
 
 def build(
@@ -88,6 +104,8 @@ def build(
     seed: int = 0,
     sizes: Mapping[str, int] | None = None,
     raw: Path | str | None = None,
+    pairs: Path | str | None = None,
+    allow_partial: bool = False,
     overwrite: bool = False,
     engine: "Engine | None" = None,
     progress: "Callable[[Progress], None] | None" = None,
@@ -96,12 +114,17 @@ def build(
 
     formats: any of "arrow", "parquet", "webdataset". num_shards: files of train. sizes: examples a split, if not the
     preset's. The files are the same bytes for any `workers` and `engine`.
+
+    raw: the archive or folder of a corpus, for tasks that convert one; without it the official archive is downloaded.
+    pairs: a folder of id lists, for Retrieval. allow_partial: build what is there of a corpus, and mark the set.
     """
     from lra_data.building.run_build import build
 
-    _refuse_raw(raw)
+    chosen = get_task(task).with_raw(
+        _path(raw), pairs=_path(pairs), allow_partial=allow_partial, fetch=lambda name, there, total: None
+    )
     return build(
-        task,
+        chosen,
         root,
         formats=formats,
         num_shards=num_shards,
@@ -115,25 +138,43 @@ def build(
 
 
 def load(
-    task: Any, *, split: str, root: Path | str | None = None, seed: int = 0, raw: Path | str | None = None
+    task: Any,
+    *,
+    split: str,
+    root: Path | str | None = None,
+    seed: int = 0,
+    raw: Path | str | None = None,
+    pairs: Path | str | None = None,
+    allow_partial: bool = False,
 ) -> "Dataset":
     """One split of a set under `root`, or without `root` the virtual set, whose rows are made when asked for.
 
-    `split` is train, validation or test (val, valid, dev and eval are understood), or a slice such as "train[:10%]".
+    task: a name, a configuration, or the folder of a built set, ROOT/TASK/PRESET, which needs no `root`. split: train,
+    validation or test (val, valid, dev and eval are understood), or a slice such as "train[:10%]".
     """
     from lra_data.loading.dataset import load
 
-    _refuse_raw(raw)
+    if raw is not None or pairs is not None:
+        task = _over(get_task(task), raw, pairs, allow_partial)
     return load(task, split=split, root=root, seed=seed)
 
 
-def verify(set_folder: Path | str) -> "list[Fault]":
-    """Everything wrong with the shards of a built set: their digests, and the label of every row solved anew."""
+def verify(set_folder: Path | str, *, raw: Path | str | None = None, pairs: Path | str | None = None) -> "list[Fault]":
+    """Everything wrong with the shards of a built set: their digests, and the label of every row derived anew.
+
+    raw, pairs: the corpus of a converted set; every row is then also compared with what stands there.
+    """
     from lra_data.checking.verify import verify
 
-    return verify(set_folder)
+    return verify(set_folder, raw=_path(raw), pairs=_path(pairs))
 
 
-def _refuse_raw(raw: Path | str | None) -> None:
-    if raw is not None:
-        raise UsageError(f"expected no raw corpus, since the task is generated, got raw={str(raw)!r}")
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def _over(task: "Task", raw: Path | str | None, pairs: Path | str | None, allow_partial: bool) -> "Task":
+    """The task over what was given; a corpus that is only named in the cache is opened when a row is asked for."""
+    if raw is None and pairs is None:
+        return task
+    return task.with_raw(_path(raw), pairs=_path(pairs), allow_partial=allow_partial)

@@ -70,10 +70,18 @@ def _build_command(name: str, family: str, preset: str | None) -> click.Command:
 
 def _run_build(family: str, given: dict[str, Any]) -> None:
     from lra_data.building.run_build import build, set_path
-    from lra_data.progress import shown_progress
+    from lra_data.progress import shown_progress, shown_transfer
     from lra_data.store.manifest import MANIFEST
 
     task = _converted(family, given) if given.get("from_release") else catalogue.get_task(chosen_config(family, given))
+    if catalogue.raw_inputs(family):
+        with shown_transfer() as transfer:
+            task = task.with_raw(
+                as_path(given["raw"]),
+                pairs=as_path(given.get("pairs")),
+                allow_partial=given["allow_partial"],
+                fetch=transfer,
+            )
     folder = set_path(given["out"], task)
     was_complete = (folder / MANIFEST).exists() and not given["overwrite"]
     with shown_progress() as progress:
@@ -114,6 +122,11 @@ def _converted(family: str, given: dict[str, Any]) -> Any:
     return catalogue.from_release(family, Path(given["from_release"]), given, allow_partial=given["allow_partial"])
 
 
+def as_path(given: str | None) -> Path | None:
+    """A path given on the command line."""
+    return None if given is None else Path(given)
+
+
 def choosing_options(family: str) -> list[click.Option]:
     """`--preset`, and the family's selectors, which choose a configuration in another way."""
     presets = catalogue.presets(family)
@@ -128,6 +141,7 @@ def choosing_options(family: str) -> list[click.Option]:
             click.Option(["--from-release"], metavar="DIR", help="Convert this copy of the original release instead."),
             click.Option(["--allow-partial"], is_flag=True, help="Leave damaged files of the release out, and say so."),
         ]
+    options += raw_options(family)
     fields = dataclasses.fields(catalogue.config_class(family))
     for name, (kind, standard, meaning) in catalogue.selectors(family).items():
         flags = [f"--{name}", *(f"--{field.name}" for field in fields if field.metadata.get("selector") == name), name]
@@ -135,6 +149,17 @@ def choosing_options(family: str) -> list[click.Option]:
             options.append(click.Option(flags, is_flag=True, default=None, help=f"{meaning}."))
         else:
             options.append(click.Option(flags, type=kind, help=f"{meaning}.  [default: {standard}]"))
+    return options
+
+
+def raw_options(family: str) -> list[click.Option]:
+    """`--raw` and its like, for a task that converts a corpus."""
+    inputs = catalogue.raw_inputs(family)
+    options = [click.Option([f"--{name}"], metavar="PATH", help=f"{takes}.") for name, takes in inputs.items()]
+    if inputs:
+        options.append(
+            click.Option(["--allow-partial"], is_flag=True, help="Build what is there of the corpus, and say so.")
+        )
     return options
 
 
@@ -167,7 +192,7 @@ def chosen_config(family: str, given: Mapping[str, Any]) -> Any:
     """The configuration of the preset or selectors, with the options that were given in place of its values."""
     presets = catalogue.presets(family)
     selected = [name for name in catalogue.selectors(family) if given.get(name) is not None]
-    if given.get("allow_partial"):
+    if given.get("allow_partial") and catalogue.reads_release(family):
         raise UsageError("expected --allow-partial together with --from-release, got it alone")
     if given["preset"] is not None:
         if selected:

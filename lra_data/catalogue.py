@@ -3,7 +3,8 @@
 The folder's `task.py` defines `TASK`, a subclass of `Task`, and its `config.py` defines `Config` and `PRESETS`.
 `config.py` is light, so that names and command-line flags cost no numerical import. It may define `ALIASES`, other
 names for the family's presets, `SELECTORS` with `select`, options that choose a configuration, and `READS_RELEASE` (see
-`pathfinder/config.py`); then `task.py` defines `from_release`, and `from_record` if its tasks are of several kinds.
+`pathfinder/config.py`); then `task.py` defines `from_release`, and `from_record` if its tasks are of several kinds. A
+family that converts a corpus defines `RAW`, what `--raw` takes, and `PAIRS` if there are lists of pairs beside it.
 """
 
 import importlib
@@ -94,6 +95,12 @@ def from_release(family: str, folder: Path, given: Mapping[str, Any], *, allow_p
 def reads_release(family: str) -> bool:
     """Whether the family converts a copy of the original release."""
     return getattr(_config_module(family), "READS_RELEASE", False)
+
+
+def raw_inputs(family: str) -> dict[str, str]:
+    """What a corpus is given by: the options' names and what they take. Empty for generated tasks."""
+    module = _config_module(family)
+    return {name.lower(): getattr(module, name) for name in ("RAW", "PAIRS") if hasattr(module, name)}
 
 
 def _task_class(family: str) -> type[Task]:

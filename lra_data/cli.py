@@ -7,17 +7,31 @@ line on stderr. Heavy modules are imported inside the commands, so that `--help`
 import json
 import os
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lra_data import __version__, catalogue
-from lra_data.build_command import BuildCommands
+from lra_data.build_command import BuildCommands, as_path
 from lra_data.errors import LraDataError, UsageError
+
+if TYPE_CHECKING:
+    from lra_data.store.rows import Rows
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _NAMED_FILES = 10
+RAW_OPTION = click.option("--raw", metavar="PATH", help="The corpus of a converted task: its archive or folder.")
+PAIRS_OPTION = click.option("--pairs", metavar="DIR", help="The id lists of Retrieval, if its pairs are those.")
+PARTIAL_OPTION = click.option("--allow-partial", is_flag=True, help="Also from a corpus that is not whole.")
 SEED_OPTION = click.option("--seed", type=int, default=0, show_default=True, help="Seed of a virtual set.")
+
+
+def virtual_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which set is meant where it was never written."""
+    for option in (PARTIAL_OPTION, PAIRS_OPTION, RAW_OPTION, SEED_OPTION):
+        command = option(command)
+    return command
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -99,20 +113,27 @@ def build_group() -> None:
 @cli.command()
 @click.argument("where", metavar="SET")
 @click.option("--quick", is_flag=True, help="Compare the files' digests only; decode and solve nothing.")
+@RAW_OPTION
+@PAIRS_OPTION
 @JSON_OPTION
-def verify(where: str, quick: bool, as_json: bool) -> None:
-    """Digest every file again and solve every row anew; exit 1 if anything is wrong."""
+def verify(where: str, quick: bool, raw: str | None, pairs: str | None, as_json: bool) -> None:
+    """Digest every file again and solve every row anew; exit 1 if anything is wrong.
+
+    With --raw every row of a converted set is also compared with what stands in the corpus.
+    """
     from lra_data.checking.verify import verify as find_faults
     from lra_data.store.rows import open_rows
 
-    faults = find_faults(where, quick=quick)
+    faults = find_faults(where, quick=quick, raw=as_path(raw), pairs=as_path(pairs))
     if as_json:
         click.echo(json.dumps([{"file": f.file, "index": f.index, "message": f.message} for f in faults], indent=1))
     else:
         for fault in faults:
             click.echo(str(fault))
         checked = "digests"
-        if not quick:
+        if raw is not None:
+            checked = "digests, and every row compared with the corpus,"
+        elif not quick:
             derives = open_rows(where).task.derives_labels
             checked = "digests and every label" if derives else "digests and every row (labels cannot be derived)"
         click.echo(f"{where}: {f'{len(faults)} faults' if faults else f'{checked} as they should be'}")
@@ -145,16 +166,17 @@ def audit(folder: str, res: int | None, difficulty: str | None, traced: int, as_
 
 @cli.command()
 @click.argument("set_folder", metavar="SET")
-@click.option("--raw", help="The corpus that the set was converted from.")
+@RAW_OPTION
+@PAIRS_OPTION
 @JSON_OPTION
-def repair(set_folder: str, raw: str | None, as_json: bool) -> None:
+def repair(set_folder: str, raw: str | None, pairs: str | None, as_json: bool) -> None:
     """Make the damaged or missing shards of a built set again, byte for byte."""
-    from pathlib import Path
-
     from lra_data.building.repair import repair as make_again
 
-    corpus = Path(raw) if raw is not None else None
-    repaired = make_again(set_folder, raw=corpus, progress=lambda name: click.echo(f"making {name} again", err=True))
+    def tell(name: str) -> None:
+        click.echo(f"making {name} again", err=True)
+
+    repaired = make_again(set_folder, raw=as_path(raw), pairs=as_path(pairs), progress=tell)
     click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {len(repaired)} shards made again")
 
 
@@ -164,15 +186,25 @@ def repair(set_folder: str, raw: str | None, as_json: bool) -> None:
 @click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First example.")
 @click.option("--num", type=click.IntRange(1), help="How many.  [default: 3, of pictures 24]")
 @click.option("--out", help="Where the contact sheet of pictures goes.  [default: TASK-PRESET-SPLIT-START.png, here]")
-@SEED_OPTION
+@virtual_options
 @JSON_OPTION
-def show(where: str, split: str, start: int, num: int | None, out: str | None, seed: int, as_json: bool) -> None:
+def show(
+    where: str,
+    split: str,
+    start: int,
+    num: int | None,
+    out: str | None,
+    seed: int,
+    raw: str | None,
+    pairs: str | None,
+    allow_partial: bool,
+    as_json: bool,
+) -> None:
     """Print examples; pictures go to a contact sheet."""
     from lra_data.columns import picture_shapes
     from lra_data.splits import split_name
-    from lra_data.store.rows import open_rows
 
-    rows = open_rows(where, seed=seed)
+    rows = _opened(where, seed, raw, pairs, allow_partial)
     name = split_name(split)
     has_pictures = bool(picture_shapes(rows.task.schema))
     count = num or (24 if has_pictures else 3)
@@ -183,6 +215,18 @@ def show(where: str, split: str, start: int, num: int | None, out: str | None, s
         click.echo(json.dumps(row) if as_json else f"{name} {row['index']}: {rows.task.show(row)}")
     if has_pictures and not as_json:
         _write_picture(out or _picture_name(rows.task.name, name, start), rows.task.contact_sheet(batch))
+
+
+def _opened(where: str, seed: int, raw: str | None, pairs: str | None, allow_partial: bool) -> "Rows":
+    """The rows of a set or of a task; a task that converts a corpus reads the one that is named, or the cached one."""
+    from lra_data.store.rows import BuiltRows, VirtualRows, open_rows
+
+    rows = open_rows(where, seed=seed)
+    if raw is None and pairs is None:
+        return rows
+    if isinstance(rows, BuiltRows):
+        raise UsageError(f"expected no --raw or --pairs for {where}, which holds its rows: leave them out")
+    return VirtualRows(rows.task.with_raw(as_path(raw), pairs=as_path(pairs), allow_partial=allow_partial), seed)
 
 
 def _picture_name(task_name: str, *rest: str | int) -> str:
@@ -203,13 +247,21 @@ def _write_picture(path: str, picture: Any) -> None:
 @click.argument("split")
 @click.argument("index", type=int)
 @click.option("--out", help="Where a picture's drawing goes.  [default: TASK-PRESET-SPLIT-INDEX-explained.png, here]")
-@SEED_OPTION
-def explain(where: str, split: str, index: int, out: str | None, seed: int) -> None:
+@virtual_options
+def explain(
+    where: str,
+    split: str,
+    index: int,
+    out: str | None,
+    seed: int,
+    raw: str | None,
+    pairs: str | None,
+    allow_partial: bool,
+) -> None:
     """Show how the label of one example comes about; of a picture, also drawn large."""
     from lra_data.splits import split_name
-    from lra_data.store.rows import open_rows
 
-    rows = open_rows(where, seed=seed)
+    rows = _opened(where, seed, raw, pairs, allow_partial)
     name = split_name(split)
     row = rows.take(name, [index]).to_pylist()[0]
     click.echo(rows.task.explain(row))
@@ -222,14 +274,13 @@ def explain(where: str, split: str, index: int, out: str | None, seed: int) -> N
 
 @cli.command()
 @click.argument("where", metavar="SET")
-@SEED_OPTION
+@virtual_options
 @JSON_OPTION
-def stats(where: str, seed: int, as_json: bool) -> None:
-    """Print distributions, and the accuracy of trivial predictors."""
+def stats(where: str, seed: int, raw: str | None, pairs: str | None, allow_partial: bool, as_json: bool) -> None:
+    """Print distributions, duplicates of a corpus, and the accuracy of trivial predictors."""
     from lra_data.checking.set_statistics import statistics
-    from lra_data.store.rows import open_rows
 
-    figures = statistics(open_rows(where, seed=seed))
+    figures = statistics(_opened(where, seed, raw, pairs, allow_partial))
     if as_json:
         click.echo(json.dumps(figures, indent=1))
         return
@@ -242,19 +293,22 @@ def stats(where: str, seed: int, as_json: bool) -> None:
     click.echo("trivial predictors, learned on train, measured on validation and test (95 % interval):")
     for name, score in figures["trivial_predictors"].items():
         click.echo(f"  {name:<16} {score['accuracy']:.2%} ({score['low']:.2%} to {score['high']:.2%})")
+    for name, value in figures["figures"].items():
+        click.echo(f"{name}: {_one_line(value) or 'none'}")
 
 
 @cli.command()
 @click.argument("where", metavar="SET")
 @click.option("--layout", default="lra-release", show_default=True, help="The original release's files.")
 @click.option("--out", required=True, help="A new or empty folder.")
-@SEED_OPTION
-def export(where: str, layout: str, out: str, seed: int) -> None:
+@virtual_options
+def export(
+    where: str, layout: str, out: str, seed: int, raw: str | None, pairs: str | None, allow_partial: bool
+) -> None:
     """Write a set in another layout."""
     from lra_data.building.export import export as write_layout
-    from lra_data.store.rows import open_rows
 
-    written = write_layout(open_rows(where, seed=seed), out, layout=layout)
+    written = write_layout(_opened(where, seed, raw, pairs, allow_partial), out, layout=layout)
     for path in written[:_NAMED_FILES]:
         click.echo(f"wrote {path}")
     if len(written) > _NAMED_FILES:

@@ -58,6 +58,15 @@ def list_column(offsets: NDArray[np.int32], values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.list_(children.type), len(offsets) - 1, buffers, children=[children])
 
 
+def text_column(words: Sequence[str]) -> pa.Array:
+    """A string array, without importing pandas."""
+    encoded = [word.encode() for word in words]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), len(words), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    )
+
+
 def fixed_list_column(values: NDArray[Any]) -> pa.Array:
     """Row i is values[i], for a contiguous array of two dimensions; a fixed-size list array without a copy."""
     return pa.FixedSizeListArray.from_arrays(column(values.ravel()), values.shape[1])
@@ -79,16 +88,23 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
     return dict(json.loads(schema.metadata[b"huggingface"])["info"]["features"])
 
 
+def webdataset_members(schema: pa.Schema) -> dict[str, str]:
+    """Extensions of the inputs columns in a WebDataset: `inputs` is stored as `npy` or `png`, `inputs_1` as `1.npy`."""
+    pictures = picture_shapes(schema)
+    members = {}
+    for name in schema.names:
+        if name.startswith("inputs"):
+            suffix = name.removeprefix("inputs").removeprefix("_")
+            kind = "png" if name in pictures else "npy"
+            members[name] = f"{suffix}.{kind}" if suffix else kind
+    return members
+
+
 def webdataset_features(schema: pa.Schema) -> dict[str, Any]:
     """The same features as the members of a WebDataset example: png or npy, cls, and the rest in json."""
     features, pictures = features_of(schema), picture_shapes(schema)
-    inputs = {
-        name.replace("inputs", "png" if name in pictures else "npy", 1): (
-            {"_type": "Image"} if name in pictures else feature
-        )
-        for name, feature in features.items()
-        if name.startswith("inputs")
-    }
+    members = webdataset_members(schema)
+    inputs = {member: {"_type": "Image"} if name in pictures else features[name] for name, member in members.items()}
     rest = {name: features[name] for name in sorted(features) if name != "label" and not name.startswith("inputs")}
     text = {"dtype": "string", "_type": "Value"}
     return {"__key__": text, "__url__": text, "cls": features["label"], "json": rest, **inputs}

@@ -1,10 +1,34 @@
-"""PNG in and out, with Pillow, which is imported when a picture is at hand."""
+"""PNG in and out, with Pillow, which is imported when a picture is at hand; and many pictures on one sheet."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_SHEET_CELL = 96  # pixels that a small picture is enlarged to, at most
+_SHEET_WIDTH = 1200
+_FRAME = 2
+_GREY = (128, 128, 128)
+
+
+def contact_sheet(
+    pictures: NDArray[np.uint8], frames: Sequence[tuple[int, int, int]] | None = None
+) -> NDArray[np.uint8]:
+    """All pictures (n, side, side) or (n, side, side, 3) on one sheet: uint8 (h, w, 3). frames: a colour for each."""
+    scale = max(1, _SHEET_CELL // pictures.shape[1])
+    side = pictures.shape[1] * scale + 2 * _FRAME
+    rows = max(1, -(-len(pictures) // max(1, _SHEET_WIDTH // side)))
+    columns = max(1, -(-len(pictures) // rows))
+    sheet = np.zeros((rows * side, columns * side, 3), dtype=np.uint8)
+    for number, picture in enumerate(pictures):
+        y, x = number // columns * side, number % columns * side
+        sheet[y : y + side, x : x + side] = frames[number] if frames is not None else _GREY
+        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+        large = large if large.ndim == 3 else large[..., None]
+        sheet[y + _FRAME : y + side - _FRAME, x + _FRAME : x + side - _FRAME] = large
+    return sheet
 
 
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:

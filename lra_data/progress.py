@@ -40,6 +40,46 @@ def shown_progress() -> Iterator["Callable[[Progress], None]"]:
         yield advance
 
 
+@contextmanager
+def shown_transfer() -> Iterator[Callable[[str, int, int], None]]:
+    """A function that is told how far a download is: (name, bytes there, bytes in all)."""
+    if not sys.stderr.isatty():
+        yield _TransferLines().tell
+        return
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.DownloadColumn(),
+        rich_progress.TransferSpeedColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        lines: dict[str, rich_progress.TaskID] = {}
+
+        def tell(name: str, there: int, total: int) -> None:
+            if name not in lines:
+                lines[name] = bar.add_task(name, total=total)
+            bar.update(lines[name], completed=there, total=total)
+
+        yield tell
+
+
+class _TransferLines:
+    """A line for each tenth of a download."""
+
+    def __init__(self) -> None:
+        self._told = -1
+
+    def tell(self, name: str, there: int, total: int) -> None:
+        tenths = 10 * there // max(total, 1)
+        if tenths != self._told:
+            self._told = tenths
+            print(f"downloading {name}: {there:,} of {total:,} bytes", file=sys.stderr, flush=True)
+
+
 def _print_line(step: "Progress") -> None:
     rate = step.rows_done / max(step.seconds, 1e-9)
     verb = "kept" if step.kept else "made"

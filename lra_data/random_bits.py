@@ -8,8 +8,6 @@ Not here: distributions. Each task's page in `docs/` states which bits decide wh
 This module loads numba. Only kernels and `take` methods import it.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +15,8 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+
+from lra_data.stream_identity import stream_bytes
 
 # Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, table 1 and section 3.3:
 # the two multipliers and the two Weyl increments of Philox4x64.
@@ -30,16 +30,9 @@ ROUNDS = 10
 def stream_key(
     task: str, version: int, config: Mapping[str, Any], seed: int, split: str
 ) -> tuple[np.uint64, np.uint64]:
-    """The Philox key, two uint64 words, of one split of one dataset.
-
-    The key is the first 16 bytes of the SHA-256 of the arguments written as canonical JSON (sorted keys, no spaces),
-    read as two little-endian words. `config` holds only what decides an example. A hash, and not `seed + something`,
-    because sums let neighbouring seeds share their streams.
-    """
-    identity = {"task": task, "version": version, "config": dict(config), "seed": seed, "split": split}
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    digest = hashlib.sha256(text.encode()).digest()
-    return np.uint64(int.from_bytes(digest[:8], "little")), np.uint64(int.from_bytes(digest[8:16], "little"))
+    """The Philox key, two uint64 words, of one split of one dataset: `stream_bytes`, little-endian."""
+    key = stream_bytes(task, version, config, seed, split)
+    return np.uint64(int.from_bytes(key[:8], "little")), np.uint64(int.from_bytes(key[8:], "little"))
 
 
 @intrinsic

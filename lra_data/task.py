@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,8 +37,19 @@ class Preset:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Raw:
+    """Where the rows of a converted set come from. corpus: an archive or folder. pairs: a folder of id lists."""
+
+    corpus: Path
+    pairs: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """What a reader of a dataset card wants to know about a task, kept in code beside the task."""
+    """What a reader of a dataset card wants to know about a task, kept in code beside the task.
+
+    license: an identifier of the Hub, "other" where terms have no name of their own; then license_page says them.
+    """
 
     title: str
     description: str
@@ -47,6 +58,7 @@ class Sheet:
     source: str
     citation: str
     license: str
+    license_page: str = ""
     published: str
     columns: Mapping[str, str]
     history: Mapping[int, str]
@@ -56,7 +68,8 @@ class Task(ABC):
     """One task under one configuration. Subclasses set the class attributes and the abstract members.
 
     family: the folder's name, such as "listops". version: changes whenever any example changes. raw: where the rows
-    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record.
+    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record. overlapping:
+    whether an example may stand in two splits, because the corpus has it so.
     num_classes: number of labels. vocabulary: words in id order without padding, or None for bytes and pixels.
     vocab_size: number of distinct ids that `inputs` can hold, padding included where ids are shifted for it.
     derives_labels: whether `problems` derives each label again.
@@ -70,10 +83,11 @@ class Task(ABC):
     vocab_size: ClassVar[int]
     num_classes: ClassVar[int]
     derives_labels: ClassVar[bool] = True
+    overlapping: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self.raw: Path | None = None
+        self.raw: Raw | None = None
         same = [name for name, preset in self.presets.items() if _examples_of(preset.config) == _examples_of(config)]
         self.preset = same[0] if same else None
 
@@ -111,11 +125,37 @@ class Task(ABC):
             )
         return cls(kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}))
 
+    def with_raw(
+        self,
+        corpus: Path | None,
+        *,
+        pairs: Path | None = None,
+        allow_partial: bool = False,
+        fetch: "Callable[[str, int, int], None] | None" = None,
+    ) -> "Task":
+        """This task over a corpus, for tasks that convert one (`corpora/corpus_task.py`); others refuse a corpus.
+
+        fetch: given, a corpus that is neither named nor cached is downloaded, and the function is told how far.
+        """
+        for name, given in (("raw", corpus), ("pairs", pairs), ("allow_partial", allow_partial or None)):
+            if given is not None:
+                shown = str(given) if isinstance(given, Path) else given
+                raise UsageError(f"expected no raw corpus for {self.name}, which is generated, got {name}={shown!r}")
+        return self
+
+    def reopened(self, corpus: Path | None, pairs: Path | None = None) -> "Task":
+        """The task of a finished set, over the copy that its rows are to be read from again."""
+        return self.with_raw(corpus, pairs=pairs)
+
     @property
     def sizes(self) -> dict[str, int]:
         """Examples a split: the preset's, or for a custom configuration those of the family's first preset."""
         chosen = self.preset if self.preset is not None else next(iter(self.presets))
         return dict(self.presets[chosen].sizes)
+
+    def split_sizes(self, seed: int) -> dict[str, int]:
+        """Examples a split under a seed: the same for every seed but where a corpus decides what can be drawn."""
+        return self.sizes
 
     @property
     @abstractmethod
@@ -141,7 +181,7 @@ class Task(ABC):
         return self.take(split, range(start, stop), seed=seed)
 
     @abstractmethod
-    def check_buildable(self, sizes: Mapping[str, int]) -> None:
+    def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
         """Raise UsageError, at once, for a set that cannot be finished or in which chance predicts a duplicate."""
 
     @abstractmethod
@@ -176,6 +216,10 @@ class Task(ABC):
     @abstractmethod
     def shortcuts(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
         """One integer a row, by name: what a trivial predictor looks at. `stats` scores each one's best guess."""
+
+    def figures(self, batches: "Callable[[str], Iterator[pa.RecordBatch]]") -> dict[str, Any]:
+        """What else `stats` should say of a whole set, by name; `batches` gives the rows of a split."""
+        return {}
 
     @abstractmethod
     def export_release(

@@ -24,6 +24,18 @@ SMALL_SIZES = {"train": 1500, "validation": 60, "test": 40}
 ALL_FORMATS = ("arrow", "parquet", "webdataset")
 
 
+# No test may meet, or fill, the cache of whoever runs it.
+os.environ["LRA_DATA_CACHE"] = str(ROOT / ".pytest_cache" / "no-downloads")
+
+
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small archive for each family that converts a corpus. Tests must not change it."""
+    from tests.tiny_corpora import write_corpora
+
+    return write_corpora(tmp_path_factory.mktemp("corpora"))
+
+
 @pytest.fixture(scope="session")
 def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with a finished listops/mini in all formats, two train shards. Tests must not change it."""

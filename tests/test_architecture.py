@@ -15,12 +15,40 @@ TASKS = sorted(path.parent.name for path in PACKAGE.glob("*/task.py"))
 
 # Rooms a floor; a module of a room may import its own room and lower floors.
 FLOORS: list[list[set[str]]] = [
-    [{"errors", "splits", "task", "catalogue", "columns", "random_bits", "picture_files", "intervals"}],
+    [
+        {
+            "errors",
+            "splits",
+            "task",
+            "catalogue",
+            "columns",
+            "random_bits",
+            "picture_files",
+            "intervals",
+            "stream_identity",
+            "corpora",
+        }
+    ],
     [*({task} for task in TASKS), {"store"}],
     [{"building"}, {"loading"}, {"checking"}],
     [{"cli", "__main__", "progress", "build_command"}],
 ]
-HEAVY = {"torch", "numba", "cv2", "pandas", "tensorflow", "jax", "ray", "numpy", "pyarrow", "datasets", "webdataset"}
+HEAVY = {
+    "requests",
+    "pooch",
+    "datasketch",
+    "torch",
+    "numba",
+    "cv2",
+    "pandas",
+    "tensorflow",
+    "jax",
+    "ray",
+    "numpy",
+    "pyarrow",
+    "datasets",
+    "webdataset",
+}
 
 
 def modules() -> dict[str, Path]:

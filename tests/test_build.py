@@ -12,7 +12,7 @@ import pytest
 
 import lra_data
 from lra_data import BuildError, SetError, UsageError
-from lra_data.building.duplicates import count_duplicates
+from lra_data.building.duplicates import Duplicates, find_duplicates
 from lra_data.building.plan import make_plan, shard_counts
 from lra_data.building.run_build import locked
 from lra_data.catalogue import task_from_record
@@ -98,15 +98,18 @@ def test_an_unwritable_folder_ends_in_one_line(tmp_path: Path) -> None:
         assert "no permission to write there: choose another folder" in result.stderr
 
 
-def test_a_duplicate_ends_the_build_with_both_places() -> None:
+def test_duplicates_are_found_within_and_across_splits() -> None:
     rows = {split: np.arange(80, dtype=np.uint8).reshape(5, 16) + 80 * number for number, split in enumerate("abc")}
-    assert count_duplicates(rows) == {"a": 0, "b": 0, "c": 0}
+    assert find_duplicates(rows) == Duplicates(within={"a": 0, "b": 0, "c": 0}, across={}, first="")
     rows["a"][4] = rows["a"][1]
-    assert count_duplicates(rows) == {"a": 1, "b": 0, "c": 0}
+    assert find_duplicates(rows) == Duplicates(within={"a": 1, "b": 0, "c": 0}, across={}, first="")
     rows["c"][3] = rows["a"][2]
-    message = r"in two splits, as a 2 and c 3 \(of 1 such pairs\): build with another --seed"
-    with pytest.raises(BuildError, match=message):
-        count_duplicates(rows)
+    found = find_duplicates(rows)
+    assert found == Duplicates(within={"a": 1, "b": 0, "c": 0}, across={"a and c": 1}, first="a 2 and c 3")
+    rows["c"][1] = rows["a"][2]
+    rows["b"][0] = rows["c"][0]
+    assert find_duplicates(rows).within == {"a": 1, "b": 0, "c": 1}
+    assert find_duplicates(rows).across == {"a and c": 1, "b and c": 1}
 
 
 def test_a_real_duplicate_ends_a_real_build(tmp_path: Path) -> None:

@@ -84,7 +84,10 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build", "listop"], "unknown task 'listop'; known: listops, pathfinder, path-x. Did you mean 'listops'?"),
+        (
+            ["build", "listop"],
+            "unknown task 'listop'; known: image, listops, pathfinder, retrieval, text, path-x. Did you mean 'listops'?",
+        ),
         (["build", "listops", "--preset", "mini2"], "unknown listops preset 'mini2'; known: lra, mini"),
         (["build", "listops", "--max-depth", "1"], "listops: expected max_depth from 2 to 64, got 1"),
         (["build", "listops", "--max-depth", "x"], "Invalid value for '--max-depth'"),

@@ -90,11 +90,12 @@ def test_folders_are_those_of_the_release(tmp_path: Path) -> None:
 def test_a_release_is_converted_in_lras_order_and_splits(exported: Path, tmp_path: Path) -> None:
     task = open_release(exported, {}, allow_partial=True)
     assert task.name == "pathfinder/release-32-easy"
+    assert task.raw is not None
     lra_data.build(task, tmp_path, formats=["arrow", "parquet", "webdataset"], num_shards=2, workers=2)
     built = tmp_path / "pathfinder" / "release-32-easy"
     assert verify(built) == []
     assert "every row (labels cannot be derived) as they should be" in run("verify", str(built)).stdout
-    released = {name: (label, picture) for name, label, picture in read_as_loaders_do(task.raw or Path())}
+    released = {name: (label, picture) for name, label, picture in read_as_loaders_do(task.raw.corpus)}
     order = []
     for split in SIZES:
         for row in BuiltRows(built).take(split, range(task.sizes[split])).to_pylist():

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,10 @@ import lra_data
 from lra_data import LraDataError, UsageError, get_task, take, task_names
 from lra_data.catalogue import families, task_from_record
 from lra_data.columns import features_of
+from lra_data.corpora.corpus_task import CorpusTask
 from lra_data.splits import SPLITS, parse_split, split_name
+from lra_data.task import Task
+from tests.conftest import ALL_FORMATS
 
 
 def test_public_names() -> None:
@@ -28,7 +32,7 @@ def test_public_names() -> None:
 
 
 def test_names() -> None:
-    assert task_names()[:2] == ["listops/lra", "listops/mini"]
+    assert task_names()[:4] == ["image/lra", "image/rgb", "listops/lra", "listops/mini"]
     assert get_task("listops").name == "listops/lra"
     with pytest.raises(UsageError, match=r"unknown task 'listop/mini'; known: .* Did you mean 'listops/mini'"):
         get_task("listop/mini")
@@ -38,7 +42,7 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("name", task_names())
 class TestEveryTask:
-    def test_is_described(self, name: str) -> None:
+    def test_is_described(self, name: str, corpora: dict[str, Path]) -> None:
         task = get_task(name)
         assert task.name == name
         assert get_task(task.config).name == name
@@ -48,35 +52,62 @@ class TestEveryTask:
         assert len(task.sheet.label_names) == task.num_classes
         assert task.version in task.sheet.history
         assert task.vocab_size > len(task.vocabulary or ())
-        assert task_from_record(task.family, task.version, json.loads(json.dumps(task.record()))).name == name
+        task = with_corpus(name, corpora)
+        assert task_from_record(task.family, task.version, json.loads(json.dumps(task.record()))).name == task.name
         assert list(features_of(task.schema)) == task.schema.names
         assert features_of(task.schema)["label"]["names"] == list(task.sheet.label_names)
 
-    def test_rows(self, name: str) -> None:
-        task = get_task(name)
-        batch = take(name, "train", range(5, 25))
+    def test_rows(self, name: str, corpora: dict[str, Path]) -> None:
+        task = with_corpus(name, corpora)
+        batch = task.generate("train", 5, 25)
         assert batch.schema.equals(task.schema, check_metadata=True)
         assert batch["label"].type == batch["index"].type == pa.int64()
         assert batch["index"].to_pylist() == list(range(5, 25))
-        assert take(name, "train", [11, 7]).to_pylist() == [batch.to_pylist()[6], batch.to_pylist()[2]]
-        assert max(len(row) for row in batch["inputs"].to_pylist()) <= task.max_length
+        assert task.take("train", [11, 7]).to_pylist() == [batch.to_pylist()[6], batch.to_pylist()[2]]
+        for column in inputs_of(batch):
+            assert max(len(row) for row in batch[column].to_pylist()) <= task.max_length
         assert task.problems(batch, split="train", seed=0) == []
-        assert len(take(name, "val", [])) == 0
+        assert len(task.take("val", [])) == 0
         for values in [*task.measures(batch).values(), *task.shortcuts(batch).values()]:
             assert len(values) == len(batch)
         for row in batch.slice(0, 2).to_pylist():
             assert task.show(row)
             assert task.explain(row)
 
-    def test_splits_and_seeds_differ(self, name: str) -> None:
-        rows = [
-            tuple(take(name, split, [0], seed=seed)["inputs"].to_pylist()[0]) for split in SPLITS for seed in (0, 1)
-        ]
+    def test_splits_and_seeds_differ(self, name: str, corpora: dict[str, Path]) -> None:
+        task = with_corpus(name, corpora)
+        seeds = (0, 1) if not isinstance(task, CorpusTask) else (0,)
+        splits = ("train", "test") if task.overlapping else SPLITS
+        rows = []
+        for split in splits:
+            for seed in seeds:
+                batch = task.take(split, [0], seed=seed)
+                rows.append(str([batch[column].to_pylist() for column in inputs_of(batch)]))
         assert len(set(rows)) == len(rows)
 
-    def test_can_be_built_at_its_own_sizes(self, name: str) -> None:
-        task = get_task(name)
+    def test_can_be_built_at_its_own_sizes(self, name: str, corpora: dict[str, Path]) -> None:
+        task = with_corpus(name, corpora)
         task.check_buildable(task.sizes)
+
+    def test_builds_and_verifies_in_every_format(self, name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
+        task = with_corpus(name, corpora)
+        sizes = {"train": 12, "validation": 4, "test": 4}
+        manifest = lra_data.build(task, tmp_path, formats=ALL_FORMATS, sizes=sizes, num_shards=2)
+        folder = tmp_path / task.family / task.variant
+        assert lra_data.verify(folder) == []
+        rows = lra_data.load(folder, split="validation")
+        assert rows[1:3].equals(task.take("validation", [1, 2]))
+        assert lra_data.build(task, tmp_path, formats=ALL_FORMATS, sizes=sizes, num_shards=2) == manifest
+
+
+def with_corpus(name: str, corpora: dict[str, Path]) -> Task:
+    """The task, over the tests' own corpus if it converts one."""
+    task = get_task(name)
+    return task.with_raw(corpora[task.family], allow_partial=True) if isinstance(task, CorpusTask) else task
+
+
+def inputs_of(batch: pa.RecordBatch) -> list[str]:
+    return [name for name in batch.schema.names if name.startswith("inputs")]
 
 
 def test_variants_of_custom_configurations() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lra_data import get_task
 from lra_data.pathfinder.config import PRESETS
-from lra_data.pathfinder.pictures import contact_sheet
+from lra_data.pathfinder.pictures import framed
 from lra_data.pathfinder.tracer import trace
 from lra_data.picture_files import png_bytes
 
@@ -80,7 +80,7 @@ def main() -> None:
         same = (tips[:, 0, 1] == tips[:, 1, 1]).all(axis=1).mean()
         print(f"| {preset} | {crossed.mean():.1%} | {' | '.join(shares)} | {same:.1%} |", flush=True)
         misled = np.flatnonzero(crossed & ~agrees)[:SHOWN]
-        sheet = contact_sheet(pictures[misled], labels[misled])
+        sheet = framed(pictures[misled], labels[misled])
     if options.sheet is not None and sheet is not None:
         options.sheet.write_bytes(png_bytes(sheet))
 

@@ -59,7 +59,7 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
                 ("split", "examples", "shortest", "longest", "mean length", "repeated rows"), _split_rows(manifest)
             ),
             "",
-            "No example stands in two splits: the build compared the digests of all rows.",
+            _overlap_line(manifest),
             "",
             "## Labels",
             "",
@@ -71,7 +71,7 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
             "",
             f"Task version {description.version}, seed {description.seed}, configuration:",
             "",
-            *(f"- {name}: {_shown(value)}" for name, value in sorted(description.config.items())),
+            *(line for name, value in sorted(description.config.items()) for line in _config_lines(name, value)),
             "",
             f"`{MANIFEST}` holds the digests of every shard. `lra-data verify .` checks them and solves every row; "
             "`lra-data repair .` makes damaged shards again.",
@@ -165,6 +165,13 @@ def _split_rows(manifest: Manifest) -> list[tuple[str, ...]]:
     return rows
 
 
+def _overlap_line(manifest: Manifest) -> str:
+    if not manifest.overlaps:
+        return "No example stands in two splits: the build compared the digests of all rows."
+    counts = ", ".join(f"{count:,} in {splits}" for splits, count in manifest.overlaps.items())
+    return f"**Examples that stand in two splits, as the build found by the digests of all rows: {counts}.**"
+
+
 def _label_rows(manifest: Manifest) -> list[tuple[str, ...]]:
     rows = []
     for split, size in manifest.description.sizes.items():
@@ -179,6 +186,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _PREVIEW_CHARACTERS else f"{text[:_PREVIEW_CHARACTERS]} …"
+
+
+def _config_lines(name: str, value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"- {name}:", *(f"  {line}" for key, item in value.items() for line in _config_lines(key, item))]
+    return [f"- {name}: {_shown(value)}"]
 
 
 def _shown(value: Any) -> str:

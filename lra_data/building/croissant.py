@@ -69,7 +69,7 @@ def croissant_text(task: Task, manifest: Manifest) -> str:
         "name": f"lra-{description.task}-{description.variant}",
         "description": task.sheet.description,
         "version": f"{description.version}.0.0",
-        "license": f"https://spdx.org/licenses/{task.sheet.license}.html",
+        "license": task.sheet.license_page or f"https://spdx.org/licenses/{task.sheet.license}.html",
         "url": "https://pypi.org/project/lra-data/",
         "creator": {"@type": "sc:Organization", "name": "lra-data"},
         "citeAs": task.sheet.citation,
@@ -105,7 +105,7 @@ def _record_set(task: Task, shard: Shard) -> dict[str, Any]:
                 "@id": f"{name}/{column.name}",
                 "name": column.name,
                 "description": task.sheet.columns[column.name],
-                "dataType": "sc:Integer",
+                "dataType": "sc:Text" if pa.types.is_string(column.type) else "sc:Integer",
                 **({"repeated": True} if is_list else {}),
                 "source": {"fileObject": {"@id": shard.file}, "extract": {"column": column.name}},
             }

@@ -1,32 +1,39 @@
-"""No example may stand in two splits: found by the digests of all rows before the manifest is written."""
+"""Which examples of a set are the same, within a split and across splits: found by the digests of all rows."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lra_data.errors import BuildError
 
-
-def count_duplicates(digests: Mapping[str, NDArray[np.uint8]]) -> dict[str, int]:
-    """Rows of each split that repeat an earlier row of the same split.
-
-    digests: for each split the row digests, uint8 of shape (rows, 16), in row order. Raises BuildError for an example
-    that stands in two splits, naming both.
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """within: rows of each split that repeat an earlier row of it. across: distinct examples that stand in two splits,
+    by those, such as `validation and test`. first: one of them in words, such as `train 5 and test 7`.
     """
-    splits = list(digests)
-    words = [np.ascontiguousarray(digests[split]).view("<u8") for split in splits]
-    table = np.concatenate(words)
-    split_of = np.repeat(np.arange(len(splits)), [len(rows) for rows in words])
-    row_of = np.concatenate([np.arange(len(rows)) for rows in words])
-    order = np.lexsort((row_of, split_of, table[:, 1], table[:, 0]))
-    same = (table[order][1:] == table[order][:-1]).all(axis=1)
-    later, earlier = order[1:][same], order[:-1][same]
-    across = np.flatnonzero(split_of[later] != split_of[earlier])
-    if len(across):
-        one, other = (f"{splits[split_of[rows[across[0]]]]} {row_of[rows[across[0]]]}" for rows in (earlier, later))
-        raise BuildError(
-            f"the same example stands in two splits, as {one} and {other} (of {len(across)} such pairs): "
-            "build with another --seed"
-        )
-    return {split: int((split_of[later] == number).sum()) for number, split in enumerate(splits)}
+
+    within: dict[str, int]
+    across: dict[str, int]
+    first: str
+
+
+def find_duplicates(digests: Mapping[str, NDArray[np.uint8]]) -> Duplicates:
+    """What the row digests tell: for each split uint8 of shape (rows, 16), in row order."""
+    words = {split: _words(rows) for split, rows in digests.items()}
+    distinct = {split: np.unique(rows) for split, rows in words.items()}
+    across, first = {}, ""
+    for one, other in combinations(words, 2):
+        both = np.intersect1d(distinct[one], distinct[other], assume_unique=True)
+        if len(both):
+            across[f"{one} and {other}"] = len(both)
+            places = (f"{split} {np.flatnonzero(words[split] == both[0])[0]}" for split in (one, other))
+            first = first or " and ".join(places)
+    within = {split: len(rows) - len(distinct[split]) for split, rows in words.items()}
+    return Duplicates(within=within, across=across, first=first)
+
+
+def _words(rows: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Each digest as one value that sorts."""
+    return np.ascontiguousarray(rows).view([("upper", "<u8"), ("lower", "<u8")]).ravel()

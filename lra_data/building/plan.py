@@ -58,12 +58,12 @@ def make_plan(
     if not formats:
         raise UsageError("expected at least one format, got none")
     check_seed(seed)
-    full_sizes = task.sizes | {split_name(split): size for split, size in (sizes or {}).items()}
+    full_sizes = task.split_sizes(seed) | {split_name(split): size for split, size in (sizes or {}).items()}
     for split, size in full_sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise UsageError(f"expected at least 1 example in {split}, got {size!r}")
     counts = shard_counts(full_sizes, task.row_bytes, num_shards)
-    task.check_buildable(full_sizes)
+    task.check_buildable(full_sizes, seed=seed)
     description = Description(
         task=task.family,
         variant=task.variant,

@@ -12,25 +12,34 @@ from lra_data.errors import SetError
 from lra_data.store.files import sha256_of, write_failure
 from lra_data.store.formats import library_versions
 from lra_data.store.manifest import BUILD_FOLDER, Manifest, Shard, read_manifest
+from lra_data.task import Task
 
 
 def repair(
-    set_folder: Path | str, *, raw: Path | None = None, progress: Callable[[str], None] | None = None
+    set_folder: Path | str,
+    *,
+    raw: Path | None = None,
+    pairs: Path | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Names of the shards that were missing or damaged and are now as the manifest says.
 
-    raw: the corpus from which a converted set was built. progress: called with each name before it is made again.
-    Raises SetError, leaving the file as it was, where the manifest's bytes cannot be made here: a Parquet shard of
-    another pyarrow.
+    raw, pairs: the corpus and the id lists from which a converted set was built. progress: called with each name before
+    it is made again. Raises SetError, leaving the file as it was, where the manifest's bytes cannot be made here: a
+    Parquet shard of another pyarrow.
     """
     folder = Path(set_folder)
     manifest = read_manifest(folder)
+    description = manifest.description
+    task = task_from_record(description.task, description.version, description.config)
+    if raw is not None or pairs is not None:
+        task = task.reopened(raw, pairs)
     with locked(folder):
         bad = [shard for shard in manifest.shards if not _sound(folder, shard)]
         for shard in bad:
             if progress is not None:
                 progress(shard.file)
-            _make_again(folder, manifest, shard, raw)
+            _make_again(folder, manifest, shard, task)
     return [shard.file for shard in bad]
 
 
@@ -42,10 +51,8 @@ def _sound(folder: Path, shard: Shard) -> bool:
         return False
 
 
-def _make_again(folder: Path, manifest: Manifest, shard: Shard, raw: Path | None) -> None:
+def _make_again(folder: Path, manifest: Manifest, shard: Shard, task: Task) -> None:
     description = manifest.description
-    task = task_from_record(description.task, description.version, description.config)
-    task.raw = raw
     there, here = dict(description.libraries), library_versions([shard.format], task.schema)
     for library, version in here.items():
         if there[library] != version:

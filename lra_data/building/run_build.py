@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from lra_data.building.card import card_text, unfinished_card_text
 from lra_data.building.croissant import croissant_text
-from lra_data.building.duplicates import count_duplicates
+from lra_data.building.duplicates import find_duplicates
 from lra_data.building.engines import Engine, LocalProcesses
 from lra_data.building.plan import PLAN, Plan, check_same, make_plan, plan_of, plan_text, read_plan
 from lra_data.building.shards import ShardJob, ShardResult, make_shards
@@ -180,10 +180,17 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
         split: np.concatenate([result.row_digests for result in results if result.shards[0].split == split])
         for split in plan.description.sizes
     }
+    repeated = find_duplicates(digests)
+    if repeated.across and not task.overlapping:
+        raise BuildError(
+            f"the same example stands in two splits, as {repeated.first} (of {sum(repeated.across.values())} such "
+            "pairs): build with another --seed"
+        )
     shards = [shard for result in results for shard in result.shards]
     manifest = Manifest(
         description=plan.description,
-        duplicates=count_duplicates(digests),
+        duplicates=repeated.within,
+        overlaps=repeated.across,
         shards=tuple(sorted(shards, key=lambda shard: plan.description.formats.index(shard.format))),
     )
     build_folder = set_folder / BUILD_FOLDER

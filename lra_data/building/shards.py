@@ -22,7 +22,7 @@ from lra_data.store.files import publish, publish_text, sha256_of
 from lra_data.store.formats import get_format
 from lra_data.store.manifest import BUILD_FOLDER, Description, Shard, load_json, shard_from
 from lra_data.store.tally import Tally, check_batch_offsets, read_shard
-from lra_data.task import Task
+from lra_data.task import Raw, Task
 
 # Rows a record batch. Wide rows get fewer, so that a batch stays a few MiB.
 BATCH_ROWS = 1024
@@ -36,7 +36,7 @@ class ShardJob:
     set_folder: Path
     description: Description
     rows: RowRange
-    raw: Path | None = None
+    raw: Raw | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,13 @@ def statistics(rows: Rows) -> dict[str, Any]:
         )
         for name in looked_at["train"]
     }
-    return {"task": rows.task.name, "seed": rows.seed, "splits": splits, "trivial_predictors": predictors}
+    return {
+        "task": rows.task.name,
+        "seed": rows.seed,
+        "splits": splits,
+        "trivial_predictors": predictors,
+        "figures": rows.task.figures(rows.batches),
+    }
 
 
 def _distribution(values: NDArray[np.int64]) -> dict[str, float]:

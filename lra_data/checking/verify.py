@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from lra_data.columns import numbers
 from lra_data.errors import SetError, UsageError
@@ -15,6 +16,7 @@ from lra_data.store.files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard
 from lra_data.store.rows import BuiltRows, Rows, open_rows
 from lra_data.store.tally import Tally, check_batch_offsets, read_shard
+from lra_data.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +32,21 @@ class Fault:
         return f"{self.file}{row}: {self.message}"
 
 
-def verify(set_folder: Path | str, *, quick: bool = False) -> list[Fault]:
+def verify(
+    set_folder: Path | str, *, quick: bool = False, raw: Path | None = None, pairs: Path | None = None
+) -> list[Fault]:
     """All faults of a built set; an empty list if it is sound. A task's name checks the virtual set.
 
-    quick: compare digests of files only. Raises SetError for a folder without a readable manifest.
+    quick: compare digests of files only. raw, pairs: the corpus of a converted set; every row of the set is then also
+    compared, byte for byte, with the row that is made of the corpus now. Raises SetError for a folder without a
+    readable manifest.
     """
     rows = open_rows(set_folder)
+    against = None
+    if raw is not None or pairs is not None:
+        if quick:
+            raise UsageError("expected either a quick check or a corpus to compare with, got both: leave one out")
+        against = rows.task.reopened(raw, pairs)
     if not isinstance(rows, BuiltRows):
         if quick:
             raise UsageError(f"expected the folder of a built set for a quick check, got {set_folder}: it has no files")
@@ -45,7 +56,7 @@ def verify(set_folder: Path | str, *, quick: bool = False) -> list[Fault]:
         found = file_faults(rows.folder, shard)
         faults += found
         if not found and not quick:
-            faults += _content_faults(rows, shard)
+            faults += _content_faults(rows, shard, against)
     known = {shard.file for shard in rows.manifest.shards}
     for path in sorted(rows.folder.iterdir()):
         if SHARD_NAME.fullmatch(path.name) and path.name not in known:
@@ -69,8 +80,10 @@ def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
     return []
 
 
-def _content_faults(rows: BuiltRows, shard: Shard) -> list[Fault]:
-    """Whether the decoded rows are the manifest's, numbered start .. stop - 1, and solved by the task's solver."""
+def _content_faults(rows: BuiltRows, shard: Shard, against: Task | None) -> list[Fault]:
+    """Whether the decoded rows are the manifest's, numbered start .. stop - 1, solved by the task's solver, and those
+    of the corpus.
+    """
     set_folder, task = rows.folder, rows.task
     tally = Tally.start(task.schema, task.num_classes)
     faults = []
@@ -81,8 +94,10 @@ def _content_faults(rows: BuiltRows, shard: Shard) -> list[Fault]:
             due = np.arange(expected, expected + len(batch))
             if not np.array_equal(numbers(batch["index"]), due):
                 faults.append(Fault(file=shard.file, message=f"expected rows {due[0]} to {due[-1]}, got others"))
+            if against is not None:
+                faults += _differences(shard, batch, against, rows.seed)
             expected += len(batch)
-            problems = task.problems(batch, split=shard.split, seed=rows.seed)
+            problems = (against or task).problems(batch, split=shard.split, seed=rows.seed)
             faults += [Fault(file=shard.file, index=index, message=text) for index, text in problems]
         check_batch_offsets(set_folder, shard, task.schema)
     except SetError as error:
@@ -92,6 +107,21 @@ def _content_faults(rows: BuiltRows, shard: Shard) -> list[Fault]:
         if found != stored:
             what = "logical digest" if name == "logical" else name
             faults.append(Fault(file=shard.file, message=f"expected {what} {stored}, got {found}: build the set anew"))
+    return faults
+
+
+def _differences(shard: Shard, batch: pa.RecordBatch, task: Task, seed: int) -> list[Fault]:
+    """Rows that are not what the corpus gives for their numbers."""
+    indices = numbers(batch["index"]).tolist()
+    made = task.take(shard.split, indices, seed=seed)
+    if made.equals(batch):
+        return []
+    faults = []
+    for row, index in enumerate(indices):
+        names = [name for name in batch.schema.names if made[name][row] != batch[name][row]]
+        if names:
+            text = f"expected the corpus's row, got another in {', '.join(names)}: build the set anew"
+            faults.append(Fault(file=shard.file, index=index, message=text))
     return faults
 
 

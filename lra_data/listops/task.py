@@ -94,7 +94,7 @@ class ListOps(Task):
         """The exact acceptance and collision probability of this configuration."""
         return exact_law(self.config)
 
-    def check_buildable(self, sizes: Mapping[str, int]) -> None:
+    def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
         """Refuse a window hit too rarely to finish, and one so narrow that chance predicts an example in two splits."""
         failures = sum(sizes.values()) * float(np.exp(-MAX_ATTEMPTS * self.law.acceptance))
         if failures > 0.01:

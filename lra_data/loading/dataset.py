@@ -10,7 +10,7 @@ from lra_data.catalogue import get_task
 from lra_data.columns import numbers
 from lra_data.errors import UsageError
 from lra_data.splits import parse_split
-from lra_data.store.rows import BuiltRows, Rows, VirtualRows
+from lra_data.store.rows import BuiltRows, Rows, VirtualRows, open_rows
 from lra_data.task import Task
 
 
@@ -61,11 +61,18 @@ def example(batch: pa.RecordBatch) -> dict[str, Any]:
 def load(task: Any, *, split: str, root: Path | str | None = None, seed: int = 0) -> Dataset:
     """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
 
-    root: the folder under which `lra-data build --out ROOT` wrote the set; without it the set is virtual and its rows
-    are made when asked for. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
+    task: a name, a task, a configuration, or the folder of a built set, for which root and seed are left out. root: the
+    folder under which `lra-data build --out ROOT` wrote the set; without it the set is virtual and its rows are made
+    when asked for. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
     """
-    chosen = get_task(task)
     rows: Rows
+    if root is None and isinstance(task, str | Path):
+        rows = open_rows(task, seed=seed)
+        if seed not in (0, rows.seed):
+            raise UsageError(f"expected no seed beside a set's folder, {task} holds seed {rows.seed}, got {seed}")
+        name, selected = parse_split(split, rows.sizes)
+        return Dataset(rows, name, selected)
+    chosen = get_task(task)
     if root is None:
         rows = VirtualRows(chosen, seed)
     else:

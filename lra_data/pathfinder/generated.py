@@ -135,7 +135,7 @@ class Pathfinder(Task):
             "for it, and some are ambiguous to anyone, with contours that cross or run side by side."
         )
 
-    def check_buildable(self, sizes: Mapping[str, int]) -> None:
+    def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
         """Refuse a configuration in which no first paddle finds a place, whatever is drawn."""
         config, tables = self.config, drawing_tables(self.config)
         middle = config.resolution - 4 * config.seed_distance
@@ -300,10 +300,10 @@ class Pathfinder(Task):
 
     def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
         """The pictures of the rows, framed by label."""
-        from lra_data.pathfinder.pictures import contact_sheet
+        from lra_data.pathfinder.pictures import framed
 
         side = self.config.resolution
-        return contact_sheet(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
+        return framed(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
 
     def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
         """The example large, with contours, distractors and markers coloured."""

@@ -9,30 +9,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lra_data.pathfinder.config import Config
+from lra_data.picture_files import contact_sheet
 
 CONNECTED, NOT_CONNECTED = (80, 200, 120), (220, 90, 80)
 CONTOUR_COLOURS = ((255, 170, 60), (90, 170, 255))
 DISTRACTOR_COLOUR, MARKER_COLOUR = (150, 150, 150), (255, 80, 160)
 
-_SHEET_CELL = 96  # pixels that a small picture is enlarged to, at most
-_SHEET_WIDTH = 1200
 _DRAWING_SIDE = 1024
-_FRAME = 2
 
 
-def contact_sheet(pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+def framed(pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
     """All pictures (n, side, side) on one sheet, framed green where the label is 1, else red: uint8 (h, w, 3)."""
-    scale = max(1, _SHEET_CELL // pictures.shape[1])
-    side = pictures.shape[1] * scale + 2 * _FRAME
-    rows = max(1, -(-len(pictures) // max(1, _SHEET_WIDTH // side)))
-    columns = max(1, -(-len(pictures) // rows))
-    sheet = np.zeros((rows * side, columns * side, 3), dtype=np.uint8)
-    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-        y, x = number // columns * side, number % columns * side
-        sheet[y : y + side, x : x + side] = CONNECTED if label else NOT_CONNECTED
-        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-        sheet[y + _FRAME : y + side - _FRAME, x + _FRAME : x + side - _FRAME] = large[..., None]
-    return sheet
+    return contact_sheet(pictures, [CONNECTED if label else NOT_CONNECTED for label in labels])
 
 
 def drawing(config: Config, row: Mapping[str, Any]) -> NDArray[np.uint8]:

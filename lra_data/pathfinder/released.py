@@ -21,7 +21,7 @@ from lra_data.pathfinder.config import DIFFICULTIES, standard_config
 from lra_data.pathfinder.generated import Pathfinder
 from lra_data.pathfinder.release import RELEASED, ReleasedPicture, find_release, in_splits, read_metadata
 from lra_data.picture_files import read_png
-from lra_data.task import Task, check_request
+from lra_data.task import Raw, Task, check_request
 
 # The columns that the generated task's sheet does not describe.
 _COLUMNS = {
@@ -77,6 +77,13 @@ class ReleasedPathfinder(Pathfinder):
             raise UsageError(f"expected of a converted release the entries {', '.join(sorted(_FACTS))}, got {facts!r}")
         return cls(facts)
 
+    def reopened(self, corpus: Path | None, pairs: Path | None = None) -> Task:
+        """See Task."""
+        if corpus is None or pairs is not None:
+            return super().reopened(corpus, pairs)
+        self.raw = Raw(corpus=corpus)
+        return self
+
     @cached_property
     def schema(self) -> pa.Schema:
         """inputs fixed_size_list<uint8>, label and index int64, batch and sample int32, margin int8."""
@@ -97,7 +104,7 @@ class ReleasedPathfinder(Pathfinder):
         """Nothing was measured on the release."""
         return ""
 
-    def check_buildable(self, sizes: Mapping[str, int]) -> None:
+    def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
         """Refuse other sizes than the copy's."""
         if dict(sizes) != self.sizes:
             raise UsageError(f"expected the sizes of the release, {self.sizes}, got {dict(sizes)}")
@@ -112,7 +119,7 @@ class ReleasedPathfinder(Pathfinder):
         side = self.config.resolution
         inputs = np.zeros((len(chosen), side * side), dtype=np.uint8)
         for row, entry in enumerate(chosen):
-            inputs[row] = read_picture(self.raw / entry.file, side).ravel()
+            inputs[row] = read_picture(self.raw.corpus / entry.file, side).ravel()
         columns = {
             "inputs": fixed_list_column(inputs),
             "label": column(np.array([entry.label for entry in chosen], dtype=np.int64)),
@@ -128,11 +135,12 @@ class ReleasedPathfinder(Pathfinder):
         """The metadata's pictures a split, without those left out; raises SetError for another copy than recorded."""
         if self.raw is None:
             raise AssertionError("take asks for raw first")
-        pictures, _ = read_metadata(self.raw)
+        pictures, _ = read_metadata(self.raw.corpus)
         found = _metadata_digest(pictures)
         if found != self.facts["metadata"]:
             raise SetError(
-                f"{self.raw}: expected metadata with digest {self.facts['metadata']}, got {found}: name the copy "
+                f"{self.raw.corpus}: expected metadata with digest {self.facts['metadata']}, got {found}: name the "
+                f"copy "
                 "that the set was converted from"
             )
         return _without(in_splits(pictures, self.facts["difficulty"]), set(self.facts["left_out"]))
@@ -222,7 +230,7 @@ def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool)
             "sizes": {split: len(rows) for split, rows in splits.items()},
         }
     )
-    task.raw = source
+    task.raw = Raw(corpus=source)
     return task
 
 

@@ -74,11 +74,14 @@ def _row_buffers(column: pa.Array) -> list[memoryview]:
 
 
 def _column_bytes(column: pa.Array) -> list[bytes]:
-    """A column as little-endian bytes: values, and for lists their lengths before them."""
+    """A column as little-endian bytes: values, and before lists and words their lengths."""
     if pa.types.is_list(column.type):
         # Row by row, length first, so that the digest does not depend on where batches begin.
         return [part for row in column for part in (len(row.values).to_bytes(4, "little"), *_column_bytes(row.values))]
     if pa.types.is_fixed_size_list(column.type):
         return _column_bytes(column.flatten())
+    if pa.types.is_string(column.type):
+        words = [word.encode() for word in column.to_pylist()]
+        return [part for word in words for part in (len(word).to_bytes(4, "little"), word)]
     values = numbers(column)
     return [values.astype(values.dtype.newbyteorder("<")).tobytes()]

@@ -69,10 +69,13 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A finished set. duplicates: rows of each split that repeat an earlier row of the same split."""
+    """A finished set. duplicates: rows of each split that repeat an earlier row of the same split. overlaps: distinct
+    examples that stand in two splits, by those, such as `validation and test`; only corpora have any.
+    """
 
     description: Description
     duplicates: Mapping[str, int]
+    overlaps: Mapping[str, int]
     shards: tuple[Shard, ...]
 
     def shards_of(self, split: str, format_name: str | None = None) -> list[Shard]:
@@ -87,6 +90,7 @@ def manifest_text(manifest: Manifest) -> str:
         "format_version": FORMAT_VERSION,
         **asdict(manifest.description),
         "duplicates": dict(manifest.duplicates),
+        "overlaps": dict(manifest.overlaps),
     }
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     shards = ",\n".join(f"  {json.dumps(asdict(shard))}" for shard in manifest.shards)
@@ -106,7 +110,8 @@ def read_manifest(set_folder: Path) -> Manifest:
     try:
         manifest = Manifest(
             description=description_from(data),
-            duplicates=_counts(data["duplicates"]),
+            duplicates=_counts("duplicates", data["duplicates"]),
+            overlaps=_counts("overlaps", data["overlaps"]),
             shards=tuple(shard_from(shard) for shard in data["shards"]),
         )
     except (KeyError, TypeError) as error:
@@ -143,9 +148,9 @@ def decode(kind: type[Decoded], data: Any) -> Decoded:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
 
 
-def _counts(value: Any) -> dict[str, int]:
+def _counts(name: str, value: Any) -> dict[str, int]:
     if not _fits(value, Mapping[str, int]):
-        raise TypeError(f"duplicates is {value!r}")
+        raise TypeError(f"{name} is {value!r}")
     return dict(value)
 
 

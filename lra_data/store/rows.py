@@ -53,7 +53,7 @@ class VirtualRows(Rows):
     """Rows made when asked for."""
 
     def __init__(self, task: Task, seed: int) -> None:
-        self.task, self.seed, self.sizes = task, seed, task.sizes
+        self.task, self.seed, self.sizes = task, seed, task.split_sizes(seed)
 
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""

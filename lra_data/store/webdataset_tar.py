@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lra_data.columns import numbers, picture_shapes
+from lra_data.columns import numbers, picture_shapes, webdataset_members
 from lra_data.errors import SetError
 from lra_data.picture_files import png_bytes, png_versions, read_png
 from lra_data.store.files import Sink
@@ -31,7 +31,7 @@ class _Writer:
         # bytes of a PNG move with the compressor.
         self._tar = tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
         self._prefix = key_prefix
-        self._inputs = _members(schema)
+        self._inputs = webdataset_members(schema)
         self._shapes = picture_shapes(schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -79,7 +79,7 @@ def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
 
 def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the examples in batches with the task's schema; raises SetError for a damaged or foreign tar."""
-    inputs = {extension: name for name, extension in _members(schema).items()}
+    inputs = {extension: name for name, extension in webdataset_members(schema).items()}
     rows: list[dict[str, Any]] = []
     key, row = "", dict[str, Any]()
     try:
@@ -123,18 +123,6 @@ def _decode(extension: str, data: bytes, inputs: dict[str, str]) -> dict[str, An
     if extension.endswith("png"):
         return {inputs[extension]: read_png(data).ravel()}
     return {inputs[extension]: np.load(io.BytesIO(data), allow_pickle=False)}
-
-
-def _members(schema: pa.Schema) -> dict[str, str]:
-    """The extension of each inputs column: `inputs` is stored as `npy` or `png`, `inputs_1` as `1.npy`."""
-    pictures = picture_shapes(schema)
-    members = {}
-    for name in schema.names:
-        if name.startswith("inputs"):
-            suffix = name.removeprefix("inputs").removeprefix("_")
-            kind = "png" if name in pictures else "npy"
-            members[name] = f"{suffix}.{kind}" if suffix else kind
-    return members
 
 
 def _npy_bytes(values: "np.ndarray[Any, Any]") -> bytes:

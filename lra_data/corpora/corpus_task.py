@@ -1,0 +1,185 @@
+"""What the tasks have in common that convert a corpus: which copy of it they stand on, and what is said of that copy.
+
+Such a task is made twice: from a configuration alone it describes itself; `with_raw` lets it read a copy of the corpus
+and gives the task that makes rows. What was found in the copy, its facts, is part of the set's record: a set can be
+repaired from any copy with the same content, and from no other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from lra_data.corpora.download import Archive, Transfer, cached_archive, fetch_archive
+from lra_data.errors import SetError, UsageError
+from lra_data.splits import SPLITS
+from lra_data.task import Raw, Task, check_request
+
+
+class Corpus(Protocol):
+    """A copy of a corpus, read. Compared by identity."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """JSON values: `content`, a digest of all that can become a row; `missing`, in words, empty for a whole corpus;
+        `source`, how it was given; and counts.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a corpus comes from. archives: the official ones, any of which will do."""
+
+    name: str
+    archives: tuple[Archive, ...]
+
+
+class CorpusTask(Task):
+    """A task whose rows are those of a corpus. Subclasses set `origin` and read what they need."""
+
+    origin: ClassVar[Origin]
+    overlapping: ClassVar[bool] = True
+
+    def __init__(self, config: Any, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        self.facts = dict(facts) if facts is not None else None
+
+    # What a subclass says of its corpus.
+
+    def read_corpus(self, raw: Raw) -> Corpus:
+        """The corpus at `raw`, remembered while the process lives."""
+        raise NotImplementedError
+
+    def rows(self, split: str, seed: int) -> Sequence[Any]:
+        """What each row of the split is made of, in their order."""
+        raise NotImplementedError
+
+    @property
+    def variant(self) -> str:
+        """The preset's name or `custom-…`, with `-partial` behind it where the corpus is not whole."""
+        return f"{super().variant}-partial" if self.is_partial else super().variant
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether parts of the corpus are missing in the copy that the rows come from."""
+        return bool(self.facts and self.facts["missing"])
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Examples a split with seed 0: of the copy, or where none is at hand those of the whole corpus."""
+        return super().sizes if self.raw is None else self.split_sizes(0)
+
+    def split_sizes(self, seed: int) -> dict[str, int]:
+        """Examples a split of the copy."""
+        return super().sizes if self.raw is None else {split: len(self.rows(split, seed)) for split in SPLITS}
+
+    def record(self) -> dict[str, Any]:
+        """The configuration, and under `corpus` the facts."""
+        return super().record() | ({"corpus": self.facts} if self.facts is not None else {})
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Task:
+        """See Task. The task can check and describe rows; to make them it needs a copy of the same content."""
+        facts = record.get("corpus")
+        plain = {"content": str, "missing": str, "source": dict}
+        if not isinstance(facts, dict) or not all(isinstance(facts.get(name), kind) for name, kind in plain.items()):
+            raise UsageError(f"expected of a converted set what its corpus was, got {facts!r}")
+        task = super().from_record({name: value for name, value in record.items() if name != "corpus"})
+        return cls(task.config, facts)
+
+    def with_raw(
+        self,
+        corpus: Path | None,
+        *,
+        pairs: Path | None = None,
+        allow_partial: bool = False,
+        fetch: Transfer | None = None,
+    ) -> Self:
+        """The task over the corpus at `corpus`, or without it over the cached or downloaded archive.
+
+        Raises SetError for a corpus with faults, and for one that is not whole unless `allow_partial`.
+        """
+        if pairs is not None:
+            raise UsageError(f"expected no pairs for {self.name}, got {str(pairs)!r}")
+        if corpus is None and self.raw is not None:
+            return self
+        return self._over(self._located(corpus, fetch=fetch, pairs=None), allow_partial=allow_partial)
+
+    def reopened(self, corpus: Path | None, pairs: Path | None = None) -> Self:
+        """See Task. The copy may be another one, if its content is the same."""
+        self.raw = self._located(corpus, fetch=None, pairs=pairs)
+        return self
+
+    def _located(self, corpus: Path | None, *, fetch: Transfer | None, pairs: Path | None) -> Raw:
+        path = corpus or cached_archive(self.origin.archives)
+        if path is None and fetch is not None:
+            path = fetch_archive(self.origin.archives, fetch)
+        if path is None:
+            raise SetError(f"{self.name}: expected {self.origin.name}, got none: {self._advice}")
+        return Raw(corpus=path, pairs=pairs)
+
+    def _over(self, raw: Raw, *, allow_partial: bool) -> Self:
+        corpus = self.read_corpus(raw)
+        if corpus.facts["missing"] and not allow_partial:
+            raise SetError(
+                f"{raw.corpus}: expected the whole of {self.origin.name}, {corpus.facts['missing']}: {self._advice}; "
+                "or build what is there with --allow-partial, which marks the set"
+            )
+        task = type(self)(self.config, corpus.facts)
+        task.raw = raw
+        return task
+
+    @property
+    def _advice(self) -> str:
+        first = self.origin.archives[0]
+        return f"name {first.name} or the folder it unpacks to with --raw; it is at {first.urls[0]}"
+
+    @cached_property
+    def corpus(self) -> Any:
+        """The copy that rows are made of; raises SetError where there is none, or one of other content."""
+        if self.raw is None:
+            self.raw = self._located(None, fetch=None, pairs=None)
+        corpus = self.read_corpus(self.raw)
+        if self.facts is None and corpus.facts["missing"]:
+            raise SetError(f"{self.raw.corpus}: expected the whole of {self.origin.name}, {corpus.facts['missing']}")
+        if self.facts is not None and corpus.facts["content"] != self.facts["content"]:
+            raise SetError(
+                f"{self.raw.corpus}: expected a corpus with content {self.facts['content']}, got "
+                f"{corpus.facts['content']}: name the copy that the set was built from"
+            )
+        return corpus
+
+    def chosen(self, split: str, indices: Sequence[int], seed: int) -> list[Any]:
+        """What the rows of these indices are made of; raises UsageError for a seed or an index that there is not."""
+        rows = self.rows(check_request(split, indices, self.checked_seed(seed)), seed)
+        if len(indices) and max(indices) >= len(rows):
+            raise UsageError(
+                f"expected an index from 0 to {len(rows) - 1} in {split} of {self.name}, got {max(indices)}"
+            )
+        return [rows[index] for index in indices]
+
+    def checked_seed(self, seed: int) -> int:
+        """The seed; raises UsageError for another than 0 where nothing is drawn."""
+        if seed and not self.draws_anything:
+            raise UsageError(f"expected seed 0 for {self.name}, in which nothing is drawn, got {seed}")
+        return seed
+
+    @property
+    def draws_anything(self) -> bool:
+        """Whether the seed decides anything."""
+        return False
+
+    def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
+        """Refuse splits larger than the corpus's; smaller ones are their first rows."""
+        self.checked_seed(seed)
+        for split, most in self.split_sizes(seed).items():
+            if sizes[split] > most:
+                raise UsageError(f"{self.name}: expected at most {most} examples in {split}, got {sizes[split]}")
+
+    @property
+    def remark(self) -> str:
+        """What is missing, if anything is."""
+        if not self.is_partial:
+            return ""
+        return f"**This is not the whole of {self.origin.name}: {self.facts['missing']}.**"  # type: ignore[index]

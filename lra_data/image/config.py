@@ -1,0 +1,29 @@
+"""The parameter of Image and its presets. Light: nothing numerical is imported here."""
+
+from dataclasses import dataclass, field
+
+from lra_data.errors import UsageError
+from lra_data.task import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is kept of a picture. The default is LRA's, grey."""
+
+    channels: int = field(default=1, metadata={"help": "1: grey as TensorFlow makes it; 3: red, green, blue"})
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3) or isinstance(self.channels, bool):
+            raise UsageError(f"image: expected 1 or 3 channels, got {self.channels!r}")
+
+
+# LRA image/input_pipeline.py:59-93: train[:90%], train[90%:] and test of TensorFlow Datasets.
+SIZES = {"train": 45_000, "validation": 5_000, "test": 10_000}
+
+PRESETS = {
+    "lra": Preset(config=Config(), sizes=SIZES, summary="CIFAR-10 in grey, 1,024 pixels a picture"),
+    "rgb": Preset(config=Config(channels=3), sizes=SIZES, summary="CIFAR-10 in colour, 3,072 values a picture"),
+}
+
+# What --raw takes.
+RAW = "cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or the folder it unpacks to"

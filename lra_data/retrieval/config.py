@@ -1,0 +1,49 @@
+"""The parameter of Retrieval and its presets. Light: nothing numerical is imported here."""
+
+from dataclasses import dataclass, field
+
+from lra_data.errors import UsageError
+from lra_data.task import Preset
+
+SPLITTINGS = ("by-pair", "by-paper")
+
+# Pairs in LRA's id lists (its release, and S4's configs/dataset/aan.yaml).
+LRA_SIZES = {"train": 147_086, "validation": 18_090, "test": 17_437}
+
+# As many pairs as LRA has, half of them positive; its test split has an odd number.
+DRAWN_SIZES = {"train": 147_086, "validation": 18_090, "test": 17_436}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How pairs are drawn from the network where no id lists are given; docs/retrieval_draws.md says it in full."""
+
+    splitting: str = field(
+        default="by-pair",
+        metadata={"help": "by-pair: a paper may stand in several splits, as in LRA; by-paper: in one only"},
+    )
+
+    def __post_init__(self) -> None:
+        if self.splitting not in SPLITTINGS:
+            raise UsageError(f"retrieval: expected as splitting {' or '.join(SPLITTINGS)}, got {self.splitting!r}")
+
+
+PRESETS = {
+    "by-pair": Preset(
+        config=Config(),
+        sizes=DRAWN_SIZES,
+        summary="AAN papers, cited or not; pairs drawn here, papers recur across splits as in LRA",
+    ),
+    "by-paper": Preset(
+        config=Config(splitting="by-paper"),
+        sizes=DRAWN_SIZES,
+        summary="the same with no paper in two splits; fewer pairs, as many as the network leaves",
+    ),
+}
+
+# What --raw and --pairs take.
+RAW = "aanrelease2013.tar.gz or that of another year, or the folder it unpacks to"
+PAIRS = (
+    "A folder with LRA's id lists, new_aan_pairs.{train,eval,test}.tsv or three files of lines `label id1 id2`: "
+    "exactly these pairs, in their order"
+)

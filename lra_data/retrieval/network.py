@@ -1,0 +1,177 @@
+"""The corpus: the ACL Anthology Network, its links and the texts of its papers, read and checked.
+
+    release/<year>/acl.txt            a link a line, `citing ==> cited`; of several years the newest is taken
+    release/<year>/acl-metadata.txt   records of papers; only counted and held against the years in the ids
+    papers_text/A00-1000.txt          the text of a paper, bytes as they are
+
+An empty text is none. Other files in `papers_text` (`.body`, stray names) are passed over. All of them are counted.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lra_data.corpora.archive import Limits, Source
+from lra_data.errors import SetError
+
+# A longest text of 154 kB is known; the metadata have 5 MB. 20,194 texts of 27 kB make half a gigabyte.
+LIMITS = Limits(largest=2**25, total=2**31)
+
+# In the 2013 release 107,873 of 110,930 links have both texts; a copy with far fewer is a part of it.
+_WHOLE = 0.9
+_ARROW = "==>"
+
+_LINKS = re.compile(r"(?:.*/)?release/(\d{4})/acl\.txt")
+_METADATA = re.compile(r"(?:.*/)?release/(\d{4})/acl-metadata\.txt")
+_TEXT = re.compile(r"(?:.*/)?papers_text/([^/]*)")
+_PAPER = re.compile(r"[A-Z][0-9]{2}-[0-9]{4}")
+_RECORD_ID = re.compile(rb"^id = \{(.*?)\}", re.MULTILINE)
+_RECORD_YEAR = re.compile(rb"^year = \{(\d{4})\}", re.MULTILINE)
+
+# The Anthology's oldest papers are of 1965.
+_FIRST_YEAR = 60
+
+
+class Network:
+    """A copy of the corpus. texts: bytes by paper. links: (citing, cited), two papers each, as the release has them."""
+
+    def __init__(self, texts: dict[str, bytes], links: Iterable[tuple[str, str]], facts: dict[str, Any]) -> None:
+        self.texts = dict(sorted(texts.items()))
+        listed = list(links)
+        distinct = dict.fromkeys(listed)
+        self.links = [link for link in distinct if link[0] != link[1]]
+        self.linked = frozenset(frozenset(link) for link in self.links)
+        readable = sum(citing in texts and cited in texts for citing, cited in listed)
+        papers = {paper for link in listed for paper in link}
+        missing = ""
+        if readable < _WHOLE * len(listed):
+            missing = (
+                f"got both texts of {readable:,} of {len(listed):,} links (the release of 2013: 107,873 of 110,930)"
+            )
+        self.facts: dict[str, Any] = {
+            "content": _content(self.texts, self.links),
+            "missing": missing,
+            **facts,
+            "links": len(listed),
+            "links with both texts": readable,
+            "self links": sum(citing == cited for citing, cited in listed),
+            "repeated links": len(listed) - len(distinct),
+            "papers": len(papers),
+            "ids of another form": sum(_PAPER.fullmatch(paper) is None for paper in papers),
+            "texts": len(texts),
+            "longest": max(map(len, texts.values())),
+            "texts with NUL, TAB or CR": sum(any(byte in text for byte in b"\0\t\r") for text in texts.values()),
+            "texts that are not UTF-8": sum(not _is_utf8(text) for text in texts.values()),
+        }
+
+
+def year_of(paper: str) -> int:
+    """The year in a paper's id: `P02-1040` is of 2002, `J93-2004` of 1993."""
+    year = int(paper[1:3])
+    return 1900 + year if year >= _FIRST_YEAR else 2000 + year
+
+
+@lru_cache(maxsize=1)
+def read_network(path: Path) -> Network:
+    """The network in an archive or a folder; raises SetError for a fault, naming file and line."""
+    source = Source(path, LIMITS)
+    texts: dict[str, bytes] = {}
+    links: dict[int, list[tuple[str, str]]] = {}
+    records: dict[int, dict[str, int]] = {}
+    empty = others = 0
+    for name, data in source.members(_wanted):
+        if match := _LINKS.fullmatch(name):
+            _once(path, links, int(match[1]), name)
+            links[int(match[1])] = _links(f"{path}: {name}", data)
+        elif match := _METADATA.fullmatch(name):
+            _once(path, records, int(match[1]), name)
+            records[int(match[1])] = _years(data)
+        elif match := _TEXT.fullmatch(name):
+            paper, _, ending = match[1].rpartition(".")
+            if ending != "txt" or _PAPER.fullmatch(paper) is None:
+                others += 1
+            elif not data:
+                empty += 1
+            else:
+                _once(path, texts, paper, name)
+                texts[paper] = data
+    if not links:
+        raise SetError(f"{path}: expected release/<year>/acl.txt, got none: this is not the AAN release")
+    if not texts:
+        raise SetError(f"{path}: expected texts in papers_text/, got none: this is not the AAN release")
+    year = max(links)
+    years = records[max(records)] if records else {}
+    return Network(
+        texts,
+        links[year],
+        {
+            "source": source.facts,
+            "release": year,
+            "empty texts": empty,
+            "other files": others,
+            "records": len(years),
+            "texts without a record": sum(paper not in years for paper in texts) if years else 0,
+            "records of another year than the id": sum(
+                year != year_of(paper) for paper, year in years.items() if _PAPER.fullmatch(paper)
+            ),
+        },
+    )
+
+
+def _wanted(name: str) -> bool:
+    return any(pattern.fullmatch(name) for pattern in (_LINKS, _METADATA, _TEXT))
+
+
+def _once(path: Path, there: Any, key: Any, name: str) -> None:
+    if key in there:
+        raise SetError(f"{path}: expected one file for {key}, got another as {name}: name the release's own folder")
+
+
+def _links(where: str, data: bytes) -> list[tuple[str, str]]:
+    """The links of acl.txt; blank lines are none."""
+    found = []
+    try:
+        lines = data.decode("ascii").splitlines()
+    except UnicodeDecodeError as error:
+        raise SetError(f"{where}: expected ASCII, got byte {data[error.start]:#04x} at {error.start}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        words = line.split()
+        if len(words) != 3 or words[1] != _ARROW:
+            raise SetError(f"{where} line {number}: expected `citing {_ARROW} cited`, got {line[:80]!r}")
+        found.append((words[0], words[2]))
+    if not found:
+        raise SetError(f"{where}: expected a link a line, got none")
+    return found
+
+
+def _years(data: bytes) -> dict[str, int]:
+    """The year of each record; records lie between blank lines, in mixed encodings, values on one line or several."""
+    years = {}
+    for record in re.split(rb"\r?\n\s*\n", data):
+        paper, year = _RECORD_ID.search(record), _RECORD_YEAR.search(record)
+        if paper is not None and year is not None:
+            years[paper[1].decode("latin-1").strip()] = int(year[1])
+    return years
+
+
+def _content(texts: dict[str, bytes], links: list[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for citing, cited in sorted(links):
+        digest.update(f"{citing} {cited}\n".encode())
+    for paper, text in texts.items():
+        digest.update(f"{paper} {len(text)}\n".encode())
+        digest.update(text)
+    return digest.hexdigest()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

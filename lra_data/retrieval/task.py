@@ -1,0 +1,349 @@
+"""The Retrieval task: Arrow rows from pairs of papers, and what the rest of the package asks of a task."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.columns import class_label, column, list_column, make_schema, numbers, text_column
+from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
+from lra_data.corpora.download import Archive, Transfer
+from lra_data.errors import SetError, UsageError
+from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
+from lra_data.retrieval.draw import draw_pairs
+from lra_data.retrieval.network import LIMITS, Network, read_network, year_of
+from lra_data.retrieval.pairs import IdLists, Pair, read_id_lists, shown_papers
+from lra_data.retrieval.release import write_release
+from lra_data.stream_identity import stream_bytes
+from lra_data.task import Preset, Raw, Sheet
+
+# Arrow lists of one batch count their bytes with 31 bits.
+_MOST_BYTES = 2**31 - 1
+
+_ORIGIN = Origin(
+    name="the AAN release",
+    archives=(
+        Archive(
+            name="aanrelease2013.tar.gz",
+            urls=("http://clair.eecs.umich.edu/aan/downloads/aanrelease2013.tar.gz",),
+            bytes=None,
+            digest="md5:7d10b490e75b8a22b673173e10fbcc18",
+        ),
+        Archive(
+            name="aanrelease2014.tar.gz",
+            urls=("http://clair.eecs.umich.edu/aan/downloads/aanrelease2014.tar.gz",),
+            bytes=None,
+            digest=None,
+        ),
+    ),
+)
+
+
+class Retrieval(CorpusTask):
+    """Pairs of papers as bytes; the label says whether one cites the other. See `config.Config`.
+
+    The pairs are drawn here, or those of a user's id lists; then the facts of the set have an entry `pairs`.
+    """
+
+    family: ClassVar[str] = "retrieval"
+    version: ClassVar[int] = 1
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    vocabulary: ClassVar[tuple[str, ...] | None] = None
+    vocab_size: ClassVar[int] = 256
+    num_classes: ClassVar[int] = 2
+    derives_labels: ClassVar[bool] = False
+    origin: ClassVar[Origin] = _ORIGIN
+    sheet: ClassVar[Sheet] = Sheet(
+        title="Retrieval",
+        description=(
+            "Two papers of computational linguistics, byte by byte and whole. A model reads each by itself and says "
+            "whether one cites the other."
+        ),
+        label_meaning="1 if there is a citation between the two papers, 0 if there is none.",
+        label_names=("not linked", "linked"),
+        source=(
+            "Converted by lra-data from the ACL Anthology Network (clair.eecs.umich.edu/aan): links of acl.txt, texts "
+            "of papers_text."
+        ),
+        citation=(
+            "Y. Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020, arXiv:2011.04006; "
+            "D. R. Radev et al., The ACL Anthology Network Corpus, Language Resources and Evaluation 47, 2013"
+        ),
+        license="other",
+        license_page="https://aclanthology.org/faq/copyright/",
+        published="2026-11-24",
+        columns={
+            "inputs_1": "bytes of the first paper, whole; in pairs drawn here it is the citing one",
+            "inputs_2": "bytes of the second paper, whole",
+            "label": "whether there is a citation between them",
+            "index": "number of the example in its split",
+            "source_1": "id of the first paper in the ACL Anthology",
+            "source_2": "id of the second paper",
+            "year_1": "year of the first paper, from its id",
+            "year_2": "year of the second paper",
+            "times_1": "how often the first paper stands in this split, on either side",
+            "times_2": "how often the second paper does",
+        },
+        history={1: "first release"},
+    )
+
+    config: Config
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """inputs_1, inputs_2 list<uint8>; label, index int64; source_1, source_2 string; years int16, times int32."""
+        return make_schema(
+            [
+                pa.field("inputs_1", pa.list_(pa.uint8())),
+                pa.field("inputs_2", pa.list_(pa.uint8())),
+                class_label("label", self.sheet.label_names),
+                pa.field("index", pa.int64()),
+                pa.field("source_1", pa.string()),
+                pa.field("source_2", pa.string()),
+                pa.field("year_1", pa.int16()),
+                pa.field("year_2", pa.int16()),
+                pa.field("times_1", pa.int32()),
+                pa.field("times_2", pa.int32()),
+            ]
+        )
+
+    @property
+    def max_length(self) -> int:
+        """Bytes of the longest paper; before a corpus is read, the most that one is allowed."""
+        return int(self.facts["longest"]) if self.facts is not None else LIMITS.largest
+
+    @property
+    def row_bytes(self) -> int:
+        """A median paper has 27 kB."""
+        return 54_000
+
+    @property
+    def draws_anything(self) -> bool:
+        """Pairs are drawn where no id lists are given."""
+        return self._listed is None
+
+    @property
+    def _listed(self) -> Mapping[str, Any] | None:
+        """Of a set that follows id lists: their digest, their counts, and the papers that have no text."""
+        return self.facts.get("pairs") if self.facts is not None else None
+
+    @property
+    def variant(self) -> str:
+        """The preset's name, or `lra-pairs` for id lists with LRA's counts, `pairs-<8 hex>` for other lists."""
+        if self._listed is None:
+            return super().variant
+        name = "lra-pairs" if self._listed["counts"] == LRA_SIZES else f"pairs-{self._listed['digest'][:8]}"
+        return f"{name}-partial" if self.is_partial else name
+
+    def read_corpus(self, raw: Raw) -> Corpus:
+        """See CorpusTask."""
+        return read_network(raw.corpus)
+
+    def with_raw(
+        self,
+        corpus: Path | None,
+        *,
+        pairs: Path | None = None,
+        allow_partial: bool = False,
+        fetch: Transfer | None = None,
+    ) -> Self:
+        """See CorpusTask. pairs: a folder with id lists, whose pairs then make the set."""
+        if pairs is None and corpus is None and self.raw is not None:
+            return self
+        raw = self._located(corpus, fetch=fetch, pairs=pairs)
+        if pairs is None:
+            return self._over(raw, allow_partial=allow_partial)
+        if self.preset != next(iter(PRESETS)):
+            raise UsageError(f"expected either --pairs or another preset than {next(iter(PRESETS))}, got both")
+        network, lists = read_network(raw.corpus), read_id_lists(pairs)
+        absent, count = lists.without_text(network.texts)
+        if absent and not allow_partial:
+            raise SetError(
+                f"{pairs}: expected pairs of papers with a text, {raw.corpus} has none of {shown_papers(absent)}, "
+                f"which {count:,} pairs name; --allow-partial leaves those out and marks the set"
+            )
+        listed = {
+            "digest": lists.digest,
+            "counts": {split: len(rows) for split, rows in lists.pairs.items()},
+            "papers without text": absent,
+        }
+        missing = f"{count:,} pairs of the id lists are left out" if count else ""
+        task = type(self)(self.config, network.facts | {"missing": missing, "pairs": listed})
+        task.raw = raw
+        return task
+
+    def rows(self, split: str, seed: int) -> Sequence[Pair]:
+        """The pairs of the split."""
+        network = self.corpus
+        if self._listed is None:
+            return _drawn(network, self.config.splitting, self._key(seed))[split]
+        if self.raw is None or self.raw.pairs is None:
+            raise SetError(f"{self.name}: expected the id lists it was built from: name their folder with --pairs")
+        lists = read_id_lists(self.raw.pairs)
+        if lists.digest != self._listed["digest"]:
+            raise SetError(
+                f"{self.raw.pairs}: expected id lists with digest {self._listed['digest']}, got {lists.digest}: name "
+                "those that the set was built from"
+            )
+        return _readable(lists, network)[split]
+
+    def _key(self, seed: int) -> bytes:
+        return stream_bytes(self.family, self.version, self.keyed_config(), seed, "")
+
+    def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
+        """Rows of any indices of the split, in their order; raises UsageError for more than 2 GiB of either column."""
+        pairs = self.chosen(split, indices, seed)
+        times = _times(tuple(self.rows(split, seed))) if pairs else Counter[str]()
+        columns: dict[str, pa.Array] = {
+            "label": column(np.array([pair.label for pair in pairs], dtype=np.int64)),
+            "index": column(np.fromiter(indices, dtype=np.int64, count=len(pairs))),
+        }
+        for number, papers in ((1, [pair.first for pair in pairs]), (2, [pair.second for pair in pairs])):
+            texts = [self.corpus.texts[paper] for paper in papers]
+            offsets = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+            if offsets[-1] > _MOST_BYTES:
+                raise UsageError(f"expected rows of at most 2 GiB at a time, got {offsets[-1]:,} bytes: ask for fewer")
+            values = np.frombuffer(b"".join(texts), dtype=np.uint8)
+            columns[f"inputs_{number}"] = list_column(offsets.astype(np.int32), values)
+            columns[f"source_{number}"] = text_column(papers)
+            columns[f"year_{number}"] = column(np.array([year_of(paper) for paper in papers], dtype=np.int16))
+            columns[f"times_{number}"] = column(np.array([times[paper] for paper in papers], dtype=np.int32))
+        return pa.RecordBatch.from_arrays([columns[name] for name in self.schema.names], schema=self.schema)
+
+    @property
+    def remark(self) -> str:
+        """Whose pairs these are."""
+        if self._listed is None:
+            text = (
+                "The pairs are not LRA's, whose id lists are not published with the corpus: they are drawn by "
+                "lra-data (docs/retrieval_draws.md), balanced, each paper as often in positives as in negatives on "
+                "either side."
+            )
+        else:
+            text = f"The pairs are those of id lists with digest {self._listed['digest'][:16]}…, in their order."
+        return " ".join(filter(None, [text, super().remark]))
+
+    def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
+        """Whether two papers stand in each row, and their years; over a corpus also each label, from its links."""
+        names = ("index", "label", "source_1", "source_2", "year_1", "year_2")
+        found = []
+        linked = self.corpus.linked if self.raw is not None else None
+        for index, label, first, second, *years in zip(*(batch[name].to_pylist() for name in names), strict=True):
+            if first == second and self._listed is None:
+                found.append((index, f"expected two papers, got {first} twice"))
+            if years != [year_of(first), year_of(second)]:
+                found.append((index, f"expected the years of {first} and {second}, got {years[0]} and {years[1]}"))
+            if linked is not None and self._listed is None and label != (frozenset((first, second)) in linked):
+                truth = "a link" if not label else "no link"
+                found.append((index, f"expected label {1 - label}, acl.txt has {truth} of {first} and {second}"))
+        return found
+
+    def show(self, row: Mapping[str, Any]) -> str:
+        """Ids, label and how the texts begin."""
+        begins = [_readable_start(row[f"inputs_{number}"]) for number in (1, 2)]
+        return (
+            f"{row['source_1']} and {row['source_2']}: {self.sheet.label_names[row['label']]}; "
+            f"{begins[0]} … and {begins[1]} …"
+        )
+
+    def explain(self, row: Mapping[str, Any]) -> str:
+        """Where the label comes from, and how long and how frequent the papers are."""
+        link = "lists a citation" if row["label"] else "lists no citation"
+        whose = "acl.txt" if self._listed is None else "the id list"
+        lines = [f"label {row['label']}: {whose} {link} between {row['source_1']} and {row['source_2']}"]
+        for number in (1, 2):
+            lines.append(
+                f"{row[f'source_{number}']} of {row[f'year_{number}']}: {len(row[f'inputs_{number}']):,} bytes, in "
+                f"{row[f'times_{number}']} pairs of this split: {_readable_start(row[f'inputs_{number}'])} …"
+            )
+        return "\n".join(lines)
+
+    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Bytes of either paper, years between them, and how often they stand in the split."""
+        years = [numbers(batch[name]).astype(np.int64) for name in ("year_1", "year_2")]
+        return {
+            "length 1": _lengths(batch, 1),
+            "length 2": _lengths(batch, 2),
+            "years between": years[0] - years[1],
+            "times 1": numbers(batch["times_1"]).astype(np.int64),
+            "times 2": numbers(batch["times_2"]).astype(np.int64),
+        }
+
+    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Lengths, years, how often a paper occurs, which paper it is, and bytes in common: what should not tell."""
+        lengths = [_lengths(batch, number) for number in (1, 2)]
+        years = [numbers(batch[f"year_{number}"]).astype(np.int64) for number in (1, 2)]
+        times = [numbers(batch[f"times_{number}"]).astype(np.int64) for number in (1, 2)]
+        papers = [np.array([_number_of(paper) for paper in batch[name].to_pylist()]) for name in _SOURCES]
+        return {
+            "length 1 / 1000": lengths[0] // 1000,
+            "length 2 / 1000": lengths[1] // 1000,
+            "length 1 - length 2": (lengths[0] - lengths[1]) // 2000,
+            "years between": years[0] - years[1],
+            "both years": years[0] * 10_000 + years[1],
+            "times of paper 1": times[0],
+            "times of paper 2": times[1],
+            "paper 1": papers[0],
+            "paper 2": papers[1],
+            "shared bytes": _shared_bytes(batch),
+        }
+
+    def export_release(
+        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
+    ) -> Iterator[Path]:
+        """Write `new_aan_pairs.train.tsv`, `.eval.tsv` or `.test.tsv`."""
+        yield write_release(split, batches, folder)
+
+
+TASK = Retrieval
+
+_SOURCES = ("source_1", "source_2")
+
+
+@lru_cache(maxsize=4)
+def _drawn(network: Network, splitting: str, key: bytes) -> dict[str, list[Pair]]:
+    return draw_pairs(network, splitting, key)
+
+
+@lru_cache(maxsize=4)
+def _readable(lists: IdLists, network: Network) -> dict[str, list[Pair]]:
+    """The pairs of which both texts are there, in the lists' order."""
+    return {
+        split: [pair for pair in pairs if pair.first in network.texts and pair.second in network.texts]
+        for split, pairs in lists.pairs.items()
+    }
+
+
+@lru_cache(maxsize=6)
+def _times(pairs: tuple[Pair, ...]) -> Counter[str]:
+    return Counter(paper for pair in pairs for paper in (pair.first, pair.second))
+
+
+def _lengths(batch: pa.RecordBatch, number: int) -> NDArray[np.int64]:
+    lengths: NDArray[np.int64] = np.diff(numbers(batch[f"inputs_{number}"].offsets)).astype(np.int64)
+    return lengths
+
+
+def _number_of(paper: str) -> int:
+    """A number for a paper's id, its own."""
+    return int.from_bytes(paper.encode()[-8:], "big") >> 1
+
+
+def _shared_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Bytes that both texts have, as often as both have them, in hundredths of the shorter text."""
+    counts = []
+    for number in (1, 2):
+        texts = [numbers(text.values) for text in batch[f"inputs_{number}"]]
+        counts.append(np.array([np.bincount(text, minlength=256) for text in texts]).reshape(-1, 256))
+    shorter = np.minimum(counts[0].sum(axis=1), counts[1].sum(axis=1))
+    shared: NDArray[np.int64] = np.minimum(*counts).sum(axis=1) * 100 // np.maximum(shorter, 1)
+    return shared
+
+
+def _readable_start(text: Any) -> str:
+    return " ".join(bytes(text[:120]).decode("utf-8", "replace").split())[:80]

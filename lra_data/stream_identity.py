@@ -1,0 +1,19 @@
+"""The 16 bytes that name one stream of choices: the key of Philox for generated tasks, of a hash for corpora."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+STREAM_BYTES = 16
+
+
+def stream_bytes(task: str, version: int, config: Mapping[str, Any], seed: int, split: str) -> bytes:
+    """The first 16 bytes of the SHA-256 of the arguments written as canonical JSON (sorted keys, no spaces).
+
+    `config` holds only what decides an example. A hash, and not `seed + something`, because sums let neighbouring seeds
+    share their streams.
+    """
+    identity = {"task": task, "version": version, "config": dict(config), "seed": seed, "split": split}
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).digest()[:STREAM_BYTES]

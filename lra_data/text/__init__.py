@@ -1,0 +1,1 @@
+"""Text: the sentiment of IMDb reviews, read byte by byte."""

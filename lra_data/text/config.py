@@ -1,0 +1,48 @@
+"""The parameters of Text and its presets. Light: nothing numerical is imported here."""
+
+from dataclasses import dataclass, field
+
+from lra_data.errors import UsageError
+from lra_data.task import Preset
+
+# Reviews of each label in each of the corpus's halves.
+REVIEWS_A_FOLDER = 12_500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How the 50,000 labelled reviews are split. The default is LRA's way: validation and test are the same reviews."""
+
+    holdout: int = field(
+        default=0,
+        metadata={
+            "help": "reviews cut out of train, half of each label, as validation; 0: validation is test, as in LRA"
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.holdout, int) or isinstance(self.holdout, bool):
+            raise UsageError(f"text: expected a whole number as holdout, got {self.holdout!r}")
+        if not 0 <= self.holdout < 2 * REVIEWS_A_FOLDER or self.holdout % 2:
+            raise UsageError(
+                f"text: expected as holdout an even number below {2 * REVIEWS_A_FOLDER}, got {self.holdout}"
+            )
+
+
+HOLDOUT = 2_500
+
+PRESETS = {
+    "lra": Preset(
+        config=Config(),
+        sizes={"train": 25_000, "validation": 25_000, "test": 25_000},
+        summary="IMDb reviews as bytes; validation and test are the same reviews, as in LRA",
+    ),
+    "holdout": Preset(
+        config=Config(holdout=HOLDOUT),
+        sizes={"train": 25_000 - HOLDOUT, "validation": HOLDOUT, "test": 25_000},
+        summary="the same with a validation split of its own, cut out of train",
+    ),
+}
+
+# What --raw takes.
+RAW = "aclImdb_v1.tar.gz, or the folder it unpacks to"

@@ -1,0 +1,298 @@
+"""The Text task: Arrow rows from the reviews, and what the rest of the package asks of a task."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.columns import class_label, column, list_column, make_schema, numbers, text_column
+from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
+from lra_data.corpora.download import Archive
+from lra_data.corpora.keyed_order import keyed_order
+from lra_data.corpora.upstream_order import tfds_order
+from lra_data.errors import UsageError
+from lra_data.splits import SPLITS
+from lra_data.stream_identity import stream_bytes
+from lra_data.task import Preset, Raw, Sheet
+from lra_data.text.config import PRESETS, REVIEWS_A_FOLDER, Config
+from lra_data.text.near_duplicates import near_duplicates, train_groups
+from lra_data.text.reviews import RATINGS, Reviews, label_and_rating, name_of, read_reviews
+
+# Lengths at which people cut the reviews, LRA's configurations among them.
+CUTS = (1_000, 2_000, 3_000, 4_000)
+
+_ORIGIN = Origin(
+    name="aclImdb, the Large Movie Review Dataset v1.0",
+    archives=(
+        Archive(
+            name="aclImdb_v1.tar.gz",
+            urls=("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
+            bytes=84_125_825,
+            digest="sha256:c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
+        ),
+    ),
+)
+
+
+class Text(CorpusTask):
+    """IMDb reviews as bytes; the label says whether the reviewer liked the film. See `config.Config`."""
+
+    family: ClassVar[str] = "text"
+    version: ClassVar[int] = 1
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    vocabulary: ClassVar[tuple[str, ...] | None] = None
+    vocab_size: ClassVar[int] = 256
+    num_classes: ClassVar[int] = 2
+    origin: ClassVar[Origin] = _ORIGIN
+    sheet: ClassVar[Sheet] = Sheet(
+        title="Text",
+        description=(
+            "Reviews of films, byte by byte as their authors left them: UTF-8, with `<br />` for line breaks, whole. A "
+            "model says whether the review is favourable."
+        ),
+        label_meaning="1 for a favourable review (7 to 10 stars), 0 for an unfavourable one (1 to 4).",
+        label_names=("neg", "pos"),
+        source=(
+            "Converted by lra-data from aclImdb (ai.stanford.edu/~amaas/data/sentiment), in the order of TensorFlow "
+            "Datasets, from which LRA reads it."
+        ),
+        citation=(
+            "Y. Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020, arXiv:2011.04006; "
+            "A. L. Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011, aclanthology.org/P11-1015"
+        ),
+        license="other",
+        license_page="https://ai.stanford.edu/~amaas/data/sentiment/",
+        published="2026-11-24",
+        columns={
+            "inputs": "the review's bytes, 0 to 255, whole: cutting it is the loader's business",
+            "label": "whether the review is favourable",
+            "index": "number of the example in its split",
+            "rating": "stars, 1 to 10",
+            "source": "path of the review in aclImdb_v1.tar.gz",
+        },
+        history={1: "first release"},
+    )
+
+    config: Config
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """inputs list<uint8>, label and index int64, rating int8, source string."""
+        return make_schema(
+            [
+                pa.field("inputs", pa.list_(pa.uint8())),
+                class_label("label", self.sheet.label_names),
+                pa.field("index", pa.int64()),
+                pa.field("rating", pa.int8()),
+                pa.field("source", pa.string()),
+            ]
+        )
+
+    @property
+    def max_length(self) -> int:
+        """Bytes of the longest review."""
+        return 13_704
+
+    @property
+    def row_bytes(self) -> int:
+        """A mean review has 1,310 bytes."""
+        return 1_400
+
+    @property
+    def draws_anything(self) -> bool:
+        """Only a held-out split is drawn."""
+        return self.config.holdout > 0
+
+    def read_corpus(self, raw: Raw) -> Corpus:
+        """See CorpusTask."""
+        return read_reviews(raw.corpus)
+
+    def rows(self, split: str, seed: int) -> Sequence[str]:
+        """The paths of the split's reviews."""
+        return _paths(self.corpus, split, self.config.holdout, self._key(seed))
+
+    def _key(self, seed: int) -> bytes:
+        return stream_bytes(self.family, self.version, self.keyed_config(), seed, "")
+
+    def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
+        """Rows of any indices of the split, in their order."""
+        paths = self.chosen(split, indices, seed)
+        texts = [self.corpus.texts[path] for path in paths]
+        offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        named = [label_and_rating(path) for path in paths]
+        return pa.RecordBatch.from_arrays(
+            [
+                list_column(offsets, np.frombuffer(b"".join(texts), dtype=np.uint8)),
+                column(np.array([label for label, _ in named], dtype=np.int64)),
+                column(np.fromiter(indices, dtype=np.int64, count=len(paths))),
+                column(np.array([rating for _, rating in named], dtype=np.int8)),
+                text_column(paths),
+            ],
+            schema=self.schema,
+        )
+
+    def held_out(self, seed: int) -> frozenset[str]:
+        """Names such as `neg/609` of the training reviews that are the validation split."""
+        return _held_out(self.config.holdout, self._key(seed))
+
+    @property
+    def remark(self) -> str:
+        """What is wrong with LRA's splits, and what is missing."""
+        if self.config.holdout:
+            text = f"Validation is {self.config.holdout:,} reviews cut out of train, near-duplicates kept on one side."
+        else:
+            text = (
+                "**Validation and test are the same 25,000 reviews, as in LRA.** Whoever chooses a model or its "
+                "training length by validation has chosen it by test; the preset `holdout` has a validation split of "
+                "its own."
+            )
+        return " ".join(filter(None, [text, super().remark]))
+
+    def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
+        """Whether text, rating, label and split are those the review's path tells, and the order is TFDS's."""
+        found = []
+        held_out = self.held_out(seed)
+        upstream = "train" if split == "train" or (split == "validation" and self.config.holdout) else "test"
+        order = {path: place for place, path in enumerate(tfds_order(upstream, batch["source"].to_pylist()))}
+        texts = [bytes(memoryview(numbers(row.values))) for row in batch["inputs"]]  # type: ignore[arg-type]
+        columns = (batch[name].to_pylist() for name in ("source", "label", "rating", "index"))
+        for place, (path, label, rating, index) in enumerate(zip(*columns, strict=True)):
+            if label_and_rating(path) != (label, rating):
+                found.append((index, f"expected label and rating of {path}, got {label} and {rating}"))
+            if rating not in RATINGS[self.sheet.label_names[label]]:
+                found.append((index, f"expected a rating of a {self.sheet.label_names[label]} review, got {rating}"))
+            if split not in _splits_of(path, held_out):
+                found.append((index, f"expected {path} in {' and '.join(_splits_of(path, held_out))}, got {split}"))
+            if order[path] != place:
+                found.append((index, f"expected the order of TensorFlow Datasets, got {path} elsewhere"))
+            try:
+                texts[place].decode()
+            except UnicodeDecodeError:
+                found.append((index, f"expected UTF-8 text, got bytes that are none ({path})"))
+        return found
+
+    def show(self, row: Mapping[str, Any]) -> str:
+        """Label, stars, path and the text on one line."""
+        text = bytes(row["inputs"]).decode().replace("\n", " ")
+        return f"{self.sheet.label_names[row['label']]} ({row['rating']} stars, {row['source']}): {text}"
+
+    def explain(self, row: Mapping[str, Any]) -> str:
+        """The text with its line breaks, and where its label comes from."""
+        text = bytes(row["inputs"]).decode().replace("<br />", "\n")
+        return (
+            f"{row['source']}: {row['rating']} of 10 stars, so the label is {row['label']}, "
+            f"{self.sheet.label_names[row['label']]}; {len(row['inputs']):,} bytes\n\n{text}"
+        )
+
+    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Bytes a review, and stars."""
+        return {
+            "length": np.diff(numbers(batch["inputs"].offsets)).astype(np.int64),
+            "rating": numbers(batch["rating"]).astype(np.int64),
+        }
+
+    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Length in steps of 100 bytes, and the first and the last byte."""
+        offsets, values = numbers(batch["inputs"].offsets), numbers(batch["inputs"].values)
+        return {
+            "length / 100": np.diff(offsets).astype(np.int64) // 100,
+            "first byte": values[offsets[:-1]].astype(np.int64),
+            "last byte": values[offsets[1:] - 1].astype(np.int64),
+        }
+
+    def figures(self, batches: Callable[[str], Iterator[pa.RecordBatch]]) -> dict[str, Any]:
+        """How many reviews each length cuts, and the exact and near-duplicates within and across splits."""
+        texts: dict[str, bytes] = {}
+        splits: dict[str, list[str]] = {}
+        for split in SPLITS:
+            splits[split] = []
+            for batch in batches(split):
+                for path, inputs in zip(batch["source"].to_pylist(), batch["inputs"], strict=True):
+                    texts[path] = numbers(inputs.values).tobytes()
+                    splits[split].append(path)
+        found: dict[str, Any] = {}
+        for split, paths in splits.items():
+            lengths = [len(texts[path]) for path in paths]
+            found[f"{split} longer than"] = {f"{cut:,}": sum(length > cut for length in lengths) for cut in CUTS}
+        return found | _duplicate_figures(texts, splits)
+
+    def export_release(
+        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
+    ) -> Iterator[Path]:
+        """There is none: LRA read this corpus from TensorFlow Datasets."""
+        raise UsageError(
+            f"{self.name}: expected another layout, the LRA release never held Text: export --layout nystromformer"
+        )
+
+
+TASK = Text
+
+
+@lru_cache(maxsize=8)
+def _held_out(holdout: int, key: bytes) -> frozenset[str]:
+    """Groups of near-duplicates in keyed order, each taken if there is room left for its reviews of either label."""
+    group_of = {name: group for group in train_groups() for name in group}
+    names = [f"{label}/{number}" for label in ("neg", "pos") for number in range(REVIEWS_A_FOLDER)]
+    groups = {group_of.get(name, (name,)): None for name in names}
+    room = Counter({"neg": holdout // 2, "pos": holdout // 2})
+    chosen: set[str] = set()
+    order = keyed_order(key, "holdout", [group[0] for group in groups])
+    by_first = {group[0]: group for group in groups}
+    for first in order:
+        wanted = Counter(name.partition("/")[0] for name in by_first[first])
+        if all(room[label] >= count for label, count in wanted.items()):
+            room -= wanted
+            chosen.update(by_first[first])
+    return frozenset(chosen)
+
+
+@lru_cache(maxsize=8)
+def _paths(corpus: Reviews, split: str, holdout: int, key: bytes) -> list[str]:
+    """The paths of a split's reviews, in the order of TensorFlow Datasets."""
+    held_out = _held_out(holdout, key)
+    half = "train" if split == "train" or (split == "validation" and holdout) else "test"
+    return tfds_order(half, [path for path in corpus.paths(half) if split in _splits_of(path, held_out)])
+
+
+def _splits_of(path: str, held_out: frozenset[str]) -> tuple[str, ...]:
+    """The splits in which a review stands."""
+    if path.startswith("aclImdb/test/"):
+        return ("test",) if held_out else ("validation", "test")
+    return ("validation",) if name_of(path) in held_out else ("train",)
+
+
+def _duplicate_figures(texts: Mapping[str, bytes], splits: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Pairs of reviews with the same text, or nearly the same, by the two splits in which they stand."""
+    paths = list(texts)
+    by_text: dict[bytes, list[str]] = {}
+    for path in paths:
+        by_text.setdefault(texts[path], []).append(path)
+    exact = [pair for group in by_text.values() for pair in combinations(group, 2)]
+    found = {"the same review in": _counted([(path, path) for path in paths], splits, same=True)}
+    found["exact duplicates"] = _counted(exact, splits, same=False)
+    try:
+        near = near_duplicates([texts[path] for path in paths])
+    except UsageError as error:
+        return found | {"near-duplicates": f"not looked for: {error}"}
+    return found | {"near-duplicates": _counted([(paths[i], paths[j]) for i, j in near], splits, same=False)}
+
+
+def _counted(pairs: Iterable[tuple[str, str]], splits: Mapping[str, Sequence[str]], *, same: bool) -> dict[str, int]:
+    """Pairs by the splits of their two, such as `train` (within) or `train and test`."""
+    inside = {split: set(paths) for split, paths in splits.items()}
+    counts: Counter[str] = Counter()
+    for one, other in pairs:
+        for first, second in combinations(SPLITS, 2):
+            if (one in inside[first] and other in inside[second]) or (other in inside[first] and one in inside[second]):
+                counts[f"{first} and {second}"] += 1
+        if not same:
+            for split in SPLITS:
+                if one in inside[split] and other in inside[split]:
+                    counts[split] += 1
+    return dict(sorted(counts.items()))
