@@ -63,10 +63,17 @@ def list_tasks(as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="[SET]", required=False)
+@click.option("--protocol", metavar="NAME", help="How another code base reads the tasks: lra-2020, s4, ….")
+@click.option("--diff", metavar="NAME", help="Only where this protocol says otherwise.")
 @JSON_OPTION
-def info(where: str, as_json: bool) -> None:
-    """Say what a task or a built set is."""
+def info(where: str | None, protocol: str | None, diff: str | None, as_json: bool) -> None:
+    """Say what a task or a built set is, or how a protocol reads the tasks."""
+    if protocol is not None:
+        _show_protocol(where, protocol, diff, as_json)
+        return
+    if where is None or diff is not None:
+        raise UsageError("expected a SET, or --protocol NAME with or without --diff NAME")
     from lra_data.store.rows import BuiltRows, open_rows
 
     rows = open_rows(where)
@@ -95,6 +102,26 @@ def info(where: str, as_json: bool) -> None:
     click.echo(f"{task.sheet.title}: {task.sheet.description}")
     for name, value in facts.items():
         click.echo(f"  {name:<12} {_one_line(value)}")
+
+
+def _show_protocol(where: str | None, name: str, other: str | None, as_json: bool) -> None:
+    """Print a protocol, or where it differs from another, for all tasks or for that of `where`."""
+    from lra_data.protocols.reading import differences, get_protocol, lines_of
+
+    if other is None:
+        entries: dict[str, Any] = {family: lines_of(reading) for family, reading in get_protocol(name).items()}
+    else:
+        entries = differences(name, other)
+    if where is not None:
+        family = catalogue.get_task(where).family
+        entries = {family: entries[family]}
+    if as_json:
+        click.echo(json.dumps(entries, indent=1))
+        return
+    for family, lines in entries.items():
+        click.echo(f"{family}: {name}" + (f" | {other}" if other is not None else ""))
+        for entry, text in lines.items():
+            click.echo(f"  {entry:<11} {text if other is None else ' | '.join(text)}")
 
 
 def _one_line(value: Any) -> str:
@@ -299,7 +326,12 @@ def stats(where: str, seed: int, raw: str | None, pairs: str | None, allow_parti
 
 @cli.command()
 @click.argument("where", metavar="SET")
-@click.option("--layout", default="lra-release", show_default=True, help="The original release's files.")
+@click.option(
+    "--layout",
+    default="lra-release",
+    show_default=True,
+    help="lra-release: the original's files; nystromformer: its pickles.",
+)
 @click.option("--out", required=True, help="A new or empty folder.")
 @virtual_options
 def export(

@@ -221,6 +221,16 @@ class Task(ABC):
         """What else `stats` should say of a whole set, by name; `batches` gives the rows of a split."""
         return {}
 
+    @property
+    def pickle_name(self) -> str | None:
+        """The set's name in Nyströmformer's layout, as in `lra-<name>.train.pickle`; None where it never was in it."""
+        return self.family
+
+    @property
+    def other_layout(self) -> str:
+        """Where a set can be had that Nyströmformer's layout does not hold, in words."""
+        return "export --layout lra-release"
+
     @abstractmethod
     def export_release(
         self, split: str, batches: "Iterable[pa.RecordBatch]", folder: Path, sizes: Mapping[str, int]

@@ -27,6 +27,7 @@ FLOORS: list[list[set[str]]] = [
             "intervals",
             "stream_identity",
             "corpora",
+            "protocols",
         }
     ],
     [*({task} for task in TASKS), {"store"}],

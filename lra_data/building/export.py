@@ -1,13 +1,16 @@
-"""Writes a set in the layout of the original LRA release, for loaders that were made for it."""
+"""Writes a set in the layouts of others, for loaders that were made for them."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+from lra_data.building.pickles import write_pickle
 from lra_data.errors import UsageError, unknown_name
 from lra_data.store.files import write_failure
 from lra_data.store.rows import Rows
 
-LAYOUTS = ("lra-release",)
+# The original release's files; and the pickles of Nyströmformer and Skyformer.
+LAYOUTS = ("lra-release", "nystromformer")
 
 
 def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[Path]:
@@ -22,7 +25,7 @@ def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[
             raise UsageError(f"expected a new or empty folder, {folder} holds files: export to another")
         scratch.mkdir(parents=True, exist_ok=True)
         for split in rows.sizes:
-            for path in rows.task.export_release(split, rows.batches(split), scratch, rows.sizes):
+            for path in _written(rows, split, layout, scratch):
                 target = folder / path.relative_to(scratch)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
@@ -32,3 +35,10 @@ def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return written
+
+
+def _written(rows: Rows, split: str, layout: str, folder: Path) -> Iterator[Path]:
+    if layout == "nystromformer":
+        yield write_pickle(rows.task, split, rows.batches(split), folder)
+    else:
+        yield from rows.task.export_release(split, rows.batches(split), folder, rows.sizes)

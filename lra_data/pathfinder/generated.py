@@ -23,7 +23,7 @@ from lra_data.columns import (
 from lra_data.errors import BuildError, SetError, UsageError
 from lra_data.pathfinder.agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, Config
-from lra_data.pathfinder.release import write_release
+from lra_data.pathfinder.release import release_folder, write_release
 from lra_data.pathfinder.tables import drawing_tables, tables_digest
 from lra_data.task import Preset, Sheet, Task, check_request
 
@@ -374,6 +374,12 @@ class Pathfinder(Task):
         steps = np.diff(marked, axis=1)
         lengths: NDArray[np.float64] = np.hypot(steps[..., 0], steps[..., 1]).sum(axis=1)
         return lengths
+
+    @property
+    def pickle_name(self) -> str | None:
+        """`pathfinder32-curv_contour_length_14`; only 32 pixels were in it."""
+        folder = release_folder(self.config)
+        return "-".join(folder.parts) if self.config.resolution == 32 else None
 
     def export_release(
         self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]

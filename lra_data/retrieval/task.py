@@ -36,7 +36,10 @@ _ORIGIN = Origin(
         ),
         Archive(
             name="aanrelease2014.tar.gz",
-            urls=("http://clair.eecs.umich.edu/aan/downloads/aanrelease2014.tar.gz",),
+            urls=(
+                "http://clair.eecs.umich.edu/aan/downloads/aanrelease2014.tar.gz",
+                "http://tangra.cs.yale.edu/newaan/data/releases/2014/aanrelease2014.tar.gz",
+            ),
             bytes=None,
             digest=None,
         ),

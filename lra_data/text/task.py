@@ -32,7 +32,10 @@ _ORIGIN = Origin(
     archives=(
         Archive(
             name="aclImdb_v1.tar.gz",
-            urls=("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
+            urls=(
+                "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+                "https://dataset.bj.bcebos.com/imdb%2FaclImdb_v1.tar.gz",  # Paddle's copy
+            ),
             bytes=84_125_825,
             digest="sha256:c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
         ),

@@ -1,0 +1,242 @@
+"""A set as another code base reads it: same ids, same lengths, same order. Only readings that are exact are applied.
+
+What each protocol does is told in `lra_data/protocols`; here is the arithmetic. Batches for training, shuffles and
+ranks are not the business of this module.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.columns import numbers, rows_of
+from lra_data.errors import UsageError
+from lra_data.loading.torch_shuffle import random_split
+from lra_data.protocols.reading import Reading, get_protocol
+from lra_data.splits import SPLITS, split_name
+from lra_data.store.rows import Rows
+
+_S4_SEED = 42
+_S4_PAD, _S4_UNKNOWN, _S4_END = range(3)
+
+# What stands in LRA's TSV files for the bytes that would break a line (`retrieval/release.py`).
+_CLEANED = bytes.maketrans(b"\t\n\r\0", b"    ")
+_LRA_RETRIEVAL_BYTES = 10_000
+
+
+@dataclass(frozen=True)
+class Read:
+    """Examples as a protocol reads them; S sequences an example, L their length here.
+
+    inputs: int32 (n, S, L), or float32 where the protocol has no ids. lengths: int32 (n, S), without padding. keep:
+    bool (n, S, L), True where the reader hides nothing. labels: int64 (n,).
+    """
+
+    inputs: NDArray[Any]
+    lengths: NDArray[np.int32]
+    keep: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+
+class ProtocolView:
+    """The splits of a set under a protocol; `take` reads examples by their place in the protocol's order."""
+
+    def __init__(self, rows: Rows, name: str) -> None:
+        self._rows, self.name = rows, name
+        self.reading: Reading = get_protocol(name)[rows.task.family]
+        if not self.reading.exact:
+            raise UsageError(
+                f"the protocol {name} only describes {rows.task.family}, for {'; '.join(self.reading.differences)}: "
+                "expected one that is exact, such as lra-2020"
+            )
+        self._encode = _ENCODERS[name, rows.task.family]
+        self._check_set()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Examples a split."""
+        return {split: len(order) for split, order in self._orders.items()}
+
+    def place(self, split: str, position: int) -> tuple[str, int]:
+        """Our split and index of the example at a position of the protocol's split."""
+        own, index = self._orders[split_name(split)][position]
+        return own, int(index)
+
+    def take(self, split: str, positions: Sequence[int]) -> Read:
+        """The examples at these positions of the protocol's split, in this order."""
+        places = [self.place(split, position) for position in positions]
+        batches = [self._rows.take(own, [index]) for own, index in places]
+        batch = pa.concat_batches(batches) if batches else self._rows.take("train", [])
+        return self._encode(self, batch)
+
+    @cached_property
+    def _orders(self) -> dict[str, Sequence[tuple[str, int]]]:
+        if self.name == "s4" and self._rows.task.family == "image":
+            return self._s4_image()
+        if self.name == "s4" and self._rows.task.family == "pathfinder":
+            return self._s4_pathfinder()
+        return {split: [(split, index) for index in range(self._rows.sizes[split])] for split in SPLITS}
+
+    def _check_set(self) -> None:
+        task = self._rows.task
+        wants_colour = self.name == "s4" and task.family == "image"
+        has_colour = task.family == "image" and task.config.channels == 3
+        if wants_colour != has_colour:
+            wanted = "image/rgb, of which it makes its own grey" if wants_colour else "a set in grey, such as image/lra"
+            raise UsageError(f"the protocol {self.name} reads {wanted}; got {task.name}")
+        if self.name == "s4" and task.family == "pathfinder" and task.config.contour_length != 14:
+            raise UsageError(f"the protocol s4 reads the hard difficulty of Pathfinder alone, got {task.name}")
+        if self.name == "nystromformer" and task.pickle_name is None:
+            raise UsageError(f"the protocol nystromformer never read {task.name}")
+
+    def _s4_image(self) -> dict[str, Sequence[tuple[str, int]]]:
+        """Seed 42 parts upstream's 50,000; of a partial corpus what is there, in the same order."""
+        where: dict[str, dict[int, tuple[str, int]]] = {"train": {}, "test": {}}
+        for split in SPLITS:
+            for batch in self._rows.batches(split):
+                for number, index in zip(numbers(batch["number"]), numbers(batch["index"]), strict=True):
+                    where["test" if split == "test" else "train"][int(number)] = (split, int(index))
+        train, validation = random_split([45_000, 5_000], _S4_SEED)
+        return {
+            "train": [where["train"][place] for place in train.tolist() if place in where["train"]],
+            "validation": [where["train"][place] for place in validation.tolist() if place in where["train"]],
+            "test": [where["test"][number] for number in sorted(where["test"])],
+        }
+
+    def _s4_pathfinder(self) -> dict[str, Sequence[tuple[str, int]]]:
+        """Seed 42 parts all pictures in the order of the release: for pictures drawn here that of their export."""
+        listed = [(split, index) for split in SPLITS for index in range(self._rows.sizes[split])]
+        if "sample" in self._rows.task.schema.names:
+            numbered = [
+                (int(batch_number), int(sample), split, int(index))
+                for split in SPLITS
+                for batch in self._rows.batches(split)
+                for batch_number, sample, index in zip(
+                    *(numbers(batch[name]) for name in ("batch", "sample", "index")), strict=True
+                )
+            ]
+            listed = [(split, index) for _, _, split, index in sorted(numbered)]
+        tenth = int(0.1 * len(listed))
+        parts = random_split([len(listed) - 2 * tenth, tenth, tenth], _S4_SEED)
+        return {split: [listed[place] for place in part] for split, part in zip(SPLITS, parts, strict=True)}
+
+    @cached_property
+    def s4_words(self) -> NDArray[np.int32]:
+        """S4's id of each of our ListOps ids: by frequency in train, equal ones by alphabet, behind the three marks."""
+        vocabulary = self._rows.task.vocabulary
+        if vocabulary is None:
+            raise AssertionError("ListOps has words")
+        counts: Counter[int] = Counter()
+        for batch in self._rows.batches("train"):
+            ids, times = np.unique(numbers(batch["inputs"].values), return_counts=True)
+            counts.update(dict(zip(ids.tolist(), times.tolist(), strict=True)))
+
+        def rank(number: int) -> tuple[int, str]:
+            word = vocabulary[number - 1]
+            return -counts[number], "X" if word == "]" else word
+
+        table = np.full(len(vocabulary) + 1, _S4_UNKNOWN, dtype=np.int32)
+        for place, number in enumerate(sorted(counts, key=rank)):
+            table[number] = _S4_END + 1 + place
+        return table
+
+
+def open_protocol(name: str, rows: Rows) -> ProtocolView:
+    """The set as the protocol `name` reads it; raises UsageError where the protocol only describes the task."""
+    return ProtocolView(rows, name)
+
+
+def _sequences(batch: pa.RecordBatch) -> list[list[NDArray[np.uint8]]]:
+    """The sequences of each example."""
+    names = [name for name in batch.schema.names if name.startswith("inputs")]
+    return [[numbers(batch[name][row].values) for name in names] for row in range(len(batch))]
+
+
+def _padded(batch: pa.RecordBatch, sequences: list[list[NDArray[Any]]], length: int | None) -> Read:
+    """Ids with 0 on the right, to `length` or to the longest."""
+    lengths = np.array([[len(ids) for ids in row] for row in sequences], dtype=np.int32)
+    longest = length if length is not None else int(lengths.max(initial=0))
+    inputs = np.zeros((*lengths.shape, longest) if len(lengths) else (0, 1, longest), dtype=np.int32)
+    for row, some in enumerate(sequences):
+        for place, ids in enumerate(some):
+            inputs[row, place, : len(ids)] = ids
+    keep = np.arange(longest) < lengths[..., None] if len(lengths) else inputs.astype(bool)
+    return Read(inputs, lengths, keep, numbers(batch["label"]))
+
+
+def _pixels(batch: pa.RecordBatch) -> Read:
+    inputs = rows_of(batch["inputs"]).astype(np.int32)[:, None]
+    lengths = np.full(inputs.shape[:2], inputs.shape[2], dtype=np.int32)
+    return Read(inputs, lengths, np.ones(inputs.shape, dtype=bool), numbers(batch["label"]))
+
+
+def _lra_listops(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    return _padded(batch, [[ids[:2000] for ids in row] for row in _sequences(batch)], 2000)
+
+
+def _lra_text(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    return _padded(batch, [[ids[:1000].astype(np.int32) + 1 for ids in row] for row in _sequences(batch)], 1000)
+
+
+def _lra_retrieval(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    def read(text: NDArray[np.uint8]) -> NDArray[np.int32]:
+        kept = text.tobytes().translate(_CLEANED)[:_LRA_RETRIEVAL_BYTES]
+        return np.frombuffer(kept, dtype=np.uint8)[:4000].astype(np.int32) + 1
+
+    return _padded(batch, [[read(text) for text in row] for row in _sequences(batch)], 4000)
+
+
+def _lra_pixels(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    return _pixels(batch)
+
+
+def _s4_listops(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    end = np.array([_S4_END], dtype=np.int32)
+    return _padded(
+        batch, [[np.concatenate([view.s4_words[ids[:2047]], end]) for ids in row] for row in _sequences(batch)], None
+    )
+
+
+def _s4_image(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    from PIL import Image
+
+    pictures = rows_of(batch["inputs"]).reshape(-1, 32, 32, 3)
+    grey = np.array([np.asarray(Image.fromarray(picture).convert("L")) for picture in pictures], dtype=np.uint8)
+    return _normalised(batch, grey.reshape(len(pictures), 1, 1024), 122.6 / 255.0, 61.0 / 255.0)
+
+
+def _s4_pathfinder(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    return _normalised(batch, rows_of(batch["inputs"])[:, None], 0.0, 1.0)
+
+
+def _normalised(batch: pa.RecordBatch, pixels: NDArray[np.uint8], mean: float, deviation: float) -> Read:
+    """torchvision's ToTensor and Normalize, in float32 as there."""
+    read = _pixels(batch)
+    unit = pixels.astype(np.float32) / np.float32(255)
+    inputs = (unit - np.float32(mean)) / np.float32(deviation)
+    lengths = np.full(pixels.shape[:2], pixels.shape[2], dtype=np.int32)
+    return Read(inputs, lengths, np.ones(pixels.shape, dtype=bool), read.labels)
+
+
+def _nystromformer_pixels(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    read = _pixels(batch)
+    return Read(read.inputs, read.lengths, read.inputs != 0, read.labels)
+
+
+_ENCODERS: dict[tuple[str, str], Callable[[ProtocolView, pa.RecordBatch], Read]] = {
+    ("lra-2020", "image"): _lra_pixels,
+    ("lra-2020", "listops"): _lra_listops,
+    ("lra-2020", "pathfinder"): _lra_pixels,
+    ("lra-2020", "retrieval"): _lra_retrieval,
+    ("lra-2020", "text"): _lra_text,
+    ("s4", "image"): _s4_image,
+    ("s4", "listops"): _s4_listops,
+    ("s4", "pathfinder"): _s4_pathfinder,
+    ("nystromformer", "image"): _nystromformer_pixels,
+    ("nystromformer", "pathfinder"): _nystromformer_pixels,
+}

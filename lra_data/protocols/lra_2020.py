@@ -1,0 +1,70 @@
+"""The protocol of the original: google-research/long-range-arena at cd31e5c, and its released configurations."""
+
+from lra_data.protocols.reading import Reading
+
+_MASK = "the models hide ids of 0, so black pixels too, and the CLS vector where the first pixel is black"
+
+READINGS = {
+    "image": Reading(
+        exact=True,
+        reader="lra_benchmarks/image/input_pipeline.py",
+        ids="grey values 0 to 255",
+        vocab_size=256,
+        max_length=1024,
+        cut="nothing",
+        padding="none",
+        mask=_MASK,
+        splits="train[:90%], train[90%:] and test of TensorFlow Datasets: 45,000, 5,000, 10,000",
+        order="TensorFlow Datasets; train is shuffled by batches only",
+        grey="tf.image.rgb_to_grayscale on integers",
+    ),
+    "listops": Reading(
+        exact=True,
+        reader="lra_benchmarks/listops/input_pipeline.py",
+        ids="words of about 1,000 validation examples, numbered from 1 in an order that differs between processes there; here in the frozen one",
+        vocab_size=17,
+        max_length=2000,
+        cut="the first 2,000 ids",
+        padding="0 on the right to 2,000",
+        mask="ids of 0",
+        splits="basic_train.tsv, basic_val.tsv, basic_test.tsv",
+        order="of the files; read with an unseeded shuffle buffer there",
+    ),
+    "pathfinder": Reading(
+        exact=True,
+        reader="lra_benchmarks/data/pathfinder.py, lra_benchmarks/image/input_pipeline.py",
+        ids="grey values 0 to 255",
+        vocab_size=256,
+        max_length=0,
+        cut="nothing",
+        padding="none",
+        mask=_MASK,
+        splits="80, 10 and 10 % in the order of TensorFlow Datasets, each difficulty by itself",
+        order="TensorFlow Datasets, for a converted release; that of their numbers for pictures drawn here",
+        grey="as stored",
+    ),
+    "retrieval": Reading(
+        exact=True,
+        reader="lra_benchmarks/matching/input_pipeline.py",
+        ids="byte + 1",
+        vocab_size=257,
+        max_length=4000,
+        cut="the first 10,000 bytes, then the first 4,000 ids",
+        padding="0 on the right to 4,000",
+        mask="ids of 0",
+        splits="new_aan_pairs.train.tsv, .eval.tsv, .test.tsv; TAB, LF, CR and NUL of a text are spaces there",
+        order="of the files; read with an unseeded shuffle buffer there, and a last incomplete batch is dropped",
+    ),
+    "text": Reading(
+        exact=True,
+        reader="lra_benchmarks/text_classification/input_pipeline.py",
+        ids="byte + 1",
+        vocab_size=257,
+        max_length=1000,
+        cut="the first 1,000 ids (the paper says 4,000)",
+        padding="0 on the right to 1,000",
+        mask="ids of 0",
+        splits="train and test of TensorFlow Datasets; validation is test",
+        order="TensorFlow Datasets",
+    ),
+}
