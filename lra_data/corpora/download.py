@@ -112,7 +112,7 @@ def _transfer(url: str, part: Path, archive: Archive, transfer: Transfer) -> Non
     for attempt in range(_TRIES):
         try:
             _go_on(url, part, archive, transfer)
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+        except (requests.ConnectionError, requests.Timeout):
             if attempt == _TRIES - 1:
                 raise
             time.sleep(min(2**attempt, 10) * _BACKOFF_S)
@@ -125,6 +125,7 @@ _BACKOFF_S = 1.0
 
 def _go_on(url: str, part: Path, archive: Archive, transfer: Transfer) -> None:
     import requests
+    import urllib3
 
     there = part.stat().st_size if part.exists() else 0
     if archive.bytes is not None and there >= archive.bytes:
@@ -141,12 +142,17 @@ def _go_on(url: str, part: Path, archive: Archive, transfer: Transfer) -> None:
             there = 0
         total = there + int(answer.headers.get("Content-Length", 0))
         with part.open("ab" if there else "wb") as file:
-            for block in answer.iter_content(_BLOCK):
-                file.write(block)
-                there += len(block)
-                transfer(archive.name, there, archive.bytes or total)
-    # requests takes a connection that closes early for the end of the answer.
-    if there < total:
+            try:
+                # read1 hands over what has come; iter_content would lose the last block of a broken connection.
+                while block := answer.raw.read1(_BLOCK):
+                    file.write(block)
+                    there += len(block)
+                    transfer(archive.name, there, archive.bytes or total)
+            except urllib3.exceptions.HTTPError:
+                broken = True
+            else:
+                broken = there < total
+    if broken:
         raise requests.ConnectionError(f"the connection broke after {there:,} of {total:,} bytes")
 
 

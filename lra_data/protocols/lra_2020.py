@@ -21,7 +21,7 @@ READINGS = {
     "listops": Reading(
         exact=True,
         reader="lra_benchmarks/listops/input_pipeline.py",
-        ids="words of about 1,000 validation examples, numbered from 1 in an order that differs between processes there; here in the frozen one",
+        ids="words of some 1,000 validation examples, numbered from 1; the order there differs between processes",
         vocab_size=17,
         max_length=2000,
         cut="the first 2,000 ids",
