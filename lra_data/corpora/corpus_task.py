@@ -107,8 +107,9 @@ class CorpusTask(Task):
         return self._over(self._located(corpus, fetch=fetch, pairs=None), allow_partial=allow_partial)
 
     def reopened(self, corpus: Path | None, pairs: Path | None = None) -> Self:
-        """See Task. The copy may be another one, if its content is the same."""
+        """See Task. The copy may be another one, if its content is the same; SetError if it is not."""
         self.raw = self._located(corpus, fetch=None, pairs=pairs)
+        self.rows("train", 0)
         return self
 
     def _located(self, corpus: Path | None, *, fetch: Transfer | None, pairs: Path | None) -> Raw:
