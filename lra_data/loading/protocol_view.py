@@ -23,6 +23,7 @@ from lra_data.store.rows import Rows
 
 _S4_SEED = 42
 _S4_PAD, _S4_UNKNOWN, _S4_END = range(3)
+_S4_WORDS = 2047
 
 # What stands in LRA's TSV files for the bytes that would break a line (`retrieval/release.py`).
 _CLEANED = bytes.maketrans(b"\t\n\r\0", b"    ")
@@ -34,7 +35,8 @@ class Read:
     """Examples as a protocol reads them; S sequences an example, L their length here.
 
     inputs: int32 (n, S, L), or float32 where the protocol has no ids. lengths: int32 (n, S), without padding. keep:
-    bool (n, S, L), True where the reader hides nothing. labels: int64 (n,).
+    bool (n, S, L), False for padding and whatever else that code base hides, in its reader or its models. labels:
+    int64 (n,).
     """
 
     inputs: NDArray[Any]
@@ -51,8 +53,9 @@ class ProtocolView:
         self.reading: Reading = get_protocol(name)[rows.task.family]
         if not self.reading.exact:
             raise UsageError(
-                f"the protocol {name} only describes {rows.task.family}, for {'; '.join(self.reading.differences)}: "
-                "expected one that is exact, such as lra-2020"
+                f"expected a protocol that is exact for {rows.task.family}, such as lra-2020; {name} is only "
+                f"described: "
+                f"{'; '.join(self.reading.differences)}"
             )
         self._encode = _ENCODERS[name, rows.task.family]
         self._check_set()
@@ -63,9 +66,11 @@ class ProtocolView:
         return {split: len(order) for split, order in self._orders.items()}
 
     def place(self, split: str, position: int) -> tuple[str, int]:
-        """Our split and index of the example at a position of the protocol's split."""
-        own, index = self._orders[split_name(split)][position]
-        return own, int(index)
+        """Our split and index of the example at a position of the protocol's split; UsageError if there is none."""
+        order = self._orders[split_name(split)]
+        if not 0 <= position < len(order):
+            raise UsageError(f"expected a position from 0 to {len(order) - 1} in {split}, got {position}")
+        return order[position]
 
     def take(self, split: str, positions: Sequence[int]) -> Read:
         """The examples at these positions of the protocol's split, in this order."""
@@ -111,13 +116,13 @@ class ProtocolView:
     def _s4_pathfinder(self) -> dict[str, Sequence[tuple[str, int]]]:
         """Seed 42 parts all pictures in the order of the release: for pictures drawn here that of their export."""
         listed = [(split, index) for split in SPLITS for index in range(self._rows.sizes[split])]
-        if "sample" in self._rows.task.schema.names:
+        if "line" in self._rows.task.schema.names:
             numbered = [
-                (int(batch_number), int(sample), split, int(index))
+                (batch_number, line, split, index)
                 for split in SPLITS
                 for batch in self._rows.batches(split)
-                for batch_number, sample, index in zip(
-                    *(numbers(batch[name]) for name in ("batch", "sample", "index")), strict=True
+                for batch_number, line, index in zip(
+                    *(batch[name].to_pylist() for name in ("batch", "line", "index")), strict=True
                 )
             ]
             listed = [(split, index) for _, _, split, index in sorted(numbered)]
@@ -133,8 +138,9 @@ class ProtocolView:
             raise AssertionError("ListOps has words")
         counts: Counter[int] = Counter()
         for batch in self._rows.batches("train"):
-            ids, times = np.unique(numbers(batch["inputs"].values), return_counts=True)
-            counts.update(dict(zip(ids.tolist(), times.tolist(), strict=True)))
+            for (ids,) in _sequences(batch):
+                counts.update(dict(enumerate(np.bincount(ids[:_S4_WORDS]).tolist())))
+        counts = +counts
 
         def rank(number: int) -> tuple[int, str]:
             word = vocabulary[number - 1]
@@ -159,14 +165,14 @@ def _sequences(batch: pa.RecordBatch) -> list[list[NDArray[np.uint8]]]:
 
 def _padded(batch: pa.RecordBatch, sequences: list[list[NDArray[Any]]], length: int | None) -> Read:
     """Ids with 0 on the right, to `length` or to the longest."""
-    lengths = np.array([[len(ids) for ids in row] for row in sequences], dtype=np.int32)
+    num_sequences = sum(name.startswith("inputs") for name in batch.schema.names)
+    lengths = np.array([[len(ids) for ids in row] for row in sequences], dtype=np.int32).reshape(-1, num_sequences)
     longest = length if length is not None else int(lengths.max(initial=0))
-    inputs = np.zeros((*lengths.shape, longest) if len(lengths) else (0, 1, longest), dtype=np.int32)
+    inputs = np.zeros((*lengths.shape, longest), dtype=np.int32)
     for row, some in enumerate(sequences):
         for place, ids in enumerate(some):
             inputs[row, place, : len(ids)] = ids
-    keep = np.arange(longest) < lengths[..., None] if len(lengths) else inputs.astype(bool)
-    return Read(inputs, lengths, keep, numbers(batch["label"]))
+    return Read(inputs, lengths, np.arange(longest) < lengths[..., None], numbers(batch["label"]))
 
 
 def _pixels(batch: pa.RecordBatch) -> Read:
@@ -191,14 +197,12 @@ def _lra_retrieval(view: ProtocolView, batch: pa.RecordBatch) -> Read:
     return _padded(batch, [[read(text) for text in row] for row in _sequences(batch)], 4000)
 
 
-def _lra_pixels(view: ProtocolView, batch: pa.RecordBatch) -> Read:
-    return _pixels(batch)
-
-
 def _s4_listops(view: ProtocolView, batch: pa.RecordBatch) -> Read:
     end = np.array([_S4_END], dtype=np.int32)
     return _padded(
-        batch, [[np.concatenate([view.s4_words[ids[:2047]], end]) for ids in row] for row in _sequences(batch)], None
+        batch,
+        [[np.concatenate([view.s4_words[ids[:_S4_WORDS]], end]) for ids in row] for row in _sequences(batch)],
+        None,
     )
 
 
@@ -223,20 +227,20 @@ def _normalised(batch: pa.RecordBatch, pixels: NDArray[np.uint8], mean: float, d
     return Read(inputs, lengths, np.ones(pixels.shape, dtype=bool), read.labels)
 
 
-def _nystromformer_pixels(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+def _pixels_without_black(view: ProtocolView, batch: pa.RecordBatch) -> Read:
     read = _pixels(batch)
     return Read(read.inputs, read.lengths, read.inputs != 0, read.labels)
 
 
 _ENCODERS: dict[tuple[str, str], Callable[[ProtocolView, pa.RecordBatch], Read]] = {
-    ("lra-2020", "image"): _lra_pixels,
+    ("lra-2020", "image"): _pixels_without_black,
     ("lra-2020", "listops"): _lra_listops,
-    ("lra-2020", "pathfinder"): _lra_pixels,
+    ("lra-2020", "pathfinder"): _pixels_without_black,
     ("lra-2020", "retrieval"): _lra_retrieval,
     ("lra-2020", "text"): _lra_text,
     ("s4", "image"): _s4_image,
     ("s4", "listops"): _s4_listops,
     ("s4", "pathfinder"): _s4_pathfinder,
-    ("nystromformer", "image"): _nystromformer_pixels,
-    ("nystromformer", "pathfinder"): _nystromformer_pixels,
+    ("nystromformer", "image"): _pixels_without_black,
+    ("nystromformer", "pathfinder"): _pixels_without_black,
 }

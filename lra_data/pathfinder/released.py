@@ -27,6 +27,7 @@ from lra_data.task import Raw, Task, check_request
 _COLUMNS = {
     "batch": "folder of the picture in the release, imgs/<batch>",
     "sample": "number of the picture in its folder, sample_<sample>.png",
+    "line": "line of the picture in its folder's metadata, from 1",
     "margin": "margin of the picture's paddles, as its metadata says",
 }
 
@@ -86,7 +87,7 @@ class ReleasedPathfinder(Pathfinder):
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """inputs fixed_size_list<uint8>, label and index int64, batch and sample int32, margin int8."""
+        """inputs fixed_size_list<uint8>, label and index int64, batch, sample and line int32, margin int8."""
         side = self.config.resolution
         return make_schema(
             [
@@ -95,6 +96,7 @@ class ReleasedPathfinder(Pathfinder):
                 pa.field("index", pa.int64()),
                 pa.field("batch", pa.int32()),
                 pa.field("sample", pa.int32()),
+                pa.field("line", pa.int32()),
                 pa.field("margin", pa.int8()),
             ]
         )
@@ -126,6 +128,7 @@ class ReleasedPathfinder(Pathfinder):
             "index": column(np.fromiter(indices, dtype=np.int64, count=len(chosen))),
             "batch": column(np.array([entry.batch for entry in chosen], dtype=np.int32)),
             "sample": column(np.array([entry.sample for entry in chosen], dtype=np.int32)),
+            "line": column(np.array([entry.line for entry in chosen], dtype=np.int32)),
             "margin": column(np.array([entry.margin for entry in chosen], dtype=np.int8)),
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self.schema.names], schema=self.schema)
