@@ -90,8 +90,9 @@ def info(where: str | None, protocol: str | None, diff: str | None, as_json: boo
         "max_length": task.max_length,
         "label": task.sheet.label_meaning,
         "source": task.sheet.source,
+        **({"archives": task.raw_sources} if task.raw_sources else {}),
         "citation": task.sheet.citation,
-        "license": task.sheet.license,
+        "license": f"{task.sheet.license} {task.sheet.license_page}".strip(),
         "history": task.sheet.history,
     }
     if isinstance(rows, BuiltRows):

@@ -143,6 +143,11 @@ class Task(ABC):
                 raise UsageError(f"expected no raw corpus for {self.name}, which is generated, got {name}={shown!r}")
         return self
 
+    @property
+    def raw_sources(self) -> dict[str, str]:
+        """The official archives of a corpus, by name, and where they are; empty for generated tasks."""
+        return {}
+
     def reopened(self, corpus: Path | None, pairs: Path | None = None) -> "Task":
         """The task of a finished set, over the copy that its rows are to be read from again."""
         return self.with_raw(corpus, pairs=pairs)

@@ -150,9 +150,12 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(corpora: dict[str, Path], t
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
     )
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith(f"lra-data: error: cannot write {tmp_path}/text/lra-partial/")
-    assert "the file size limit is reached" in result.stderr
     folder = tmp_path / "text" / "lra-partial"
+    assert result.stderr == (
+        f"lra-data: error: cannot write {folder}/train-00000-of-00001.arrow: File too large; the file size limit is "
+        "reached: raise it (ulimit -f), or ask for more shards, then run the same command again (0 of 3 row ranges "
+        "finished and kept)\n"
+    )
     assert not (folder / "manifest.json").exists()
     assert not list(folder.glob("*.arrow"))
     with pytest.raises(SetError, match="the build is not finished"):
@@ -180,6 +183,14 @@ def test_smaller_sizes_are_the_first_rows_and_larger_ones_refused(corpora: dict[
     assert lra_data.load(folder, split="train")[:].equals(task.generate("train", 0, 20))
     with pytest.raises(UsageError, match=r"image/lra-partial: expected at most \d+ examples in test, got 61"):
         build("image/lra", corpora, tmp_path / "more", sizes={"test": 61})
+
+
+def test_info_says_where_a_corpus_is() -> None:
+    lines = run("info", "image").stdout
+    assert "cifar-10-python.tar.gz https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz or " in lines
+    assert "170,498,071 bytes, md5:c58f30108f718f92721af3b95e74349a" in lines
+    assert "aanrelease2014.tar.gz" in run("info", "retrieval/by-paper").stdout
+    assert "archives" not in run("info", "listops").stdout
 
 
 def test_a_corpus_in_the_cache_is_found(

@@ -8,6 +8,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,6 +29,15 @@ class Limits:
 
     largest: int
     total: int
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """What changes when an archive, or a file of a folder, is replaced: newest change in ns, and size or file count."""
+    if not path.is_dir():
+        found = path.stat() if path.exists() else None
+        return (found.st_mtime_ns, found.st_size) if found is not None else (0, 0)
+    times = [os.stat(os.path.join(folder, name)).st_mtime_ns for folder, _, names in os.walk(path) for name in names]
+    return max(times, default=0), len(times)
 
 
 class Source:

@@ -106,6 +106,20 @@ class CorpusTask(Task):
             return self
         return self._over(self._located(corpus, fetch=fetch, pairs=None), allow_partial=allow_partial)
 
+    @property
+    def raw_sources(self) -> dict[str, str]:
+        """See Task: addresses, size and digest of each archive, as far as they are known."""
+        return {
+            archive.name: ", ".join(
+                [
+                    " or ".join(archive.urls),
+                    *([f"{archive.bytes:,} bytes"] if archive.bytes is not None else []),
+                    archive.digest or "no digest known",
+                ]
+            )
+            for archive in self.origin.archives
+        }
+
     def reopened(self, corpus: Path | None, pairs: Path | None = None) -> Self:
         """See Task. The copy may be another one, if its content is the same; SetError if it is not."""
         self.raw = self._located(corpus, fetch=None, pairs=pairs)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lra_data.corpora.archive import Limits, Source
+from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.errors import SetError
 from lra_data.image.plain_pickle import ForbiddenPickleError, load_plain
 
@@ -83,9 +83,13 @@ class Pictures:
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
-@lru_cache(maxsize=1)
 def read_pictures(path: Path) -> Pictures:
     """The pictures in an archive or a folder of either layout; raises SetError for a fault, naming file and place."""
+    return _read(path, stamp(path))
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, stamped: tuple[int, int]) -> Pictures:
     source = Source(path, _LIMITS)
     batches: dict[str, Batch] = {}
     recognised = []

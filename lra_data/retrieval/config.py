@@ -37,7 +37,7 @@ PRESETS = {
     "by-paper": Preset(
         config=Config(splitting="by-paper"),
         sizes=DRAWN_SIZES,
-        summary="the same with no paper in two splits; fewer pairs, as many as the network leaves",
+        summary="the same with no paper in two splits; at most as many pairs, what the network leaves",
     ),
 }
 

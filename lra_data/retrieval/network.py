@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lra_data.corpora.archive import Limits, Source
+from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.errors import SetError
 
 # A longest text of 154 kB is known; the metadata have 5 MB. 20,194 texts of 27 kB make half a gigabyte.
@@ -74,9 +74,13 @@ def year_of(paper: str) -> int:
     return 1900 + year if year >= _FIRST_YEAR else 2000 + year
 
 
-@lru_cache(maxsize=1)
 def read_network(path: Path) -> Network:
     """The network in an archive or a folder; raises SetError for a fault, naming file and line."""
+    return _read(path, stamp(path))
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, stamped: tuple[int, int]) -> Network:
     source = Source(path, LIMITS)
     texts: dict[str, bytes] = {}
     links: dict[int, list[tuple[str, str]]] = {}

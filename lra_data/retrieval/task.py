@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import class_label, column, list_column, make_schema, numbers, text_column
+from lra_data.columns import class_label, column, list_column, make_schema, text_column
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
 from lra_data.corpora.download import Archive, Transfer
 from lra_data.errors import SetError, UsageError
@@ -19,6 +19,7 @@ from lra_data.retrieval.draw import draw_pairs
 from lra_data.retrieval.network import LIMITS, Network, read_network, year_of
 from lra_data.retrieval.pairs import IdLists, Pair, read_id_lists, shown_papers
 from lra_data.retrieval.release import write_release
+from lra_data.retrieval.shortcuts import measures, shortcuts
 from lra_data.stream_identity import stream_bytes
 from lra_data.task import Preset, Raw, Sheet
 
@@ -268,33 +269,11 @@ class Retrieval(CorpusTask):
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Bytes of either paper, years between them, and how often they stand in the split."""
-        years = [numbers(batch[name]).astype(np.int64) for name in ("year_1", "year_2")]
-        return {
-            "length 1": _lengths(batch, 1),
-            "length 2": _lengths(batch, 2),
-            "years between": years[0] - years[1],
-            "times 1": numbers(batch["times_1"]).astype(np.int64),
-            "times 2": numbers(batch["times_2"]).astype(np.int64),
-        }
+        return measures(batch)
 
     def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Lengths, years, how often a paper occurs, which paper it is, and bytes in common: what should not tell."""
-        lengths = [_lengths(batch, number) for number in (1, 2)]
-        years = [numbers(batch[f"year_{number}"]).astype(np.int64) for number in (1, 2)]
-        times = [numbers(batch[f"times_{number}"]).astype(np.int64) for number in (1, 2)]
-        papers = [np.array([_number_of(paper) for paper in batch[name].to_pylist()]) for name in _SOURCES]
-        return {
-            "length 1 / 1000": lengths[0] // 1000,
-            "length 2 / 1000": lengths[1] // 1000,
-            "length 1 - length 2": (lengths[0] - lengths[1]) // 2000,
-            "years between": years[0] - years[1],
-            "both years": years[0] * 10_000 + years[1],
-            "times of paper 1": times[0],
-            "times of paper 2": times[1],
-            "paper 1": papers[0],
-            "paper 2": papers[1],
-            "shared bytes": _shared_bytes(batch),
-        }
+        return shortcuts(batch)
 
     def export_release(
         self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
@@ -304,8 +283,6 @@ class Retrieval(CorpusTask):
 
 
 TASK = Retrieval
-
-_SOURCES = ("source_1", "source_2")
 
 
 @lru_cache(maxsize=4)
@@ -325,27 +302,6 @@ def _readable(lists: IdLists, network: Network) -> dict[str, list[Pair]]:
 @lru_cache(maxsize=6)
 def _times(pairs: tuple[Pair, ...]) -> Counter[str]:
     return Counter(paper for pair in pairs for paper in (pair.first, pair.second))
-
-
-def _lengths(batch: pa.RecordBatch, number: int) -> NDArray[np.int64]:
-    lengths: NDArray[np.int64] = np.diff(numbers(batch[f"inputs_{number}"].offsets)).astype(np.int64)
-    return lengths
-
-
-def _number_of(paper: str) -> int:
-    """A number for a paper's id, its own."""
-    return int.from_bytes(paper.encode()[-8:], "big") >> 1
-
-
-def _shared_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    """Bytes that both texts have, as often as both have them, in hundredths of the shorter text."""
-    counts = []
-    for number in (1, 2):
-        texts = [numbers(text.values) for text in batch[f"inputs_{number}"]]
-        counts.append(np.array([np.bincount(text, minlength=256) for text in texts]).reshape(-1, 256))
-    shorter = np.minimum(counts[0].sum(axis=1), counts[1].sum(axis=1))
-    shared: NDArray[np.int64] = np.minimum(*counts).sum(axis=1) * 100 // np.maximum(shorter, 1)
-    return shared
 
 
 def _readable_start(text: Any) -> str:

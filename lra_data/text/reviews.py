@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lra_data.corpora.archive import Limits, Source
+from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.errors import SetError
 from lra_data.text.config import REVIEWS_A_FOLDER
 
@@ -53,9 +53,13 @@ def name_of(path: str) -> str:
     return f"{label}/{name.partition('_')[0]}"
 
 
-@lru_cache(maxsize=1)
 def read_reviews(path: Path) -> Reviews:
     """The reviews in an archive or a folder; raises SetError for a fault, naming the file."""
+    return _read(path, stamp(path))
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, stamped: tuple[int, int]) -> Reviews:
     source = Source(path, _LIMITS)
     texts: dict[str, bytes] = {}
     seen: dict[tuple[str, str, str], str] = {}

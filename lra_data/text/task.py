@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,15 +16,12 @@ from lra_data.corpora.download import Archive
 from lra_data.corpora.keyed_order import keyed_order
 from lra_data.corpora.upstream_order import tfds_order
 from lra_data.errors import UsageError
-from lra_data.splits import SPLITS
 from lra_data.stream_identity import stream_bytes
 from lra_data.task import Preset, Raw, Sheet
 from lra_data.text.config import PRESETS, REVIEWS_A_FOLDER, Config
-from lra_data.text.near_duplicates import near_duplicates, train_groups
+from lra_data.text.figures import figures
+from lra_data.text.near_duplicates import train_groups
 from lra_data.text.reviews import RATINGS, Reviews, label_and_rating, name_of, read_reviews
-
-# Lengths at which people cut the reviews, LRA's configurations among them.
-CUTS = (1_000, 2_000, 3_000, 4_000)
 
 _ORIGIN = Origin(
     name="aclImdb, the Large Movie Review Dataset v1.0",
@@ -210,20 +206,8 @@ class Text(CorpusTask):
         }
 
     def figures(self, batches: Callable[[str], Iterator[pa.RecordBatch]]) -> dict[str, Any]:
-        """How many reviews each length cuts, and the exact and near-duplicates within and across splits."""
-        texts: dict[str, bytes] = {}
-        splits: dict[str, list[str]] = {}
-        for split in SPLITS:
-            splits[split] = []
-            for batch in batches(split):
-                for path, inputs in zip(batch["source"].to_pylist(), batch["inputs"], strict=True):
-                    texts[path] = numbers(inputs.values).tobytes()
-                    splits[split].append(path)
-        found: dict[str, Any] = {}
-        for split, paths in splits.items():
-            lengths = [len(texts[path]) for path in paths]
-            found[f"{split} longer than"] = {f"{cut:,}": sum(length > cut for length in lengths) for cut in CUTS}
-        return found | _duplicate_figures(texts, splits)
+        """See `figures`."""
+        return figures(batches)
 
     def export_release(
         self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
@@ -268,34 +252,3 @@ def _splits_of(path: str, held_out: frozenset[str]) -> tuple[str, ...]:
     if path.startswith("aclImdb/test/"):
         return ("test",) if held_out else ("validation", "test")
     return ("validation",) if name_of(path) in held_out else ("train",)
-
-
-def _duplicate_figures(texts: Mapping[str, bytes], splits: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Pairs of reviews with the same text, or nearly the same, by the two splits in which they stand."""
-    paths = list(texts)
-    by_text: dict[bytes, list[str]] = {}
-    for path in paths:
-        by_text.setdefault(texts[path], []).append(path)
-    exact = [pair for group in by_text.values() for pair in combinations(group, 2)]
-    found = {"the same review in": _counted([(path, path) for path in paths], splits, same=True)}
-    found["exact duplicates"] = _counted(exact, splits, same=False)
-    try:
-        near = near_duplicates([texts[path] for path in paths])
-    except UsageError as error:
-        return found | {"near-duplicates": f"not looked for: {error}"}
-    return found | {"near-duplicates": _counted([(paths[i], paths[j]) for i, j in near], splits, same=False)}
-
-
-def _counted(pairs: Iterable[tuple[str, str]], splits: Mapping[str, Sequence[str]], *, same: bool) -> dict[str, int]:
-    """Pairs by the splits of their two, such as `train` (within) or `train and test`."""
-    inside = {split: set(paths) for split, paths in splits.items()}
-    counts: Counter[str] = Counter()
-    for one, other in pairs:
-        for first, second in combinations(SPLITS, 2):
-            if (one in inside[first] and other in inside[second]) or (other in inside[first] and one in inside[second]):
-                counts[f"{first} and {second}"] += 1
-        if not same:
-            for split in SPLITS:
-                if one in inside[split] and other in inside[split]:
-                    counts[split] += 1
-    return dict(sorted(counts.items()))
