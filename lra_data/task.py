@@ -68,8 +68,9 @@ class Task(ABC):
     """One task under one configuration. Subclasses set the class attributes and the abstract members.
 
     family: the folder's name, such as "listops". version: changes whenever any example changes. raw: where the rows
-    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record. overlapping:
-    whether an example may stand in two splits, because the corpus has it so.
+    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record. converted:
+    whether the rows are those of a corpus, made again only from a copy of it, and with examples in two splits if it has
+    them so.
     num_classes: number of labels. vocabulary: words in id order without padding, or None for bytes and pixels.
     vocab_size: number of distinct ids that `inputs` can hold, padding included where ids are shifted for it.
     derives_labels: whether `problems` derives each label again.
@@ -83,7 +84,7 @@ class Task(ABC):
     vocab_size: ClassVar[int]
     num_classes: ClassVar[int]
     derives_labels: ClassVar[bool] = True
-    overlapping: ClassVar[bool] = False
+    converted: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

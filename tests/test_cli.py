@@ -106,7 +106,10 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
         (["show", "listops/mini", "--split", "trian"], "unknown split 'trian'"),
         (["show", "listops/mini", "--start", "96000"], "expected an index from 0 to 95999 in train, got 96000"),
         (["explain", "listops/mini", "test", "2000"], "expected an index from 0 to 1999 in test, got 2000"),
-        (["export", "listops/mini", "--layout", "s4", "--out", "x"], "unknown layout 's4'; known: lra-release, nystromformer"),
+        (
+            ["export", "listops/mini", "--layout", "s4", "--out", "x"],
+            "unknown layout 's4'; known: lra-release, nystromformer",
+        ),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:

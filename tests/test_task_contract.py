@@ -77,7 +77,7 @@ class TestEveryTask:
     def test_splits_and_seeds_differ(self, name: str, corpora: dict[str, Path]) -> None:
         task = with_corpus(name, corpora)
         seeds = (0, 1) if not isinstance(task, CorpusTask) else (0,)
-        splits = ("train", "test") if task.overlapping else SPLITS
+        splits = ("train", "test") if task.converted else SPLITS
         rows = []
         for split in splits:
             for seed in seeds:

@@ -15,6 +15,12 @@ from lra_data.task import Task
 
 _PREVIEW_CHARACTERS = 400
 
+_GENERATED = "`lra-data verify .` checks them and solves every row; `lra-data repair .` makes damaged shards again."
+_CONVERTED = (
+    "`lra-data verify .` checks them; with `--raw`, a copy of the corpus, it compares every row with it, and "
+    "`lra-data repair . --raw …` makes damaged shards again."
+)
+
 # Upper bounds of the Hub's size categories.
 _SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -73,8 +79,7 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
             "",
             *(line for name, value in sorted(description.config.items()) for line in _config_lines(name, value)),
             "",
-            f"`{MANIFEST}` holds the digests of every shard. `lra-data verify .` checks them and solves every row; "
-            "`lra-data repair .` makes damaged shards again.",
+            f"`{MANIFEST}` holds the digests of every shard. {_CONVERTED if task.converted else _GENERATED}",
             "",
             "## Citation",
             "",
@@ -195,7 +200,8 @@ def _config_lines(name: str, value: Any) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+    shown = ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+    return shown or "nothing"
 
 
 def _bytes(shards: Sequence[Shard]) -> int:

@@ -181,7 +181,7 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
         for split in plan.description.sizes
     }
     repeated = find_duplicates(digests)
-    if repeated.across and not task.overlapping:
+    if repeated.across and not task.converted:
         raise BuildError(
             f"the same example stands in two splits, as {repeated.first} (of {sum(repeated.across.values())} such "
             "pairs): build with another --seed"

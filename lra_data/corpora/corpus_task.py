@@ -39,7 +39,7 @@ class CorpusTask(Task):
     """A task whose rows are those of a corpus. Subclasses set `origin` and read what they need."""
 
     origin: ClassVar[Origin]
-    overlapping: ClassVar[bool] = True
+    converted: ClassVar[bool] = True
 
     def __init__(self, config: Any, facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(config)

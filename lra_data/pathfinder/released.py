@@ -40,6 +40,7 @@ class ReleasedPathfinder(Pathfinder):
     """
 
     derives_labels: ClassVar[bool] = False
+    converted: ClassVar[bool] = True
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         super().__init__(standard_config(facts["resolution"], facts["difficulty"]))
