@@ -164,6 +164,20 @@ def test_a_converted_shard_is_repaired_from_the_copy(copy: Path, tmp_path: Path)
         repair(built, raw=copy)
 
 
+def test_a_picture_in_two_splits_is_counted(copy: Path, tmp_path: Path) -> None:
+    """A corpus is what it is: generated sets refuse this, a converted one says it."""
+    pictures, _ = read_metadata(copy)
+    splits = in_splits(pictures, "easy")
+    shutil.copy(copy / splits["train"][0].file, copy / splits["test"][0].file)
+    manifest = lra_data.build(open_release(copy, {}, allow_partial=True), tmp_path)
+    assert manifest.overlaps == {"train and test": 1}
+    card = (tmp_path / "pathfinder" / "release-32-easy" / "README.md").read_text()
+    assert (
+        "**Examples that stand in two splits, as the build found by the digests of all rows: 1 in train and test.**"
+        in card
+    )
+
+
 def test_what_is_asked_must_be_there(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected one folder pathfinder64/\* with imgs and metadata"):
         open_release(exported, {"res": 64}, allow_partial=True)
