@@ -1,6 +1,5 @@
 """Retrieval's pairs against the oracle written from docs/retrieval_draws.md, and what the page promises of them."""
 
-import os
 import random
 import re
 import tarfile
@@ -14,10 +13,10 @@ from typing import Any
 import pytest
 
 import lra_data
+from tests import real_corpora
 from tests.oracles import retrieval_oracle as oracle
 from tests.tiny_corpora import aan_files, write_tar
 
-ROOT = Path(__file__).parent.parent
 SPLITTINGS = ("by-pair", "by-paper")
 SEEDS = (0, 7)
 SPLITS = ("train", "validation", "test")
@@ -112,10 +111,7 @@ def tiny(corpora: dict[str, Path]) -> Corpus:
 
 @pytest.fixture(scope="module")
 def real() -> Corpus:
-    archive = Path(os.environ.get("LRA_DATA_RAW", ROOT.parent / "shared" / "data")) / "aan_real_subset.tar.gz"
-    if not archive.is_file():
-        pytest.skip(f"the real part of AAN is not at hand: no {archive}")
-    return read(archive)
+    return read(real_corpora.real(real_corpora.AAN))
 
 
 def test_tiny_corpus_is_read_as_it_was_written(tiny: Corpus) -> None:
