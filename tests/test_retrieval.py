@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from lra_data import SetError, UsageError, get_task
 from lra_data.building.export import export
 from lra_data.columns import column, numbers
 from lra_data.retrieval.config import LRA_SIZES, Config
-from lra_data.retrieval.network import Network, read_network, year_of
+from lra_data.retrieval.draw import draw_pairs
+from lra_data.retrieval.network import PAPER, Network, read_network, year_of
 from lra_data.splits import SPLITS
 from lra_data.store.rows import VirtualRows
+from lra_data.stream_identity import stream_bytes
 from lra_data.task import Task
 from tests.real_corpora import AAN, real
 from tests.test_cli import run
@@ -104,6 +107,27 @@ def test_the_whole_of_a_corpus_needs_no_permission() -> None:
     assert (
         Network(dict.fromkeys(papers[:9], b"text"), links, {}).facts["missing"].startswith("got both texts of 8 of 10")
     )
+
+
+@pytest.mark.parametrize(
+    ("splitting", "sizes"),
+    [
+        ("by-pair", {"train": 147_086, "validation": 18_090, "test": 17_436}),
+        ("by-paper", {"train": 66_144, "validation": 7_992, "test": 7_960}),
+    ],
+)
+def test_a_whole_network_gives_lras_counts(splitting: str, sizes: dict[str, int]) -> None:
+    """The real 94,973 links, as if every paper had a text: by-pair fills LRA's splits, by-paper what is left."""
+    links = read_network(real(AAN)).listed
+    papers = {paper for link in links for paper in link if PAPER.fullmatch(paper)}
+    network = Network(dict.fromkeys(papers, b"text"), links, {})
+    assert network.facts["missing"] == ""
+    drawn = draw_pairs(network, splitting, stream_bytes("retrieval", 1, {"splitting": splitting}, 0, ""))
+    assert {split: len(pairs) for split, pairs in drawn.items()} == sizes
+    for pairs in drawn.values():
+        for side in ("first", "second"):
+            ones, zeros = (Counter(getattr(pair, side) for pair in pairs if pair.label == label) for label in (1, 0))
+            assert ones == zeros
 
 
 def changed(tmp_path: Path, changes: Mapping[str, bytes | None]) -> Path:

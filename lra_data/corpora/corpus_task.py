@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, Self
 from lra_data.corpora.download import Archive, Transfer, cached_archive, fetch_archive
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
+from lra_data.stream_identity import stream_bytes
 from lra_data.task import Raw, Task, check_request
 
 
@@ -173,6 +174,10 @@ class CorpusTask(Task):
                 f"expected an index from 0 to {len(rows) - 1} in {split} of {self.name}, got {max(indices)}"
             )
         return [rows[index] for index in indices]
+
+    def key(self, seed: int) -> bytes:
+        """Under which names have digests (`keyed_order.py`): one key for all splits, which are chosen by it."""
+        return stream_bytes(self.family, self.version, self.keyed_config(), seed, "")
 
     def checked_seed(self, seed: int) -> int:
         """The seed; raises UsageError for another than 0 where nothing is drawn."""

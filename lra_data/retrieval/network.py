@@ -27,7 +27,7 @@ _ARROW = "==>"
 _LINKS = re.compile(r"(?:.*/)?release/(\d{4})/acl\.txt")
 _METADATA = re.compile(r"(?:.*/)?release/(\d{4})/acl-metadata\.txt")
 _TEXT = re.compile(r"(?:.*/)?papers_text/([^/]*)")
-_PAPER = re.compile(r"[A-Z][0-9]{2}-[0-9]{4}")
+PAPER = re.compile(r"[A-Z][0-9]{2}-[0-9]{4}")
 _RECORD_ID = re.compile(rb"^id = \{(.*?)\}", re.MULTILINE)
 _RECORD_YEAR = re.compile(rb"^year = \{(\d{4})\}", re.MULTILINE)
 
@@ -36,11 +36,14 @@ _FIRST_YEAR = 60
 
 
 class Network:
-    """A copy of the corpus. texts: bytes by paper. links: (citing, cited), two papers each, as the release has them."""
+    """A copy of the corpus. texts: bytes by paper. listed: the lines of acl.txt as (citing, cited). links: those of two
+    papers, each once. linked: the same without direction.
+    """
 
     def __init__(self, texts: dict[str, bytes], links: Iterable[tuple[str, str]], facts: dict[str, Any]) -> None:
         self.texts = dict(sorted(texts.items()))
-        listed = list(links)
+        self.listed = tuple(links)
+        listed = self.listed
         distinct = dict.fromkeys(listed)
         self.links = [link for link in distinct if link[0] != link[1]]
         self.linked = frozenset(frozenset(link) for link in self.links)
@@ -60,7 +63,7 @@ class Network:
             "self links": sum(citing == cited for citing, cited in listed),
             "repeated links": len(listed) - len(distinct),
             "papers": len(papers),
-            "ids of another form": sum(_PAPER.fullmatch(paper) is None for paper in papers),
+            "ids of another form": sum(PAPER.fullmatch(paper) is None for paper in papers),
             "texts": len(texts),
             "longest": max(map(len, texts.values())),
             "texts with NUL, TAB or CR": sum(any(byte in text for byte in b"\0\t\r") for text in texts.values()),
@@ -95,7 +98,7 @@ def _read(path: Path, stamped: tuple[int, int]) -> Network:
             records[int(match[1])] = _years(data)
         elif match := _TEXT.fullmatch(name):
             paper, _, ending = match[1].rpartition(".")
-            if ending != "txt" or _PAPER.fullmatch(paper) is None:
+            if ending != "txt" or PAPER.fullmatch(paper) is None:
                 others += 1
             elif not data:
                 empty += 1
@@ -119,7 +122,7 @@ def _read(path: Path, stamped: tuple[int, int]) -> Network:
             "records": len(years),
             "texts without a record": sum(paper not in years for paper in texts) if years else 0,
             "records of another year than the id": sum(
-                year != year_of(paper) for paper, year in years.items() if _PAPER.fullmatch(paper)
+                year != year_of(paper) for paper, year in years.items() if PAPER.fullmatch(paper)
             ),
         },
     )

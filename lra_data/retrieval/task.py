@@ -20,7 +20,6 @@ from lra_data.retrieval.network import LIMITS, Network, read_network, year_of
 from lra_data.retrieval.pairs import IdLists, Pair, read_id_lists, shown_papers
 from lra_data.retrieval.release import write_release
 from lra_data.retrieval.shortcuts import measures, shortcuts
-from lra_data.stream_identity import stream_bytes
 from lra_data.task import Preset, Raw, Sheet
 
 # Arrow lists of one batch count their bytes with 31 bits.
@@ -185,7 +184,7 @@ class Retrieval(CorpusTask):
         """The pairs of the split."""
         network = self.corpus
         if self._listed is None:
-            return _drawn(network, self.config.splitting, self._key(seed))[split]
+            return _drawn(network, self.config.splitting, self.key(seed))[split]
         if self.raw is None or self.raw.pairs is None:
             raise SetError(f"{self.name}: expected the id lists it was built from: name their folder with --pairs")
         lists = read_id_lists(self.raw.pairs)
@@ -195,9 +194,6 @@ class Retrieval(CorpusTask):
                 "those that the set was built from"
             )
         return _readable(lists, network)[split]
-
-    def _key(self, seed: int) -> bytes:
-        return stream_bytes(self.family, self.version, self.keyed_config(), seed, "")
 
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
         """Rows of any indices of the split, in their order; raises UsageError for more than 2 GiB of either column."""

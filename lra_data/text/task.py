@@ -16,7 +16,6 @@ from lra_data.corpora.download import Archive
 from lra_data.corpora.keyed_order import keyed_order
 from lra_data.corpora.upstream_order import tfds_order
 from lra_data.errors import UsageError
-from lra_data.stream_identity import stream_bytes
 from lra_data.task import Preset, Raw, Sheet
 from lra_data.text.config import PRESETS, REVIEWS_A_FOLDER, Config
 from lra_data.text.figures import figures
@@ -114,10 +113,7 @@ class Text(CorpusTask):
 
     def rows(self, split: str, seed: int) -> Sequence[str]:
         """The paths of the split's reviews."""
-        return _paths(self.corpus, split, self.config.holdout, self._key(seed))
-
-    def _key(self, seed: int) -> bytes:
-        return stream_bytes(self.family, self.version, self.keyed_config(), seed, "")
+        return _paths(self.corpus, split, self.config.holdout, self.key(seed))
 
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
         """Rows of any indices of the split, in their order."""
@@ -138,7 +134,7 @@ class Text(CorpusTask):
 
     def held_out(self, seed: int) -> frozenset[str]:
         """Names such as `neg/609` of the training reviews that are the validation split."""
-        return _held_out(self.config.holdout, self._key(seed))
+        return _held_out(self.config.holdout, self.key(seed))
 
     @property
     def remark(self) -> str:
