@@ -101,6 +101,7 @@ def _header(task: Task, manifest: Manifest) -> dict[str, Any]:
     return {
         "pretty_name": f"{task.sheet.title} ({description.variant}), Long Range Arena",
         "license": task.sheet.license,
+        **({"license_link": task.sheet.license_page} if task.sheet.license_page else {}),
         "size_categories": [next((name for bound, name in _SIZE_CATEGORIES if total < bound), "1M<n<10M")],
         "tags": ["long-range-arena", description.task, "lra-data"],
         "configs": [

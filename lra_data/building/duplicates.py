@@ -21,19 +21,25 @@ class Duplicates:
 
 def find_duplicates(digests: Mapping[str, NDArray[np.uint8]]) -> Duplicates:
     """What the row digests tell: for each split uint8 of shape (rows, 16), in row order."""
-    words = {split: _words(rows) for split, rows in digests.items()}
-    distinct = {split: np.unique(rows) for split, rows in words.items()}
+    numbered = _numbered(digests)
+    distinct = {split: np.unique(rows) for split, rows in numbered.items()}
     across, first = {}, ""
-    for one, other in combinations(words, 2):
+    for one, other in combinations(numbered, 2):
         both = np.intersect1d(distinct[one], distinct[other], assume_unique=True)
         if len(both):
             across[f"{one} and {other}"] = len(both)
-            places = (f"{split} {np.flatnonzero(words[split] == both[0])[0]}" for split in (one, other))
+            places = (f"{split} {np.flatnonzero(numbered[split] == both[0])[0]}" for split in (one, other))
             first = first or " and ".join(places)
-    within = {split: len(rows) - len(distinct[split]) for split, rows in words.items()}
+    within = {split: len(rows) - len(distinct[split]) for split, rows in numbered.items()}
     return Duplicates(within=within, across=across, first=first)
 
 
-def _words(rows: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Each digest as one value that sorts."""
-    return np.ascontiguousarray(rows).view([("upper", "<u8"), ("lower", "<u8")]).ravel()
+def _numbered(digests: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.int64]]:
+    """A number for each row, the same for equal digests: int64 (rows,) a split."""
+    table = np.concatenate([np.ascontiguousarray(rows).view("<u8") for rows in digests.values()])
+    order = np.lexsort((table[:, 1], table[:, 0]))
+    another = (table[order][1:] != table[order][:-1]).any(axis=1)
+    numbers = np.empty(len(table), dtype=np.int64)
+    numbers[order] = np.concatenate([[0], np.cumsum(another)])
+    ends = np.cumsum([len(rows) for rows in digests.values()])
+    return dict(zip(digests, np.split(numbers, ends[:-1]), strict=True))
