@@ -154,7 +154,7 @@ def load(
     """
     from lra_data.loading.dataset import load
 
-    if raw is not None or pairs is not None:
+    if raw is not None or pairs is not None or allow_partial:
         task = _over(get_task(task), raw, pairs, allow_partial)
     return load(task, split=split, root=root, seed=seed)
 
@@ -170,11 +170,13 @@ def verify(set_folder: Path | str, *, raw: Path | str | None = None, pairs: Path
 
 
 def _path(given: Path | str | None) -> Path | None:
+    if isinstance(given, str) and not given.strip():
+        raise UsageError(f"expected a path, got {given!r}")
     return None if given is None else Path(given)
 
 
 def _over(task: "Task", raw: Path | str | None, pairs: Path | str | None, allow_partial: bool) -> "Task":
     """The task over what was given; a corpus that is only named in the cache is opened when a row is asked for."""
-    if raw is None and pairs is None:
+    if raw is None and pairs is None and not allow_partial:
         return task
     return task.with_raw(_path(raw), pairs=_path(pairs), allow_partial=allow_partial)

@@ -123,7 +123,9 @@ def _converted(family: str, given: dict[str, Any]) -> Any:
 
 
 def as_path(given: str | None) -> Path | None:
-    """A path given on the command line."""
+    """A path given on the command line; raises UsageError for an empty one, as from a variable that is not set."""
+    if given is not None and not given.strip():
+        raise UsageError(f"expected a path, got {given!r}: leave the option out, or name a file or folder")
     return None if given is None else Path(given)
 
 

@@ -114,7 +114,9 @@ def _show_protocol(where: str | None, name: str, other: str | None, as_json: boo
     else:
         entries = differences(name, other)
     if where is not None:
-        family = catalogue.get_task(where).family
+        from lra_data.store.rows import open_rows
+
+        family = open_rows(where).task.family
         entries = {family: entries[family]}
     if as_json:
         click.echo(json.dumps(entries, indent=1))
@@ -150,7 +152,7 @@ def verify(where: str, quick: bool, raw: str | None, pairs: str | None, as_json:
     With --raw every row of a converted set is also compared with what stands in the corpus.
     """
     from lra_data.checking.verify import verify as find_faults
-    from lra_data.store.rows import open_rows
+    from lra_data.store.rows import BuiltRows, open_rows
 
     faults = find_faults(where, quick=quick, raw=as_path(raw), pairs=as_path(pairs))
     if as_json:
@@ -158,12 +160,14 @@ def verify(where: str, quick: bool, raw: str | None, pairs: str | None, as_json:
     else:
         for fault in faults:
             click.echo(str(fault))
-        checked = "digests"
-        if raw is not None:
+        rows = open_rows(where)
+        solved = "every label" if rows.task.derives_labels else "every row (labels cannot be derived)"
+        if not isinstance(rows, BuiltRows):
+            checked = solved
+        elif raw is not None:
             checked = "digests, and every row compared with the corpus,"
-        elif not quick:
-            derives = open_rows(where).task.derives_labels
-            checked = "digests and every label" if derives else "digests and every row (labels cannot be derived)"
+        else:
+            checked = "digests" if quick else f"digests and {solved}"
         click.echo(f"{where}: {f'{len(faults)} faults' if faults else f'{checked} as they should be'}")
     sys.exit(1 if faults else 0)
 
@@ -250,10 +254,13 @@ def _opened(where: str, seed: int, raw: str | None, pairs: str | None, allow_par
     from lra_data.store.rows import BuiltRows, VirtualRows, open_rows
 
     rows = open_rows(where, seed=seed)
-    if raw is None and pairs is None:
+    given = raw is not None or pairs is not None or allow_partial
+    if isinstance(rows, BuiltRows) and (given or seed not in (0, rows.seed)):
+        raise UsageError(
+            f"expected no --raw, --pairs, --allow-partial or --seed for {where}, which holds its rows: leave them out"
+        )
+    if not given:
         return rows
-    if isinstance(rows, BuiltRows):
-        raise UsageError(f"expected no --raw or --pairs for {where}, which holds its rows: leave them out")
     return VirtualRows(rows.task.with_raw(as_path(raw), pairs=as_path(pairs), allow_partial=allow_partial), seed)
 
 
@@ -373,5 +380,7 @@ def main() -> NoReturn:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(f"lra-data: {message}", file=sys.stderr)
+    # One line, whatever names of files and texts hold.
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
+    print(f"lra-data: {shown}", file=sys.stderr)
     sys.exit(code)

@@ -1,7 +1,10 @@
 """Archives are read as one stream and not trusted; a folder gives what the archive gives."""
 
+import bz2
+import gzip
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lra_data import SetError
-from lra_data.corpora.archive import Limits, Source
+from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.corpora.keyed_order import keyed_digest, keyed_order, keyed_share
 from lra_data.corpora.upstream_order import tfds_order
 from tests.tiny_corpora import write_tar
@@ -73,6 +76,44 @@ def test_a_flipped_bit_and_a_file_that_is_no_archive(tmp_path: Path) -> None:
         read(archive)
     with pytest.raises(SetError, match=r"nothing\.tar: expected an archive or a folder, found nothing"):
         read(tmp_path / "nothing.tar")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, bytes])
+def test_an_archive_cut_off_between_two_files(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """Its members are whole, and a compressed one has its checksum; only the closing blocks of the tar are missing."""
+    data = write_tar(tmp_path / "whole.tar", FILES, mode="w").read_bytes()
+    path = tmp_path / "cut"
+    path.write_bytes(compress(data[: 512 + 3072]))
+    with pytest.raises(SetError, match=r"cut off after a/one\.txt \(unexpected end of data\): fetch it again"):
+        read(path)
+
+
+def test_broken_headers_special_files_and_links_in_circles(tmp_path: Path) -> None:
+    path = tmp_path / "pax.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("a.txt")
+        member.pax_headers = {"GNU.sparse.map": "a,b"}
+        tar.addfile(member)
+    with pytest.raises(SetError, match="expected a whole tar archive, got one that is damaged"):
+        read(path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SetError, match="expected an archive or a folder, got a special file"):
+        read(tmp_path / "pipe")
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.txt").write_bytes(b"1")
+    (folder / "sub" / "again").symlink_to(folder)
+    (folder / "gone.bin").symlink_to(folder / "nothing")
+    (folder / "linked").symlink_to(folder / "sub")
+    assert set(read(folder).values()) == {b"1"}
+    first = stamp(folder)
+    (folder / "b.txt").write_bytes(b"2")
+    assert stamp(folder) != first
+    (folder / "gone.txt").symlink_to(folder / "nothing")
+    with pytest.raises(
+        SetError, match=r"gone\.txt: expected a readable file or folder, got: No such file or directory"
+    ):
+        read(folder)
 
 
 def hostile(change: Callable[[tarfile.TarInfo], None]) -> dict[str, tarfile.TarInfo]:
@@ -157,7 +198,7 @@ def test_a_stream_is_read_in_bounded_memory(tmp_path: Path) -> None:
             member.size = 10_000_000
             tar.addfile(member, io.BytesIO(bytes(10_000_000)))
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom lra_data.corpora.archive import Limits, Source\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom lra_data.corpora.archive import Limits, Source, stamp\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"list(Source(Path({str(path)!r}), Limits(largest=2**24, total=100)).members(lambda name: False))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

@@ -220,7 +220,14 @@ def python_batch(value: Any, tmp_path: Path) -> Path:
         ({b"labels": ["one"], b"data": 0}, "expected a list of whole numbers as labels, got another value"),
         ({b"data": 0}, "expected a dictionary with labels and data, got another value"),
         ([1, 2], "expected a dictionary with labels and data, got another value"),
-        (b"no pickle at all", "expected a pickle, got a damaged one (invalid load key, 'n'.)"),
+        (
+            b"no pickle at all",
+            "expected a pickle of plain values and byte arrays, got one that asks for the instruction b'n': do not "
+            "trust this file",
+        ),
+        ({b"labels": [True], b"data": 0}, "expected a list of whole numbers as labels, got another value"),
+        ({b"labels": [2**70], b"data": 0}, "expected labels from 0 to 9, got a huge number at picture 0"),
+        ({b"labels": [0, -1], b"data": 0}, "expected labels from 0 to 9, got -1 at picture 1"),
     ],
 )  # fmt: skip
 def test_python_batches_are_not_trusted(value: Any, message: str, tmp_path: Path) -> None:
@@ -260,6 +267,32 @@ def test_upstreams_own_form_of_pickle_is_read() -> None:
     batch = load_plain(data)
     assert batch[b"labels"] == [1, 2]
     assert np.array_equal(batch[b"data"], values)
+
+
+NUMPY_CALL = b"cnumpy.core.multiarray\n_reconstruct\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x80\x02}" + b")" + b"\x85" * 3_000_000 + b"K\x01s.", "tuples within tuples"),  # hashing it ends the stack
+        (
+            b"\x80\x02}K\x01" + b"q\x00h\x00\x86" * 60 + b"K\x01s.",
+            "tuples within tuples",
+        ),  # hashing it takes 2^60 steps
+        (b"\x80\x02" + NUMPY_CALL + b"N}U\x0c__defaults__K\x07s\x86b.", "a change of _Name"),
+        (b"\x80\x02" + NUMPY_CALL + b")\x81.", "the instruction b'\\x81'"),
+        (b"\x80\x02U\x01xP0\n.", "the instruction b'P'"),
+        (b"\x80\x02cbuiltins\neval\nU\x011\x85R.", "builtins.eval"),
+        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00utf_7\x86R.", "a call of _codecs.encode"),
+        (b"\x80\x02cnumpy\nndarray\nK\x01\x85R.", "a call of numpy.ndarray"),
+    ],
+    ids=range(8),
+)
+def test_instructions_that_no_batch_needs_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ForbiddenPickleError) as caught:
+        load_plain(data)
+    assert str(caught.value) == message
 
 
 def test_an_array_takes_no_more_memory_than_its_bytes() -> None:

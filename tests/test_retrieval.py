@@ -15,7 +15,7 @@ from lra_data.building.export import export
 from lra_data.columns import column, numbers
 from lra_data.retrieval.config import LRA_SIZES, Config
 from lra_data.retrieval.draw import draw_pairs
-from lra_data.retrieval.network import PAPER, Network, read_network, year_of
+from lra_data.retrieval.network import PAPER, Network, read_network, what_is_missing, year_of
 from lra_data.splits import SPLITS
 from lra_data.store.rows import VirtualRows
 from lra_data.stream_identity import stream_bytes
@@ -89,7 +89,7 @@ def test_the_counts_are_kept_in_the_set(corpora: dict[str, Path]) -> None:
     assert (facts["texts"], facts["empty texts"], facts["other files"]) == (100, 1, 2)
     assert (facts["self links"], facts["repeated links"], facts["records"]) == (1, 1, 120)
     assert facts["texts without a record"] == facts["records of another year than the id"] == 0
-    assert "got both texts of" in facts["missing"]
+    assert facts["missing"] == f"got {facts['links']:,} links (the release of 2010: at least 80,000)"
 
 
 def test_years() -> None:
@@ -100,13 +100,13 @@ def test_years() -> None:
 
 def test_the_whole_of_a_corpus_needs_no_permission() -> None:
     """Nine of ten links with both texts are what upstream has; fewer are a part."""
-    papers = [f"P00-{number:04d}" for number in range(1, 12)]
-    links = [(papers[place], papers[place + 1]) for place in range(10)]
-    whole = Network(dict.fromkeys(papers[:10], b"text"), links, {})
-    assert whole.facts["missing"] == ""
-    assert (
-        Network(dict.fromkeys(papers[:9], b"text"), links, {}).facts["missing"].startswith("got both texts of 8 of 10")
+    assert what_is_missing(2013, 110_930, 107_873) == ""
+    assert what_is_missing(2014, 120_000, 108_000) == ""
+    assert what_is_missing(2014, 120_000, 107_999) == (
+        "got both texts of 107,999 of 120,000 links (the release of 2013: 107,873 of 110,930)"
     )
+    assert what_is_missing(2012, 94_972, 94_972) == "got 94,972 links (the release of 2012: 94,973)"
+    assert what_is_missing(2011, 1_500, 1_500) == "got 1,500 links (the release of 2011: at least 80,000)"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_whole_network_gives_lras_counts(splitting: str, sizes: dict[str, int]
     """The real 94,973 links, as if every paper had a text: by-pair fills LRA's splits, by-paper what is left."""
     links = read_network(real(AAN)).listed
     papers = {paper for link in links for paper in link if PAPER.fullmatch(paper)}
-    network = Network(dict.fromkeys(papers, b"text"), links, {})
+    network = Network(dict.fromkeys(papers, b"text"), links, {"release": 2012})
     assert network.facts["missing"] == ""
     drawn = draw_pairs(network, splitting, stream_bytes("retrieval", 1, {"splitting": splitting}, 0, ""))
     assert {split: len(pairs) for split, pairs in drawn.items()} == sizes
@@ -152,6 +152,10 @@ def without(part: str) -> dict[str, bytes | None]:
         ),
         ({ACL: b"P01-1000 ==> \n"}, f": {ACL} line 1: expected `citing ==> cited`, got 'P01-1000 ==> '"),
         ({ACL: b"P01-1000 ==> P\xe900\n"}, f": {ACL}: expected ASCII, got byte 0xe9 at 14"),
+        (
+            {ACL: b"P01-1000 ==> P00-1000\nP01-1000 ==> P00-10"},
+            f": {ACL} line 2: expected a whole line, got 'P01-1000 ==> P00-10' at the end: it is cut off",
+        ),
         ({ACL: b"\n\n"}, f": {ACL}: expected a link a line, got none"),
         (
             {"copy/papers_text/" + TEXTS[0] + ".txt": b"another"},
@@ -255,6 +259,14 @@ def test_damaged_lists_are_one_line(
     pairs = write_lists(tmp_path / "lists", LISTS | lists)
     with pytest.raises(SetError, match=message):
         retrieval_task(corpora["retrieval"], pairs=pairs)
+
+
+def test_lists_that_change_are_read_again(corpora: dict[str, Path], tmp_path: Path) -> None:
+    pairs = write_lists(tmp_path / "lists", LISTS)
+    first = retrieval_task(corpora["retrieval"], pairs=pairs)
+    assert first.sizes["test"] == 1
+    write_lists(pairs, {"test": f"1 {A} {B}\n0 {B} {C}\n"})
+    assert retrieval_task(corpora["retrieval"], pairs=pairs).sizes["test"] == 2
 
 
 def test_lists_that_are_not_there(corpora: dict[str, Path], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS, split_name
@@ -59,6 +60,11 @@ def make_plan(
         raise UsageError("expected at least one format, got none")
     check_seed(seed)
     full_sizes = task.split_sizes(seed) | {split_name(split): size for split, size in (sizes or {}).items()}
+    empty = [split for split, size in task.split_sizes(seed).items() if size == 0]
+    if empty:
+        raise SetError(
+            f"{task.name}: expected examples in every split, the corpus leaves none for {empty[0]}: take more of it"
+        )
     for split, size in full_sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise UsageError(f"expected at least 1 example in {split}, got {size!r}")
@@ -112,15 +118,25 @@ def plan_text(plan: Plan) -> str:
 def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
     """Raise SetError, naming the first difference, if the plan found in a folder is not the one asked for."""
     old, new = (json.loads(plan_text(plan)) for plan in (there, asked))
+    for plan in (old, new):
+        # The same corpus may have been given in another form.
+        plan["config"].get("corpus", {}).pop("source", None)
     for name, value in new.items():
         if old[name] != value:
-            shown = (
-                "row ranges" if name == "shards" else f"{name} {json.dumps(old[name])}, asked for {json.dumps(value)}"
-            )
+            shown = "row ranges" if name == "shards" else _difference(name, old[name], value)
             raise SetError(
                 f"{set_folder} holds {what} with {'other ' if name == 'shards' else ''}{shown}: "
                 "ask for the same, choose another --out, or add --overwrite to start anew"
             )
+
+
+def _difference(name: str, old: Any, new: Any) -> str:
+    """The first entry in which two values differ, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for entry in {**old, **new}:
+            if old.get(entry) != new.get(entry):
+                return _difference(f"{name}: {entry}", old.get(entry), new.get(entry))
+    return f"{name} {json.dumps(old)}, asked for {json.dumps(new)}"
 
 
 def read_plan(path: Path) -> Plan:

@@ -24,7 +24,7 @@ from lra_data.building.engines import Engine, LocalProcesses
 from lra_data.building.plan import PLAN, Plan, check_same, make_plan, plan_of, plan_text, read_plan
 from lra_data.building.shards import ShardJob, ShardResult, make_shards
 from lra_data.catalogue import get_task
-from lra_data.errors import BuildError, LraDataError, SetError
+from lra_data.errors import BuildError, LraDataError, SetError, UsageError
 from lra_data.picture_files import png_bytes
 from lra_data.store.files import publish, publish_text, write_failure
 from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, SHARD_NAME, Manifest, manifest_text, read_manifest
@@ -97,7 +97,11 @@ def build(
 
 
 def set_path(root: Path | str, task: Task) -> Path:
-    """SET = ROOT/<task>/<preset or custom-hash>."""
+    """SET = ROOT/<task>/<preset or custom-hash>; UsageError for a name that is not UTF-8, which Arrow cannot open."""
+    try:
+        str(root).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"expected a folder whose name is UTF-8, got {str(root)!r}: choose another --out") from error
     return Path(root) / task.family / task.variant
 
 

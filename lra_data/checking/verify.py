@@ -46,6 +46,8 @@ def verify(
     if raw is not None or pairs is not None:
         if quick:
             raise UsageError("expected either a quick check or a corpus to compare with, got both: leave one out")
+        if not isinstance(rows, BuiltRows):
+            raise UsageError(f"expected the folder of a built set to compare with a corpus, got {set_folder}")
         against = rows.task.reopened(raw, pairs)
     if not isinstance(rows, BuiltRows):
         if quick:

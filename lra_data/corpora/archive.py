@@ -20,7 +20,9 @@ from lra_data.errors import SetError
 
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"
 
-_DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+# ValueError: what tarfile makes of broken extended headers.
+_DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+_CLOSING = 2 * tarfile.BLOCKSIZE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,13 @@ class Limits:
 
 def stamp(path: Path) -> tuple[int, int]:
     """What changes when an archive, or a file of a folder, is replaced: newest change in ns, and size or file count."""
-    if not path.is_dir():
-        found = path.stat() if path.exists() else None
-        return (found.st_mtime_ns, found.st_size) if found is not None else (0, 0)
-    times = [os.stat(os.path.join(folder, name)).st_mtime_ns for folder, _, names in os.walk(path) for name in names]
+    try:
+        if not path.is_dir():
+            found = path.stat()
+            return found.st_mtime_ns, found.st_size
+        times = [file.lstat().st_mtime_ns for _, file in _files_below(path)]
+    except OSError as error:
+        raise _unreadable(path, error) from error
     return max(times, default=0), len(times)
 
 
@@ -46,6 +51,8 @@ class Source:
     def __init__(self, path: Path, limits: Limits) -> None:
         if not path.exists():
             raise SetError(f"{path}: expected an archive or a folder, found nothing: name another --raw")
+        if not path.is_file() and not path.is_dir():
+            raise SetError(f"{path}: expected an archive or a folder, got a special file: name another --raw")
         self.path = path
         self._limits = limits
         self._sha256: str | None = None
@@ -75,20 +82,19 @@ class Source:
 
     def _folder_files(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         try:
-            paths = sorted((path.relative_to(self.path).as_posix(), path) for path in self.path.rglob("*"))
-            for name, path in paths:
-                if wanted(name) and path.is_file():
+            for name, path in sorted(_files_below(self.path)):
+                if wanted(name):
                     self._check_size(name, path.stat().st_size)
                     yield name, path.read_bytes()
         except OSError as error:
-            raise SetError(f"{error.filename or self.path}: expected a readable file, got: {error.strerror}") from error
+            raise _unreadable(self.path, error) from error
 
     def _archive_files(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         digest = hashlib.sha256()
         name = ""
         try:
             with self.path.open("rb") as file:
-                stream = _decompressed(_Hashing(file, digest))
+                stream: Any = _Tail(_decompressed(_Hashing(file, digest)))
                 with tarfile.open(fileobj=stream, mode="r|") as tar:
                     for member in tar:
                         name = member.name
@@ -102,11 +108,13 @@ class Source:
                         if len(data) != member.size:
                             raise tarfile.ReadError("unexpected end of data")
                         yield name, data
-                if not _ends_in_zeros(self.path):
-                    raise tarfile.ReadError("unexpected end of data")
                 while stream.read(2**20):
                     pass  # to the end, where a compressed stream keeps its checksum
+                if stream.tail.strip(b"\0") or len(stream.tail) < _CLOSING:
+                    raise tarfile.ReadError("unexpected end of data")
         except _DAMAGED as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise _unreadable(self.path, error) from error
             where = f" after {name}" if name else ""
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise SetError(
@@ -154,6 +162,19 @@ class _Hashing:
         return data
 
 
+class _Tail:
+    """A stream that remembers the end of what was read from it: a tar ends in two blocks of zeros."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.tail = b""
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self.tail = (self.tail + data[-_CLOSING:])[-_CLOSING:]
+        return data
+
+
 def _decompressed(file: _Hashing) -> Any:
     head = file.peek(len(_XZ))
     if head.startswith(_GZIP):
@@ -165,12 +186,24 @@ def _decompressed(file: _Hashing) -> Any:
     return file
 
 
-def _ends_in_zeros(path: Path) -> bool:
-    """Whether an uncompressed tar has its closing blocks; a compressed one tells by its own checksum."""
-    with path.open("rb") as file:
-        head = file.read(len(_XZ))
-        if head.startswith((_GZIP, _BZIP2, _XZ)):
-            return True
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 2 * tarfile.BLOCKSIZE))
-        return not file.read().strip(b"\0")
+def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Files with their paths below the folder; links to folders are followed, but not in circles."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    seen = set()
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in names:
+            path = Path(place, name)
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _unreadable(path: Path, error: OSError) -> SetError:
+    where = error.filename if isinstance(error.filename, str) else path
+    return SetError(f"{where}: expected a readable file or folder, got: {error.strerror or error}: mend that")

@@ -73,6 +73,7 @@ class CorpusTask(Task):
 
     def split_sizes(self, seed: int) -> dict[str, int]:
         """Examples a split of the copy."""
+        self.checked_seed(seed)
         return super().sizes if self.raw is None else {split: len(self.rows(split, seed)) for split in SPLITS}
 
     def record(self) -> dict[str, Any]:
@@ -123,6 +124,8 @@ class CorpusTask(Task):
 
     def reopened(self, corpus: Path | None, pairs: Path | None = None) -> Self:
         """See Task. The copy may be another one, if its content is the same; SetError if it is not."""
+        if pairs is not None and "pairs" not in (self.facts or {}):
+            raise UsageError(f"expected no pairs for {self.name}, got {str(pairs)!r}")
         self.raw = self._located(corpus, fetch=None, pairs=pairs)
         self.rows("train", 0)
         return self
@@ -158,7 +161,10 @@ class CorpusTask(Task):
             self.raw = self._located(None, fetch=None, pairs=None)
         corpus = self.read_corpus(self.raw)
         if self.facts is None and corpus.facts["missing"]:
-            raise SetError(f"{self.raw.corpus}: expected the whole of {self.origin.name}, {corpus.facts['missing']}")
+            raise SetError(
+                f"{self.raw.corpus}: expected the whole of {self.origin.name}, {corpus.facts['missing']}: "
+                f"{self._advice}; or allow a partial one"
+            )
         if self.facts is not None and corpus.facts["content"] != self.facts["content"]:
             raise SetError(
                 f"{self.raw.corpus}: expected a corpus with content {self.facts['content']}, got "

@@ -144,12 +144,16 @@ def _pickled(where: str, data: bytes) -> Batch:
     if not isinstance(batch, dict) or not {b"labels", b"data"} <= set(batch):
         raise SetError(f"{where}: expected a dictionary with labels and data, got another value")
     labels, values = batch[b"labels"], batch[b"data"]
-    if not isinstance(labels, list) or not all(isinstance(label, int) for label in labels):
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
         raise SetError(f"{where}: expected a list of whole numbers as labels, got another value")
+    for place, label in enumerate(labels):
+        if not 0 <= label < len(CLASSES):
+            shown = label if abs(label) < 2**63 else "a huge number"
+            raise SetError(f"{where}: expected labels from 0 to 9, got {shown} at picture {place}")
     if not isinstance(values, np.ndarray) or values.shape != (len(labels), VALUES):
         got = values.shape if isinstance(values, np.ndarray) else type(values).__name__
         raise SetError(f"{where}: expected data of shape ({len(labels)}, {VALUES}) for as many labels, got {got}")
-    return _checked(where, np.clip(np.array(labels, dtype=np.int64), -1, 255), values)
+    return _checked(where, np.array(labels, dtype=np.int64), values)
 
 
 def _checked(where: str, labels: NDArray[Any], values: NDArray[np.uint8]) -> Batch:

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from lra_data.catalogue import get_task
 from lra_data.columns import numbers
-from lra_data.errors import UsageError
+from lra_data.errors import SetError, UsageError
 from lra_data.splits import parse_split
+from lra_data.store.manifest import MANIFEST
 from lra_data.store.rows import BuiltRows, Rows, VirtualRows, open_rows
 from lra_data.task import Task
 
@@ -76,7 +77,15 @@ def load(task: Any, *, split: str, root: Path | str | None = None, seed: int = 0
     if root is None:
         rows = VirtualRows(chosen, seed)
     else:
-        rows = BuiltRows(Path(root) / chosen.family / chosen.variant)
+        folder = Path(root) / chosen.family / chosen.variant
+        part = folder.with_name(f"{folder.name}-partial")
+        if not (folder / MANIFEST).exists() and (part / MANIFEST).exists():
+            raise SetError(
+                f"{folder}: expected a built set, found one of a partial corpus beside it: load {str(part)!r}"
+            )
+        rows = BuiltRows(folder)
+        if chosen.raw is not None:
+            rows.task.reopened(chosen.raw.corpus, chosen.raw.pairs)  # the same corpus, or an error
         if rows.seed != seed:
             raise UsageError(
                 f"expected a set of seed {seed}, {rows.folder} holds seed {rows.seed}: pass seed={rows.seed}"

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from lra_data.corpora.archive import stamp
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import ALIASES, SPLITS
 
@@ -48,13 +49,17 @@ class IdLists:
         return sorted(absent), count
 
 
-@lru_cache(maxsize=1)
 def read_id_lists(folder: Path) -> IdLists:
     """The three lists of a folder; raises UsageError where they are not there, SetError for a line that is none."""
     if not folder.is_dir():
         raise UsageError(f"expected a folder with id lists, {folder} is none")
+    return _read(folder, stamp(folder))
+
+
+@lru_cache(maxsize=1)
+def _read(folder: Path, stamped: tuple[int, int]) -> IdLists:
     paths: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         match = _LIST.fullmatch(path.name)
         split = ALIASES.get(match["split"], match["split"]) if match else None
         if split in SPLITS:

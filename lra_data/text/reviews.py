@@ -70,7 +70,7 @@ def _read(path: Path, stamped: tuple[int, int]) -> Reviews:
         half, label, number, rating = match.groups()
         if str(int(number)) != number or int(number) >= REVIEWS_A_FOLDER:
             raise SetError(f"{path}: expected review ids from 0 to {REVIEWS_A_FOLDER - 1}, got {name}")
-        if int(rating) not in RATINGS[label]:
+        if int(rating) not in RATINGS[label] or str(int(rating)) != rating:
             allowed = RATINGS[label]
             raise SetError(f"{path}: expected ratings {allowed[0]} to {allowed[-1]} in {half}/{label}, got {name}")
         earlier = seen.setdefault((half, label, number), name)
