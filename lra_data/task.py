@@ -228,6 +228,11 @@ class Task(ABC):
         return {}
 
     @property
+    def shortfall(self) -> str:
+        """What the corpus lacks of which the rows are, in a sentence; empty for a whole one and for generated tasks."""
+        return ""
+
+    @property
     def pickle_name(self) -> str | None:
         """The set's name in Nyströmformer's layout, as in `lra-<name>.train.pickle`; None where it never was in it."""
         return self.family

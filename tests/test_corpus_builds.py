@@ -174,7 +174,85 @@ def test_sets_that_no_layout_holds(corpora: dict[str, Path], tmp_path: Path) -> 
     for generated in ("path-x", "listops/4k"):
         with pytest.raises(UsageError, match="it never held this one: export --layout lra-release"):
             export(VirtualRows(get_task(generated), 0), tmp_path / "out", layout="nystromformer")
-    assert not list((tmp_path / "out").glob("*"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_appears_when_it_is_finished_and_says_what_is_missing(
+    corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = get_task("text").with_raw(corpora["text"], allow_partial=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("lra_data.building.export.shutil.rmtree", lambda *_, **__: None)  # as after a kill
+        patch.setattr("lra_data.building.export.write_pickle", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            export(VirtualRows(task, 0), tmp_path / "out", layout="nystromformer")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".export"]
+    (tmp_path / "out" / ".export" / "lra-text.train.pickle").write_bytes(b"half")
+    export(VirtualRows(task, 0), tmp_path / "out", layout="nystromformer")
+    names = ["INCOMPLETE.txt", *(f"lra-text.{split}.pickle" for split in ("dev", "test", "train"))]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert (tmp_path / "out" / "INCOMPLETE.txt").read_text() == f"{task.shortfall}\n"
+    with pytest.raises(UsageError, match=r"expected a new or empty folder, .* holds files: export to another"):
+        export(VirtualRows(task, 0), tmp_path / "out", layout="nystromformer")
+
+
+def test_the_same_corpus_in_another_form_goes_on_with_the_set(corpora: dict[str, Path], tmp_path: Path) -> None:
+    folder = build("text/lra", corpora, tmp_path / "data")
+    with tarfile.open(corpora["text"]) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    before = file_bytes(folder)
+    assert build("text/lra", {"text": tmp_path / "unpacked"}, tmp_path / "data") == folder
+    assert file_bytes(folder) == before
+    files = imdb_files()
+    other = write_tar(tmp_path / "other.tar.gz", files | {next(iter(files)): b"x", "aclImdb/test/pos/0_9.txt": b"more"})
+    with pytest.raises(SetError, match=r"a finished set with config: corpus: content \"\w{64}\", asked for \"\w{64}\""):
+        build("text/lra", {"text": other}, tmp_path / "data")
+    with pytest.raises(SetError, match="name the copy that the set was built from"):
+        lra_data.load("text/lra", split="train", root=tmp_path / "data", raw=other, allow_partial=True)
+    loaded = lra_data.load("text/lra", split="train", root=tmp_path / "data", raw=corpora["text"], allow_partial=True)
+    assert len(loaded) == 80
+    with pytest.raises(
+        SetError, match=r"text/lra: expected a built set, found one of a partial corpus beside it: load '"
+    ):
+        lra_data.load("text/lra", split="train", root=tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "text", "--raw", ""], "expected a path, got '': leave the option out, or name a file or folder"),
+        (["verify", "SET", "--raw", "RAW", "--pairs", "x"], "expected no pairs for text/lra-partial, got 'x'"),
+        (
+            ["verify", "text/lra", "--raw", "RAW"],
+            "expected the folder of a built set to compare with a corpus, got text/lra",
+        ),
+        (
+            ["show", "SET", "--seed", "7"],
+            "expected no --raw, --pairs, --allow-partial or --seed for SET, which holds its",
+        ),
+        (
+            ["show", "listops", "--allow-partial"],
+            "expected no raw corpus for listops/lra, which is generated, got allow_p",
+        ),
+        (
+            ["show", "text", "--raw", "RAW", "--allow-partial", "--seed", "3"],
+            "expected seed 0 for text/lra, in which nothing is drawn",
+        ),
+        (
+            ["build", "text", "--raw", "a\nb"],
+            "a\\nb: expected an archive or a folder, found nothing: name another --raw",
+        ),
+        (["info", "SET", "--diff", "s4"], "expected a SET, or --protocol NAME with or without --diff NAME"),
+        (["build", "text", "--raw", "RAW", "--out", "\udcff"], "expected a folder whose name is UTF-8, got '\\udcff'"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments: list[str], message: str, corpora: dict[str, Path], tmp_path: Path) -> None:
+    folder = build("text/lra", corpora, tmp_path, formats=("arrow",))
+    names = {"SET": str(folder), "RAW": str(corpora["text"])}
+    extra = ["--allow-partial"] if "--out" in arguments else []
+    result = run(*(names.get(argument, argument) for argument in arguments), *extra)
+    assert (result.returncode in (1, 2), result.stderr.count("\n")) == (True, 1)
+    assert message.replace("SET,", f"{folder},") in result.stderr if "--seed" in arguments else message in result.stderr
 
 
 def test_smaller_sizes_are_the_first_rows_and_larger_ones_refused(corpora: dict[str, Path], tmp_path: Path) -> None:

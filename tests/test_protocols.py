@@ -490,7 +490,7 @@ def pickles(rows: Rows, folder: Path) -> dict[str, Path]:
     files = {}
     for split, name in PICKLE_NAMES.items():
         (files[split],) = (path for path in written if path.name.endswith(f".{name}.pickle"))
-    assert sorted(folder.iterdir()) == sorted(files.values())
+    assert sorted(folder.glob("*.pickle")) == sorted(files.values())
     return files
 
 

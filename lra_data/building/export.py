@@ -12,29 +12,39 @@ from lra_data.store.rows import Rows
 # The original release's files; and the pickles of Nyströmformer and Skyformer.
 LAYOUTS = ("lra-release", "nystromformer")
 
+_SCRATCH = ".export"
+# Beside the files of a set from a partial corpus, whose names cannot say it.
+_INCOMPLETE = "INCOMPLETE.txt"
+
 
 def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[Path]:
-    """The files written into `out`, a new or empty folder; each of them appears whole."""
+    """The files written into `out`, a new or empty folder. They appear there when all are written.
+
+    A run that was killed leaves nothing but a folder `.export`, which the next one removes.
+    """
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
     folder = Path(out)
-    scratch = folder / ".export"
-    written = []
+    scratch = folder / _SCRATCH
     try:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(path.name != _SCRATCH for path in folder.iterdir()):
             raise UsageError(f"expected a new or empty folder, {folder} holds files: export to another")
-        scratch.mkdir(parents=True, exist_ok=True)
-        for split in rows.sizes:
-            for path in _written(rows, split, layout, scratch):
-                target = folder / path.relative_to(scratch)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(target)
-                written.append(target)
+        is_new = not folder.exists()
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            written = [path for split in rows.sizes for path in _written(rows, split, layout, scratch)]
+            if rows.task.shortfall:
+                (scratch / _INCOMPLETE).write_text(f"{rows.task.shortfall}\n")
+            for path in list(scratch.iterdir()):
+                path.replace(folder / path.name)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if is_new and not any(folder.iterdir()):
+                folder.rmdir()
     except OSError as error:
         raise write_failure(folder, error) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return written
+    return [folder / path.relative_to(scratch) for path in written]
 
 
 def _written(rows: Rows, split: str, layout: str, folder: Path) -> Iterator[Path]:

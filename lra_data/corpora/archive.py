@@ -36,6 +36,8 @@ class Limits:
 def stamp(path: Path) -> tuple[int, int]:
     """What changes when an archive, or a file of a folder, is replaced: newest change in ns, and size or file count."""
     try:
+        if not path.exists():
+            return 0, 0
         if not path.is_dir():
             found = path.stat()
             return found.st_mtime_ns, found.st_size

@@ -204,8 +204,13 @@ class CorpusTask(Task):
                 raise UsageError(f"{self.name}: expected at most {most} examples in {split}, got {sizes[split]}")
 
     @property
-    def remark(self) -> str:
-        """What is missing, if anything is."""
+    def shortfall(self) -> str:
+        """See Task."""
         if not self.is_partial:
             return ""
-        return f"**This is not the whole of {self.origin.name}: {self.facts['missing']}.**"  # type: ignore[index]
+        return f"This is not the whole of {self.origin.name}: {self.facts['missing']}."  # type: ignore[index]
+
+    @property
+    def remark(self) -> str:
+        """What is missing, if anything is."""
+        return f"**{self.shortfall}**" if self.shortfall else ""

@@ -44,7 +44,7 @@ def cache_folder() -> Path:
 
 
 def cached_archive(archives: Sequence[Archive]) -> Path | None:
-    """The first of the archives that is in the cache. Files get there whole and with their digest, or not at all."""
+    """The first of the archives that is in the cache. Downloads get there whole, with their digest, or not at all."""
     folder = cache_folder()
     return next((folder / archive.name for archive in archives if (folder / archive.name).is_file()), None)
 

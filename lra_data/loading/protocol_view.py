@@ -94,6 +94,8 @@ class ProtocolView:
         if wants_colour != has_colour:
             wanted = "image/rgb, of which it makes its own grey" if wants_colour else "a set in grey, such as image/lra"
             raise UsageError(f"the protocol {self.name} reads {wanted}; got {task.name}")
+        if self.name == "lra-2020" and task.family == "text" and task.config.holdout:
+            raise UsageError(f"the protocol lra-2020 has the test reviews as validation, as text/lra; got {task.name}")
         if self.name == "s4" and task.family == "pathfinder" and task.config.contour_length != 14:
             raise UsageError(f"the protocol s4 reads the hard difficulty of Pathfinder alone, got {task.name}")
         if self.name == "nystromformer" and task.pickle_name is None:
