@@ -1,6 +1,8 @@
 """One split of a set as a sequence of examples, on disk or virtual."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -9,6 +11,9 @@ import pyarrow as pa
 from lra_data.catalogue import get_task
 from lra_data.columns import numbers
 from lra_data.errors import SetError, UsageError
+from lra_data.loading.batches import Batches, from_environment
+from lra_data.loading.collate import Form
+from lra_data.loading.shares import Sharing
 from lra_data.splits import parse_split
 from lra_data.store.manifest import MANIFEST
 from lra_data.store.rows import BuiltRows, Rows, VirtualRows, open_rows
@@ -27,6 +32,59 @@ class Dataset:
     def task(self) -> Task:
         """The task, with schema, vocabulary, number of classes and greatest length."""
         return self._rows.task
+
+    @property
+    def identity(self) -> str:
+        """A digest of which rows these are, the same for a built set and the virtual one: 32 hex digits."""
+        record = self.task.record()
+        corpus = {name: value for name, value in record.get("corpus", {}).items() if name != "source"}
+        what = {
+            "task": self.task.family,
+            "version": self.task.version,
+            "config": record | ({"corpus": corpus} if corpus else {}),
+            "seed": self._rows.seed,
+            "split": self.split,
+            "rows": [self._selected.start, self._selected.stop, self._selected.step],
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int | None = None,
+        world_size: int | None = None,
+        remainder: str = "keep",
+        max_length: int | None = None,
+        pad_to: int | None = None,
+        pad_to_multiple_of: int = 1,
+        offset: int | None = None,
+    ) -> Batches:
+        """Batches of one epoch, each example in exactly one of them over all ranks.
+
+        batch_size: of this rank. shuffle: in the order of (seed, epoch), which has nothing to do with the set's own
+        seed. rank, world_size: by default from RANK and WORLD_SIZE, as torchrun sets them, else 0 and 1. remainder:
+        what becomes of the last, smaller step: see `shares.py`. The others say how long sequences are: see
+        `collate.Form`. The iterator has `len`, `state_dict` and `load_state_dict`.
+        """
+        own_rank, ranks = from_environment(rank, world_size)
+        return Batches(
+            self._at,
+            self.task,
+            self.identity,
+            Sharing(n=len(self), batch_size=batch_size, world_size=ranks, remainder=remainder),
+            own_rank,
+            Form(max_length=max_length, pad_to=pad_to, pad_to_multiple_of=pad_to_multiple_of, offset=offset),
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+        )
+
+    def _at(self, places: Sequence[int]) -> pa.RecordBatch:
+        return self._rows.take(self.split, [self._selected[place] for place in places])
 
     def __len__(self) -> int:
         return len(self._selected)
