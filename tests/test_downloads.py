@@ -64,6 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("LRA_DATA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "_BACKOFF_S", 0.01)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Server(("127.0.0.1", 0), Handler) as http:
         http.cuts, http.with_ranges, http.asked = [], True, []
         thread = threading.Thread(target=http.serve_forever)

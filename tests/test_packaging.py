@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 
 @pytest.mark.slow
-def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
+def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[str, Path]) -> None:
     subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("lra_data-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -34,6 +34,8 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
         ["verify", "data/listops/mini"],
         ["build", "path-x", "--train", "6", "--validation", "2", "--test", "2"],
         ["verify", "data/pathfinder/128-hard"],
+        ["build", "text", "--preset", "holdout", "--raw", str(corpora["text"]), "--allow-partial"],
+        ["verify", "data/text/holdout-partial", "--raw", str(corpora["text"])],
     ):
         subprocess.run([command, *arguments], check=True, cwd=tmp_path, env=variables)
     assert (tmp_path / "data" / "listops" / "mini" / "manifest.json").exists()

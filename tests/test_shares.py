@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lra_data import UsageError
@@ -13,6 +13,7 @@ SMALL = st.integers(1, 9)
 
 
 @given(n=st.integers(0, 300), batch_size=SMALL, world_size=SMALL)
+@settings(deadline=None)
 def test_every_position_once(n: int, batch_size: int, world_size: int) -> None:
     sharing = Sharing(n=n, batch_size=batch_size, world_size=world_size)
     start, taken, steps = 0, Counter[int](), 0
@@ -33,6 +34,7 @@ def test_every_position_once(n: int, batch_size: int, world_size: int) -> None:
     turns=st.lists(st.tuples(SMALL, SMALL, st.integers(1, 4)), max_size=12),
     last=st.tuples(SMALL, SMALL),
 )
+@settings(deadline=None)
 def test_exactly_once_over_kills_and_new_numbers_of_ranks(
     n: int, turns: list[tuple[int, int, int]], last: tuple[int, int]
 ) -> None:
@@ -48,6 +50,7 @@ def test_exactly_once_over_kills_and_new_numbers_of_ranks(
 
 
 @given(n=st.integers(1, 300), batch_size=SMALL, world_size=SMALL)
+@settings(deadline=None)
 def test_drop_and_pad_do_what_they_are_called(n: int, batch_size: int, world_size: int) -> None:
     whole = n // (batch_size * world_size)
     for remainder, steps in (("drop", whole), ("pad", -(-n // (batch_size * world_size)))):

@@ -5,6 +5,7 @@ and gives the task that makes rows. What was found in the copy, its facts, is pa
 repaired from any copy with the same content, and from no other.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,15 +47,13 @@ class CorpusTask(Task):
         super().__init__(config)
         self.facts = dict(facts) if facts is not None else None
 
-    # What a subclass says of its corpus.
-
+    @abstractmethod
     def read_corpus(self, raw: Raw) -> Corpus:
         """The corpus at `raw`, remembered while the process lives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, split: str, seed: int) -> Sequence[Any]:
         """What each row of the split is made of, in their order."""
-        raise NotImplementedError
 
     @property
     def variant(self) -> str:
