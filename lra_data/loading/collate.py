@@ -88,8 +88,8 @@ def _fill(target: NDArray[np.int32], column: pa.Array, lengths: NDArray[np.int32
     """Copy the rows of a list column, widened, into target (B, L)."""
     if pa.types.is_fixed_size_list(column.type):
         kept = int(lengths[0]) if len(lengths) else 0
-        np.add(rows_of(column)[:, :kept], np.int32(offset), out=target[:, :kept], casting="unsafe")
+        np.add(rows_of(column)[:, :kept], offset, out=target[:, :kept], dtype=np.int32)
         return
     values: NDArray[Any] = numbers(column.values)
     for row, (start, length) in enumerate(zip(numbers(column.offsets)[:-1].tolist(), lengths.tolist(), strict=True)):
-        np.add(values[start : start + length], np.int32(offset), out=target[row, :length], casting="unsafe")
+        np.add(values[start : start + length], offset, out=target[row, :length], dtype=np.int32)
