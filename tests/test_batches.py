@@ -44,9 +44,10 @@ def test_every_example_once(
     for rank in range(world_size):
         options = {"shuffle": shuffle, "seed": seed, "epoch": epoch, "rank": rank, "world_size": world_size}
         batches = small.batches(batch_size, **options)  # type: ignore[arg-type]
-        lengths.add(len(batches))
+        expected = len(batches)
+        lengths.add(expected)
         found = list(batches)
-        assert {len(found)} | {len(batches)} == {len(found), 0}
+        assert (len(found), len(batches)) == (expected, 0)
         seen.update(index for batch in found for index in batch.indices.tolist())
     assert len(lengths) == 1
     assert seen == Counter(range(SIZE))

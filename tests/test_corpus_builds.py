@@ -14,6 +14,7 @@ from lra_data import LraDataError, SetError, UsageError, get_task
 from lra_data.building.export import export
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
+from lra_data.columns import text_column
 from lra_data.store.rows import VirtualRows
 from tests.conftest import ALL_FORMATS, file_bytes
 from tests.real_corpora import IMDB, real
@@ -133,6 +134,28 @@ def test_libraries_read_the_sets(name: str, corpora: dict[str, Path], tmp_path: 
         "webdataset", data_files={"test": str(folder / "test-*.tar")}, cache_dir=str(tmp_path / "cache"), split="test"
     )
     assert data[3]["cls"] == expected["label"]
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "message"),
+    [
+        ("text/lra", "source", "expected the path of a review as source, got 'nonsense'"),
+        ("retrieval/by-pair", "source_2", "expected ids of the ACL Anthology, got 'nonsense'"),
+    ],
+)
+def test_names_that_are_none_are_faults(name: str, column: str, message: str, corpora: dict[str, Path]) -> None:
+    task = get_task(name).with_raw(corpora[name.partition("/")[0]], allow_partial=True)
+    batch = task.generate("train", 0, 3)
+    place = batch.schema.get_field_index(column)
+    words = text_column(["nonsense", *batch[column].to_pylist()[1:]])
+    found = task.problems(batch.set_column(place, batch.schema.field(place), words), split="train", seed=0)
+    assert (0, message) in found
+
+
+def test_a_task_name_is_virtual_whatever_lies_in_this_folder(small_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small_root)
+    assert len(lra_data.load("listops/mini", split="validation", seed=3)) == 2_000
+    assert len(lra_data.load(Path("listops/mini"), split="validation")) == 60
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole(corpora: dict[str, Path], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 import lra_data
 from lra_data import SetError, UsageError, get_task
@@ -111,6 +112,13 @@ def test_grey_is_what_the_formula_says_in_exact_arithmetic() -> None:
     assert (ours != exact).mean() < 1e-3
     levels = np.arange(256, dtype=np.uint8)
     assert np.array_equal(grey(levels, levels, levels), levels)
+
+
+def test_pillows_grey_is_one_brighter_for_a_quarter_of_all_colours() -> None:
+    colours = np.random.default_rng(2).integers(0, 256, (1000, 1000, 3)).astype(np.uint8)
+    brighter = np.asarray(PillowImage.fromarray(colours).convert("L")).astype(int) - grey(*np.moveaxis(colours, -1, 0))
+    assert set(np.unique(brighter).tolist()) == {0, 1}
+    assert 0.26 < brighter.mean() < 0.266
 
 
 def test_grey_does_not_hang_on_memory_layout() -> None:

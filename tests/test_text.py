@@ -15,7 +15,16 @@ from lra_data.checking.set_statistics import statistics
 from lra_data.splits import SPLITS
 from lra_data.store.rows import VirtualRows
 from lra_data.text.config import Config
-from lra_data.text.near_duplicates import find_train_groups, groups_of, near_duplicates, train_groups, word_grams
+from lra_data.text.near_duplicates import (
+    _BANDS,
+    _ROWS_A_BAND,
+    THRESHOLD,
+    find_train_groups,
+    groups_of,
+    near_duplicates,
+    train_groups,
+    word_grams,
+)
 from lra_data.text.task import Text
 from tests.real_corpora import IMDB, real
 from tests.tiny_corpora import imdb_files, write_tar
@@ -216,6 +225,10 @@ def test_near_duplicates_are_those_of_their_definition() -> None:
     assert len(expected) >= 4
     assert near_duplicates(texts) == expected
     assert groups_of([(0, 1), (2, 3), (1, 4), (5, 6), (3, 6)]) == [[0, 1, 4], [2, 3, 5, 6]]
+
+
+def test_a_near_duplicate_is_missed_less_than_once_in_ten_thousand() -> None:
+    assert (1 - THRESHOLD**_ROWS_A_BAND) ** _BANDS < 1e-4
 
 
 def test_word_grams() -> None:

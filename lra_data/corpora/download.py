@@ -69,14 +69,13 @@ def fetch_archive(archives: Sequence[Archive], transfer: Transfer) -> Path:
                         failures.append(f"{url}: {error}")
     except OSError as error:
         raise LraDataError(
-            f"cannot write {error.filename or folder}: {error.strerror or error}; set {CACHE_VARIABLE} to another "
-            f"folder"
+            f"cannot write {error.filename or folder}: {error.strerror or error}; set {CACHE_VARIABLE} to "
+            "another folder"
         ) from error
     first = archives[0]
     raise LraDataError(
         f"expected to download {first.name}, got: {'; '.join(failures)}. Fetch it by other means, put it into "
-        f"{folder}, "
-        "or name it with --raw"
+        f"{folder}, or name it with --raw"
     )
 
 

@@ -133,9 +133,10 @@ class Image(CorpusTask):
         inputs = rows_of(batch["inputs"])
         blank = inputs.max(axis=1) == inputs.min(axis=1)
         indices, found = numbers(batch["index"]), []
-        members = set(_upstream(split))
-        for index, number, is_blank in zip(indices.tolist(), batch["number"].to_pylist(), blank, strict=True):
-            if number not in members:
+        members = np.isin(numbers(batch["number"]), _upstream(split))
+        columns = (indices.tolist(), batch["number"].to_pylist(), members, blank)
+        for index, number, is_member, is_blank in zip(*columns, strict=True):
+            if not is_member:
                 found.append((index, f"expected a picture of {split}, got number {number}, which is in another split"))
             if is_blank:
                 found.append((index, "expected a picture, got one value"))

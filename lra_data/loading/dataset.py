@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import pyarrow as pa
 
-from lra_data.catalogue import get_task
+from lra_data.catalogue import aliases, families, get_task, task_names
 from lra_data.columns import numbers
 from lra_data.errors import SetError, UsageError
 from lra_data.loading.batches import Batches, from_environment
@@ -125,8 +125,12 @@ def load(task: Any, *, split: str, root: Path | str | None = None, seed: int = 0
     when asked for. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
     """
     rows: Rows
-    if root is None and isinstance(task, str | Path):
-        rows = open_rows(task, seed=seed)
+    # A name stands for the virtual set, whatever lies in the current folder.
+    is_folder = isinstance(task, Path) or (
+        isinstance(task, str) and task not in {*families(), *aliases(), *task_names()}
+    )
+    if root is None and is_folder:
+        rows = BuiltRows(task) if isinstance(task, Path) else open_rows(task, seed=seed)
         if seed not in (0, rows.seed):
             raise UsageError(f"expected no seed beside a set's folder, {task} holds seed {rows.seed}, got {seed}")
         name, selected = parse_split(split, rows.sizes)

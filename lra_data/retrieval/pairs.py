@@ -6,9 +6,10 @@ are passed over: the texts come from the corpus.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,21 @@ class Pair:
     first: str
     second: str
     label: int
+
+
+class Splits:
+    """Pairs by split, in order. times: how often each paper stands in a split, on either side."""
+
+    def __init__(self, pairs: Mapping[str, Sequence[Pair]]) -> None:
+        self.pairs = pairs
+
+    @cached_property
+    def times(self) -> Mapping[str, Counter[str]]:
+        """Counted when first asked for, and kept."""
+        return {
+            split: Counter(paper for pair in pairs for paper in (pair.first, pair.second))
+            for split, pairs in self.pairs.items()
+        }
 
 
 class IdLists:

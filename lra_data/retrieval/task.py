@@ -1,6 +1,5 @@
 """The Retrieval task: Arrow rows from pairs of papers, and what the rest of the package asks of a task."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,10 +15,11 @@ from lra_data.corpora.download import Archive, Transfer
 from lra_data.errors import SetError, UsageError
 from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
 from lra_data.retrieval.draw import draw_pairs
-from lra_data.retrieval.network import LIMITS, Network, read_network, year_of
-from lra_data.retrieval.pairs import IdLists, Pair, read_id_lists, shown_papers
+from lra_data.retrieval.network import LIMITS, PAPER, Network, read_network, year_of
+from lra_data.retrieval.pairs import IdLists, Pair, Splits, read_id_lists, shown_papers
 from lra_data.retrieval.release import write_release
 from lra_data.retrieval.shortcuts import measures, shortcuts
+from lra_data.splits import split_name
 from lra_data.task import Preset, Raw, Sheet
 
 # Arrow lists of one batch count their bytes with 31 bits.
@@ -156,11 +156,9 @@ class Retrieval(CorpusTask):
         fetch: Transfer | None = None,
     ) -> Self:
         """See CorpusTask. pairs: a folder with id lists, whose pairs then make the set."""
-        if pairs is None and corpus is None and self.raw is not None:
-            return self
-        raw = self._located(corpus, fetch=fetch, pairs=pairs)
         if pairs is None:
-            return self._over(raw, allow_partial=allow_partial)
+            return super().with_raw(corpus, allow_partial=allow_partial, fetch=fetch)
+        raw = self._located(corpus, fetch=fetch, pairs=pairs)
         if self.preset != next(iter(PRESETS)):
             raise UsageError(f"expected either --pairs or another preset than {next(iter(PRESETS))}, got both")
         network, lists = read_network(raw.corpus), read_id_lists(pairs)
@@ -182,9 +180,12 @@ class Retrieval(CorpusTask):
 
     def rows(self, split: str, seed: int) -> Sequence[Pair]:
         """The pairs of the split."""
+        return self._splits(seed).pairs[split]
+
+    def _splits(self, seed: int) -> Splits:
         network = self.corpus
         if self._listed is None:
-            return _drawn(network, self.config.splitting, self.key(seed))[split]
+            return _drawn(network, self.config.splitting, self.key(seed))
         if self.raw is None or self.raw.pairs is None:
             raise SetError(f"{self.name}: expected the id lists it was built from: name their folder with --pairs")
         lists = read_id_lists(self.raw.pairs)
@@ -193,12 +194,12 @@ class Retrieval(CorpusTask):
                 f"{self.raw.pairs}: expected id lists with digest {self._listed['digest']}, got {lists.digest}: name "
                 "those that the set was built from"
             )
-        return _readable(lists, network)[split]
+        return _readable(lists, network)
 
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
         """Rows of any indices of the split, in their order; raises UsageError for more than 2 GiB of either column."""
         pairs = self.chosen(split, indices, seed)
-        times = _times(tuple(self.rows(split, seed))) if pairs else Counter[str]()
+        times = self._splits(seed).times[split_name(split)]
         columns: dict[str, pa.Array] = {
             "label": column(np.array([pair.label for pair in pairs], dtype=np.int64)),
             "index": column(np.fromiter(indices, dtype=np.int64, count=len(pairs))),
@@ -234,6 +235,10 @@ class Retrieval(CorpusTask):
         found = []
         linked = self.corpus.linked if self.raw is not None else None
         for index, label, first, second, *years in zip(*(batch[name].to_pylist() for name in names), strict=True):
+            strange = [paper for paper in (first, second) if PAPER.fullmatch(paper) is None]
+            if strange:
+                found.append((index, f"expected ids of the ACL Anthology, got {strange[0]!r}"))
+                continue
             if first == second and self._listed is None:
                 found.append((index, f"expected two papers, got {first} twice"))
             if years != [year_of(first), year_of(second)]:
@@ -282,22 +287,19 @@ TASK = Retrieval
 
 
 @lru_cache(maxsize=4)
-def _drawn(network: Network, splitting: str, key: bytes) -> dict[str, list[Pair]]:
-    return draw_pairs(network, splitting, key)
+def _drawn(network: Network, splitting: str, key: bytes) -> Splits:
+    return Splits(draw_pairs(network, splitting, key))
 
 
 @lru_cache(maxsize=4)
-def _readable(lists: IdLists, network: Network) -> dict[str, list[Pair]]:
+def _readable(lists: IdLists, network: Network) -> Splits:
     """The pairs of which both texts are there, in the lists' order."""
-    return {
-        split: [pair for pair in pairs if pair.first in network.texts and pair.second in network.texts]
-        for split, pairs in lists.pairs.items()
-    }
-
-
-@lru_cache(maxsize=6)
-def _times(pairs: tuple[Pair, ...]) -> Counter[str]:
-    return Counter(paper for pair in pairs for paper in (pair.first, pair.second))
+    return Splits(
+        {
+            split: [pair for pair in pairs if pair.first in network.texts and pair.second in network.texts]
+            for split, pairs in lists.pairs.items()
+        }
+    )
 
 
 def _readable_start(text: Any) -> str:

@@ -18,9 +18,9 @@ from lra_data.errors import UsageError
 THRESHOLD = 0.8
 WORDS = 5
 
-# Bands are made for this similarity, so that one of 0.8 is missed less than once in 10,000.
-_CANDIDATES = 0.6
-_PERMUTATIONS = 128
+# A pair of similarity s is missed with probability (1 - s^rows)^bands: at 0.8 less than once in 10,000.
+_BANDS, _ROWS_A_BAND = 25, 5
+_PERMUTATIONS = _BANDS * _ROWS_A_BAND
 _SEED = 1
 
 _GROUPS = Path(__file__).parent / "train_groups.json"
@@ -43,7 +43,7 @@ def near_duplicates(texts: Sequence[bytes]) -> list[tuple[int, int]]:
         raise UsageError(
             "expected datasketch to look for near-duplicates, which is not installed: pip install 'lra-data[audit]'"
         ) from error
-    index = MinHashLSH(threshold=_CANDIDATES, num_perm=_PERMUTATIONS)
+    index = MinHashLSH(num_perm=_PERMUTATIONS, params=(_BANDS, _ROWS_A_BAND))
     pairs = []
     for number, text in enumerate(texts):
         grams = word_grams(text)

@@ -41,6 +41,11 @@ class Reviews:
         return [path for path in self.texts if path.startswith(f"aclImdb/{half}/")]
 
 
+def is_review(path: str) -> bool:
+    """Whether a path is that of a review in the official archive."""
+    return path.startswith("aclImdb/") and path.count("/") == 3 and _REVIEW.fullmatch(path) is not None
+
+
 def label_and_rating(path: str) -> tuple[int, int]:
     """What the path of a review says of it: 0 for neg or 1 for pos, and the rating from 1 to 10."""
     _, _, label, name = path.split("/")

@@ -20,7 +20,7 @@ from lra_data.task import Preset, Raw, Sheet
 from lra_data.text.config import PRESETS, REVIEWS_A_FOLDER, Config
 from lra_data.text.figures import figures
 from lra_data.text.near_duplicates import train_groups
-from lra_data.text.reviews import RATINGS, Reviews, label_and_rating, name_of, read_reviews
+from lra_data.text.reviews import RATINGS, Reviews, is_review, label_and_rating, name_of, read_reviews
 
 _ORIGIN = Origin(
     name="aclImdb, the Large Movie Review Dataset v1.0",
@@ -158,6 +158,9 @@ class Text(CorpusTask):
         texts = [bytes(memoryview(numbers(row.values))) for row in batch["inputs"]]  # type: ignore[arg-type]
         columns = (batch[name].to_pylist() for name in ("source", "label", "rating", "index"))
         for place, (path, label, rating, index) in enumerate(zip(*columns, strict=True)):
+            if not is_review(path):
+                found.append((index, f"expected the path of a review as source, got {path!r}"))
+                continue
             if label_and_rating(path) != (label, rating):
                 found.append((index, f"expected label and rating of {path}, got {label} and {rating}"))
             if rating not in RATINGS[self.sheet.label_names[label]]:
