@@ -10,7 +10,7 @@ Importing this package loads nothing heavy; each function loads what it needs wh
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from lra_data.errors import BuildError, LraDataError, SetError, UsageError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lra_data.building.run_build import Progress
     from lra_data.checking.verify import Fault
     from lra_data.loading.dataset import Dataset
+    from lra_data.loading.read_dataset import ReadDataset
     from lra_data.store.manifest import Manifest
     from lra_data.task import Task
 
@@ -137,6 +138,7 @@ def build(
     )
 
 
+@overload
 def load(
     task: Any,
     *,
@@ -146,17 +148,74 @@ def load(
     raw: Path | str | None = None,
     pairs: Path | str | None = None,
     allow_partial: bool = False,
-) -> "Dataset":
+    protocol: None = None,
+    format_name: str | None = None,
+    check_digests: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+) -> "Dataset": ...
+@overload
+def load(
+    task: Any,
+    *,
+    split: str,
+    root: Path | str | None = None,
+    seed: int = 0,
+    raw: Path | str | None = None,
+    pairs: Path | str | None = None,
+    allow_partial: bool = False,
+    protocol: str,
+    format_name: str | None = None,
+    check_digests: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+) -> "ReadDataset": ...
+def load(
+    task: Any,
+    *,
+    split: str,
+    root: Path | str | None = None,
+    seed: int = 0,
+    raw: Path | str | None = None,
+    pairs: Path | str | None = None,
+    allow_partial: bool = False,
+    protocol: str | None = None,
+    format_name: str | None = None,
+    check_digests: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+) -> "Dataset | ReadDataset":
     """One split of a set under `root`, or without `root` the virtual set, whose rows are made when asked for.
 
-    task: a name, a configuration, or the folder of a built set, ROOT/TASK/PRESET, which needs no `root`. split: train,
-    validation or test (val, valid, dev and eval are understood), or a slice such as "train[:10%]".
+    task: a name, a configuration, or the folder of a built set, ROOT/TASK/PRESET, which needs no `root`. root, or that
+    folder, may be an address such as https://… or s3://…; its files come into the local cache, and storage_options go
+    to fsspec. split: train, validation or test (val, valid, dev and eval are understood), or a slice such as
+    "train[:10%]".
+
+    protocol: read it as another code base does, such as "s4" (docs/protocols.md). format_name: which of the set's
+    formats. check_digests: False trusts local files; otherwise each is compared with its digest once a process.
     """
-    from lra_data.loading.dataset import load
+    from lra_data.loading.opening import load, load_protocol
 
     if raw is not None or pairs is not None or allow_partial:
         task = _over(get_task(task), raw, pairs, allow_partial)
-    return load(task, split=split, root=root, seed=seed)
+    if protocol is not None:
+        return load_protocol(
+            task,
+            protocol,
+            split=split,
+            root=root,
+            seed=seed,
+            check_digests=check_digests,
+            storage_options=storage_options,
+            format_name=format_name,
+        )
+    return load(
+        task,
+        split=split,
+        root=root,
+        seed=seed,
+        check_digests=check_digests,
+        storage_options=storage_options,
+        format_name=format_name,
+    )
 
 
 def verify(set_folder: Path | str, *, raw: Path | str | None = None, pairs: Path | str | None = None) -> "list[Fault]":

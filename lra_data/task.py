@@ -114,6 +114,13 @@ class Task(ABC):
         """What plan and manifest say of the configuration: enough for `from_record` to make this task again."""
         return self.keyed_config() | _json_values(self.config, keyed=False)
 
+    def identity(self) -> dict[str, Any]:
+        """The record without how a corpus was given: the same for its archive and its folder."""
+        record = self.record()
+        if "corpus" in record:
+            record["corpus"] = {name: value for name, value in record["corpus"].items() if name != "source"}
+        return record
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Task":
         """The task of a record; raises UsageError if its entries are not those of the configuration."""

@@ -198,7 +198,8 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
         shards=tuple(sorted(shards, key=lambda shard: plan.description.formats.index(shard.format))),
     )
     build_folder = set_folder / BUILD_FOLDER
-    first = next(read_shard(set_folder, manifest.shards_of("train")[0], task))
+    shard = manifest.shards_of("train")[0]
+    first = next(read_shard(set_folder / shard.file, shard, task))
     preview = task.contact_sheet(first.slice(0, _PREVIEW_PICTURES))
     if preview is not None:
         with publish(set_folder / PREVIEW, build_folder) as file:

@@ -131,7 +131,7 @@ def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArr
         if path.stat().st_size != shard.bytes or sha256_of(path) != shard.sha256:
             return None
         tally = Tally.start(task.schema, task.num_classes)
-        for batch in read_shard(job.set_folder, shard, task):
+        for batch in read_shard(path, shard, task):
             tally.add(batch)
         # Every figure goes into the manifest, so none is taken from the marker on trust.
         if replace(shard, batch_rows=batch_rows(task), **tally.figures()) != shard:

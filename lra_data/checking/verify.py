@@ -91,7 +91,7 @@ def _content_faults(rows: BuiltRows, shard: Shard, against: Task | None) -> list
     faults = []
     expected = shard.start
     try:
-        for batch in read_shard(set_folder, shard, task):
+        for batch in read_shard(set_folder / shard.file, shard, task):
             tally.add(batch)
             due = np.arange(expected, expected + len(batch))
             if not np.array_equal(numbers(batch["index"]), due):

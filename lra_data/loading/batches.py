@@ -1,99 +1,301 @@
 """Iterates over a split in batches: each example once an epoch, over all ranks, also after a stop at any step.
 
-The state is four numbers: which data, seed, epoch, and how many positions of the epoch all ranks together have taken.
-It is the same on every rank, and another number of ranks or another batch size goes on from it.
+The state is which data, in which order, seed, epoch, and how many positions of the epoch all ranks together have taken.
+It is the same on every rank, counts what was delivered and not what was prepared ahead, and another number of ranks,
+another batch size or another framework goes on from it.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.errors import UsageError
-from lra_data.loading.collate import Batch, Form, collate
+from lra_data.loading.collate import Batch, Form, ReadBatch
 from lra_data.loading.order import Permutation
 from lra_data.loading.shares import Sharing
+from lra_data.loading.sources import Prepared, Source
+from lra_data.loading.windows import Bucketed, Order, Windowed, in_rows, shards_digest
 from lra_data.task import Task, check_seed
 
-# Positions put in order at a time: one by one would cost more than reading the rows.
+# Positions put in order, and found, at a time: one by one would cost more than reading the rows.
 _BLOCK = 4096
 
-STATE = ("data", "seed", "epoch", "taken")
+STATE = ("data", "order", "seed", "epoch", "taken")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrangement:
+    """Which order an epoch has.
+
+    shuffle: whether positions are permuted. starts, block: where shards begin and the rows of a record batch, for a
+    windowed order. window, at_once: see `windows.Windowed`; without window the whole split is one. bucket_window: see
+    `windows.Bucketed`. fresh: whether every epoch has examples of its own, numbered on from the last epoch's.
+    """
+
+    shuffle: bool
+    window: int | None = None
+    at_once: int = 1
+    starts: NDArray[np.int64] | None = None
+    block: int = 1
+    bucket_window: int | None = None
+    fresh: bool = False
+
+    @property
+    def name(self) -> str:
+        """The order in words, for the state: a state of another order means nothing here."""
+        words = "shuffled" if self.shuffle else "rows"
+        if self.window is not None and self.starts is not None:
+            shards = shards_digest(self.starts, self.block)
+            words = f"shuffled in windows of {self.window}, {self.at_once} of shards {shards} at once"
+        if self.bucket_window is not None:
+            words += f", by length in windows of {self.bucket_window}"
+        return words + (", fresh examples" if self.fresh else "")
+
+    def order(self, source: Source, n: int, seed: int, epoch: int) -> Order:
+        """The order of one epoch's n positions."""
+        order: Order = in_rows
+        if self.window is not None and self.starts is not None:
+            order = Windowed(
+                self.starts, block=self.block, window=self.window, at_once=self.at_once, seed=seed, epoch=epoch
+            )
+        elif self.shuffle:
+            order = Permutation(n, seed=seed, epoch=epoch)
+        first = epoch * n if self.fresh else 0
+        if self.bucket_window is not None:
+            order = Bucketed(
+                order,
+                lambda places: source.lengths(places + first),
+                n=n,
+                window=self.bucket_window,
+                seed=seed,
+                epoch=epoch,
+            )
+        return order if first == 0 else lambda positions: order(positions) + first
+
+
+class _Block:
+    """Some steps of one epoch, put in order and found. The first begins at position `start`, all have `step` each."""
+
+    __slots__ = ("epoch", "prepared", "size", "start", "step", "stop")
+
+    def __init__(self, epoch: int, start: int, steps: int, step: int, size: int, prepared: Prepared) -> None:
+        self.epoch, self.start, self.stop, self.step, self.size = epoch, start, start + steps * step, step, size
+        self.prepared = prepared
+
+    def batch(self, taken: int) -> Batch | ReadBatch:
+        first = (taken - self.start) // self.step * self.size
+        return self.prepared.batch(first, first + self.size)
 
 
 class Batches:
-    """An iterator over the batches of one rank in one epoch; `state_dict` at any step, `load_state_dict` to go on."""
+    """An iterator over the batches of one rank; `state_dict` at any step, `load_state_dict` to go on.
+
+    One pass of a `for` loop is one epoch (or `epochs` of them), the next pass the next one, in another order.
+    """
 
     def __init__(
         self,
-        take: Callable[[Sequence[int]], pa.RecordBatch],
+        source: Source,
         task: Task,
         data: str,
         sharing: Sharing,
         rank: int,
         form: Form,
+        arrangement: Arrangement,
         *,
-        shuffle: bool,
         seed: int,
         epoch: int,
+        epochs: int | None,
+        prefetch: int,
+        threads: int,
     ) -> None:
-        """take: rows by their places in the split's selection. data: digest that names them."""
+        """data: digest that names the rows. See `Dataset.batches` for the others."""
         sharing.check_rank(rank)
-        self._take, self._task, self._data = take, task, data
-        self._sharing, self._rank, self._form = sharing, rank, form
-        self._shuffle = shuffle
+        for name, value, least in (("prefetch", prefetch, 0), ("threads", threads, 1)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}")
+        if epochs is not None and (not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1):
+            raise UsageError(f"expected as epochs a whole number from 1 on, or None for no end, got {epochs!r}")
+        self._source, self._data, self._sharing, self._rank, self._form = source, data, sharing, rank, form
+        self._arrangement, self._epochs, self._prefetch, self._threads = arrangement, epochs, prefetch, threads
+        self._step, self._size = sharing.step, sharing.batch_size
+        self.task = task
+        self._start_up()
         self._begin(seed, epoch, 0)
+        self._until = None if epochs is None else epoch + epochs
+
+    def _start_up(self) -> None:
+        """What a process has of its own."""
+        self._lock = Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._ahead: deque[Future[Batch | ReadBatch]] = deque()
+        self._blocks: tuple[_Block, ...] = ()
+        self._orders = lru_cache(maxsize=2)(self._order_of)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without threads and what they have prepared."""
+        own = ("_lock", "_executor", "_ahead", "_blocks", "_orders")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_up()
 
     def _begin(self, seed: int, epoch: int, taken: int) -> None:
         check_seed(seed)
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise UsageError(f"expected an epoch from 0 on, got {epoch!r}")
-        self._seed, self._epoch, self._taken = seed, epoch, taken
-        self._order = Permutation(self._sharing.n, seed=seed, epoch=epoch) if self._shuffle else None
-        self._block_start = -1
-        self._block = np.empty(0, dtype=np.int64)
+        self._drop_ahead()
+        self._blocks = ()
+        self._orders.cache_clear()
+        self._seed, self._epoch, self._taken, self._over = seed, epoch, taken, False
+        self._order_of(epoch)  # what cannot be is refused now, not at the first batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch from its start."""
+        self._begin(self._seed, epoch, 0)
+        self._until = None if self._epochs is None else epoch + self._epochs
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a batch, of this rank."""
+        return self._size
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last batch that was delivered, or the first one."""
+        return self._epoch
+
+    @property
+    def offset(self) -> int:
+        """What is still to be added to the values of a batch of uint8 when it is widened; 0 for int32."""
+        return self._form.offset_for(self.task) if self._form.dtype == "uint8" else 0
 
     def __len__(self) -> int:
-        """Batches that are left, the same for all ranks."""
-        return self._sharing.steps_from(self._taken)
+        """Batches that are left, the same for all ranks; TypeError if there is no end."""
+        if self._until is None:
+            raise TypeError("batches without an end have no length")
+        further = max(self._until - self._epoch - 1, 0)
+        return self._sharing.steps_from(self._taken) + further * self._sharing.steps_from(0)
 
     def __iter__(self) -> "Batches":
+        if self._over:
+            self.set_epoch(self._epoch + 1)
         return self
 
-    def __next__(self) -> Batch:
-        if len(self) == 0:
+    def __next__(self) -> Batch | ReadBatch:
+        place = self._place(0)
+        if place is None:
+            self._over = True
             raise StopIteration
-        positions = self._sharing.positions(self._taken, self._rank)
-        rows = self._take(self._examples(positions).tolist())
-        batch = collate(rows, self._task, self._form)
-        self._taken = self._sharing.after(self._taken)
+        batch = self._make(*place) if self._prefetch == 0 else self._from_ahead()
+        self._epoch, self._taken = place[0], self._sharing.after(place[1])
         return batch
 
-    def _examples(self, positions: range) -> NDArray[np.int64]:
-        """The places of the split's selection at these positions of the epoch."""
-        wanted = np.arange(positions.start, positions.stop, dtype=np.int64)
-        if positions.stop > self._sharing.n:  # padded with the epoch's first examples
-            wanted %= self._sharing.n
-            return wanted if self._order is None else self._order(wanted)
-        if self._order is None:
-            return wanted
-        if not self._block_start <= positions.start <= positions.stop <= self._block_start + len(self._block):
-            stop = min(positions.start + max(_BLOCK, len(positions)), self._sharing.n)
-            self._block_start = positions.start
-            self._block = self._order(np.arange(positions.start, stop, dtype=np.int64))
-        return self._block[positions.start - self._block_start : positions.stop - self._block_start]
+    def ahead(self, steps: int) -> Batch | ReadBatch | None:
+        """The batch after the next `steps` ones, without moving; None beyond the end."""
+        place = self._place(steps)
+        return None if place is None else self._make(*place)
+
+    def places(self, steps: int) -> NDArray[np.int64] | None:
+        """The places in the split's selection of the examples that `ahead` would give: int64 (B,)."""
+        place = self._place(steps)
+        return None if place is None else self._orders(place[0])(self._positions(place[1], 1))
+
+    def skip(self, steps: int) -> None:
+        """Move on by that many batches, as if they had been delivered, at no cost."""
+        if steps == 0:
+            return
+        place = self._place(steps - 1)
+        if place is None:
+            raise UsageError(f"expected to skip from 0 to {len(self)} batches, got {steps}")
+        self._drop_ahead()
+        self._epoch, self._taken = place[0], self._sharing.after(place[1])
+
+    def finish(self) -> None:
+        """Say that this pass is over: the next one is the next epoch."""
+        self._over = True
+
+    def _place(self, steps: int) -> tuple[int, int] | None:
+        """Epoch and positions taken before the batch after the next `steps` ones; None beyond the end."""
+        left = self._sharing.steps_from(self._taken)
+        if 0 <= steps < left:
+            return self._epoch, self._taken + steps * self._step
+        each = self._sharing.steps_from(0)
+        if steps < 0 or each == 0:
+            return None
+        further, step = divmod(steps - left, each)
+        epoch = self._epoch + 1 + further
+        return (epoch, step * self._step) if self._until is None or epoch < self._until else None
+
+    def _make(self, epoch: int, taken: int) -> Batch | ReadBatch:
+        for block in self._blocks:
+            if block.epoch == epoch and block.start <= taken < block.stop:
+                return block.batch(taken)
+        if self._source.eager:
+            return self._prepare(epoch, taken, 1).batch(taken)
+        with self._lock:
+            for block in self._blocks:  # another thread was first
+                if block.epoch == epoch and block.start <= taken < block.stop:
+                    return block.batch(taken)
+            block = self._prepare(epoch, taken, max(1, _BLOCK // self._size))
+            self._blocks = (*self._blocks[-1:], block)
+        return block.batch(taken)
+
+    def _prepare(self, epoch: int, taken: int, steps: int) -> _Block:
+        """Put some steps in order and find their rows; the last step, if it is smaller, alone."""
+        positions = self._positions(taken, steps)
+        prepared = self._source.prepare(self._orders(epoch)(positions), self._form)
+        whole = (self._sharing.n - taken) // self._step
+        if whole == 0:
+            return _Block(epoch, taken, 1, self._step, len(positions), prepared)
+        return _Block(epoch, taken, min(steps, whole), self._step, self._size, prepared)
+
+    def _positions(self, taken: int, steps: int) -> NDArray[np.int64]:
+        """This rank's positions in some steps, all of them whole ones, or in one that is not."""
+        whole = (self._sharing.n - taken) // self._step
+        if whole == 0:
+            return np.array(self._sharing.positions(taken, self._rank), dtype=np.int64) % max(self._sharing.n, 1)
+        starts = taken + self._rank * self._size + np.arange(min(steps, whole), dtype=np.int64) * self._step
+        return (starts[:, None] + np.arange(self._size, dtype=np.int64)).ravel()
+
+    def _order_of(self, epoch: int) -> Order:
+        return self._arrangement.order(self._source, self._sharing.n, self._seed, epoch)
+
+    def _from_ahead(self) -> Batch | ReadBatch:
+        """The next batch, and as many more as `prefetch` says set to work behind it."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="lra-data-batches")
+        while len(self._ahead) <= self._prefetch:
+            place = self._place(len(self._ahead))
+            if place is None:
+                break
+            self._ahead.append(self._executor.submit(self._make, *place))
+        return self._ahead.popleft().result()
+
+    def _drop_ahead(self) -> None:
+        """Forget what was prepared. A thread that is at work is waited for, or it would leave a block of the past."""
+        wait([future for future in self._ahead if not future.cancel()])
+        self._ahead.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the epoch stands, counted in batches that were delivered: JSON values."""
-        return dict(zip(STATE, (self._data, self._seed, self._epoch, self._taken), strict=True))
+        """Where the iteration stands, counted in batches that were delivered: JSON values."""
+        values = (self._data, self._arrangement.name, self._seed, self._epoch, self._taken)
+        return dict(zip(STATE, values, strict=True))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where another iterator over the same data stood, of whatever ranks and batch size.
+        """Go on where another iterator over the same data in the same order stood, of whatever ranks and batch size.
 
-        Raises UsageError for the state of other data, or one that is none.
+        The run ends with the last of its `epochs`, or if the state is beyond them, with the state's epoch. Raises
+        UsageError for the state of other data or another order, or one that is none.
         """
         if set(state) != set(STATE):
             raise UsageError(f"expected a state with {', '.join(STATE)}, got {', '.join(map(str, state)) or 'nothing'}")
@@ -101,10 +303,14 @@ class Batches:
             raise UsageError(
                 f"expected a state of the data {self._data}, got one of {state['data']}: another set, split or slice"
             )
+        if state["order"] != self._arrangement.name:
+            raise UsageError(f"expected a state of the order {self._arrangement.name!r}, got {state['order']!r}")
         taken = state["taken"]
         if not isinstance(taken, int) or not 0 <= taken <= self._sharing.n:
             raise UsageError(f"expected a state with taken from 0 to {self._sharing.n}, got {taken!r}")
         self._begin(state["seed"], state["epoch"], taken)
+        if self._until is not None:
+            self._until = max(self._until, self._epoch + 1)
 
 
 def from_environment(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -1,32 +1,44 @@
 """Rows to the arrays that a model takes. Padding is 0, on the right, and only behind `lengths`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers, rows_of
-from lra_data.errors import UsageError
+from lra_data.errors import SetError, UsageError, unknown_name
+from lra_data.loading.gather import fill
 from lra_data.task import Task
 
+DTYPES = ("int32", "uint8")
 
-@dataclass(frozen=True)
-class Batch:
+
+class Batch(NamedTuple):
     """B examples of S sequences (2 for Retrieval, else 1) of up to L elements.
 
-    inputs: int32 (B, S, L). lengths: int32 (B, S), elements without padding. labels: int64 (B,). indices: int64 (B,),
-    the examples' numbers in their split.
+    inputs: int32 (B, S, L), or uint8 if asked for. lengths: int32 (B, S), elements without padding. labels: int64
+    (B,). indices: int64 (B,), the examples' numbers in their split.
     """
 
-    inputs: NDArray[np.int32]
+    inputs: NDArray[Any]
     lengths: NDArray[np.int32]
     labels: NDArray[np.int64]
     indices: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.labels)
+
+class ReadBatch(NamedTuple):
+    """A batch as another code base reads it (`load(…, protocol=…)`): the fields of `Batch`, and what its models see.
+
+    inputs: int32 or float32 (B, S, L). indices: places in the protocol's split. keep: bool (B, S, L), False for padding
+    and whatever else that code base hides.
+    """
+
+    inputs: NDArray[Any]
+    lengths: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    keep: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +47,15 @@ class Form:
 
     max_length: elements that are kept of each. pad_to: L; without it L is the longest of the batch, rounded up to
     pad_to_multiple_of. offset: added to every value, so that 0 is left for padding; without it 1 for bytes (Text,
-    Retrieval) and 0 for token ids and pixels, which have no padding.
+    Retrieval) and 0 for token ids and pixels, which have no padding. dtype: "int32", or "uint8" for a quarter of the
+    bytes; then nothing is added here, but by whoever widens the batch on the device.
     """
 
     max_length: int | None = None
     pad_to: int | None = None
     pad_to_multiple_of: int = 1
     offset: int | None = None
+    dtype: str = "int32"
 
     def __post_init__(self) -> None:
         for name in ("max_length", "pad_to", "pad_to_multiple_of"):
@@ -50,46 +64,64 @@ class Form:
                 raise UsageError(f"expected as {name} a whole number from 1 on, got {value!r}")
         if self.offset is not None and (not isinstance(self.offset, int) or not 0 <= self.offset < 2**31 - 256):
             raise UsageError(f"expected as offset a whole number from 0 on, got {self.offset!r}")
+        if self.dtype not in DTYPES:
+            raise unknown_name("dtype", self.dtype, DTYPES)
+
+    def width(self, longest: int) -> int:
+        """L of a batch whose longest sequence has so many elements."""
+        return self.pad_to or -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
+
+    def offset_for(self, task: Task) -> int:
+        """What is added to the values of a task's sequences, here or on the device."""
+        if self.offset is not None:
+            return self.offset
+        first = next(name for name in task.schema.names if name.startswith("inputs"))
+        return int(task.vocabulary is None and pa.types.is_list(task.schema.field(first).type))
 
 
-def collate(rows: pa.RecordBatch, task: Task, form: Form) -> Batch:
-    """The rows as one batch; raises UsageError for a sequence longer than `pad_to`."""
-    columns = [rows[name] for name in rows.schema.names if name.startswith("inputs")]
-    offset = _standard_offset(task, columns[0]) if form.offset is None else form.offset
-    lengths = np.stack([_lengths(column) for column in columns], axis=1)  # (B, S)
-    if form.max_length is not None:
-        lengths = np.minimum(lengths, np.int32(form.max_length))
-    longest = int(lengths.max(initial=0))
-    width = form.pad_to or -(-longest // form.pad_to_multiple_of) * form.pad_to_multiple_of
-    if longest > width:
-        row, place = np.argwhere(lengths == longest)[0]
-        raise UsageError(
-            f"expected sequences of at most pad_to = {width} elements, got {longest} in example "
-            f"{rows['index'][int(row)]}: raise pad_to, or cut with max_length"
-        )
-    inputs = np.zeros((len(rows), len(columns), width), dtype=np.int32)
-    for place, column in enumerate(columns):
-        _fill(inputs[:, place], column, lengths[:, place], offset)
-    return Batch(inputs, lengths, numbers(rows["label"]), numbers(rows["index"]))
+@dataclass(slots=True)
+class Located:
+    """Rows found, not yet copied. n rows of S sequences.
+
+    addresses: int64 (n, S). lengths: int32 (n, S). labels, indices: int64 (n,). alive: what owns the memory at those
+    addresses.
+    """
+
+    addresses: NDArray[np.int64]
+    lengths: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    alive: Any
 
 
-def _standard_offset(task: Task, column: pa.Array) -> int:
-    return int(task.vocabulary is None and pa.types.is_list(column.type))
+class Collator:
+    """Makes batches of located rows in one form."""
 
+    def __init__(self, task: Task, form: Form) -> None:
+        self._task, self._form = task, form
+        self._dtype = np.dtype(form.dtype)
+        self._offset = 0 if form.dtype == "uint8" else form.offset_for(task)
 
-def _lengths(column: pa.Array) -> NDArray[np.int32]:
-    if pa.types.is_fixed_size_list(column.type):
-        return np.full(len(column), column.type.list_size, dtype=np.int32)
-    lengths: NDArray[np.int32] = np.diff(numbers(column.offsets)).astype(np.int32)
-    return lengths
+    def shortened(self, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The lengths that are kept."""
+        return lengths if self._form.max_length is None else np.minimum(lengths, np.int32(self._form.max_length))
 
-
-def _fill(target: NDArray[np.int32], column: pa.Array, lengths: NDArray[np.int32], offset: int) -> None:
-    """Copy the rows of a list column, widened, into target (B, L)."""
-    if pa.types.is_fixed_size_list(column.type):
-        kept = int(lengths[0]) if len(lengths) else 0
-        np.add(rows_of(column)[:, :kept], offset, out=target[:, :kept], dtype=np.int32)
-        return
-    values: NDArray[Any] = numbers(column.values)
-    for row, (start, length) in enumerate(zip(numbers(column.offsets)[:-1].tolist(), lengths.tolist(), strict=True)):
-        np.add(values[start : start + length], offset, out=target[row, :length], dtype=np.int32)
+    def __call__(self, located: Located, first: int, last: int) -> Batch:
+        """Rows first .. last - 1, whose lengths were `shortened`; raises UsageError for one longer than `pad_to`."""
+        lengths, indices = located.lengths[first:last], located.indices[first:last]
+        longest = int(lengths.max()) if last > first else 0
+        width = self._form.width(longest)
+        if longest > width:
+            row = np.argwhere(lengths == longest)[0][0]
+            raise UsageError(
+                f"expected sequences of at most pad_to = {width} elements, got {longest} in example "
+                f"{indices[row]}: raise pad_to, or cut with max_length"
+            )
+        inputs = np.empty((last - first, lengths.shape[1], width), dtype=self._dtype)
+        greatest = fill(located.addresses[first:last], lengths, self._offset, inputs)
+        if greatest >= self._task.vocab_size:
+            raise SetError(
+                f"expected ids below {self._task.vocab_size}, got {greatest} in one of the examples "
+                f"{indices.tolist()}: run `lra-data verify`"
+            )
+        return Batch(inputs, lengths, located.labels[first:last], indices)

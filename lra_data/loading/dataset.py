@@ -2,21 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, overload
 
 import pyarrow as pa
 
-from lra_data.catalogue import aliases, families, get_task, task_names
 from lra_data.columns import numbers
-from lra_data.errors import SetError, UsageError
-from lra_data.loading.batches import Batches, from_environment
+from lra_data.errors import UsageError
+from lra_data.loading.batches import Arrangement, Batches, from_environment
 from lra_data.loading.collate import Form
 from lra_data.loading.shares import Sharing
-from lra_data.splits import parse_split
-from lra_data.store.manifest import MANIFEST
-from lra_data.store.rows import BuiltRows, Rows, VirtualRows, open_rows
+from lra_data.loading.sources import BuiltSource, MadeSource, Source
+from lra_data.store.rows import BuiltRows, Rows
 from lra_data.task import Task
 
 
@@ -34,27 +31,46 @@ class Dataset:
         return self._rows.task
 
     @property
+    def rows(self) -> Rows:
+        """The rows of the whole set."""
+        return self._rows
+
+    @property
+    def selected(self) -> range:
+        """The rows of the split that this dataset is."""
+        return self._selected
+
+    @property
     def identity(self) -> str:
         """A digest of which rows these are, the same for a built set and the virtual one: 32 hex digits."""
-        record = self.task.record()
-        corpus = {name: value for name, value in record.get("corpus", {}).items() if name != "source"}
         what = {
             "task": self.task.family,
             "version": self.task.version,
-            "config": record | ({"corpus": corpus} if corpus else {}),
+            "config": self.task.identity(),
             "seed": self._rows.seed,
             "split": self.split,
             "rows": [self._selected.start, self._selected.stop, self._selected.step],
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
+    def source(self) -> Source:
+        """The split's rows for `sources.py`."""
+        if isinstance(self._rows, BuiltRows):
+            return BuiltSource(self._rows, self.split, self._selected)
+        return MadeSource(self._rows, self.split, self._selected)
+
     def batches(
         self,
         batch_size: int,
         *,
         shuffle: bool = False,
+        window: int | None = None,
+        shards_at_once: int = 1,
+        bucket_window: int | None = None,
         seed: int = 0,
         epoch: int = 0,
+        epochs: int | None = 1,
+        fresh: bool = False,
         rank: int | None = None,
         world_size: int | None = None,
         remainder: str = "keep",
@@ -62,29 +78,70 @@ class Dataset:
         pad_to: int | None = None,
         pad_to_multiple_of: int = 1,
         offset: int | None = None,
+        dtype: str = "int32",
+        prefetch: int = 0,
+        threads: int = 1,
     ) -> Batches:
-        """Batches of one epoch, each example in exactly one of them over all ranks.
+        """Batches of an epoch, each example in exactly one of them over all ranks: an iterator with `len` and state.
 
         batch_size: of this rank. shuffle: in the order of (seed, epoch), which has nothing to do with the set's own
-        seed. rank, world_size: by default from RANK and WORLD_SIZE, as torchrun sets them, else 0 and 1. remainder:
-        what becomes of the last, smaller step: see `shares.py`. The others say how long sequences are: see
-        `collate.Form`. The iterator has `len`, `state_dict` and `load_state_dict`.
+        seed. window: shuffle so that files are read one after another, `shards_at_once` of them at a time, and rows
+        within windows of so many; needed for Parquet and WebDataset, whose shards are decoded whole, and wise for sets
+        that are far away (docs/loading.md says what it costs). bucket_window: sort by length within windows of so many
+        positions. epochs: how many, from `epoch` on; None for no end. fresh: new examples in every epoch, for generated
+        tasks that are virtual.
+
+        rank, world_size: by default from RANK and WORLD_SIZE, as torchrun sets them, else 0 and 1. remainder: what
+        becomes of the last, smaller step: see `shares.py`. max_length, pad_to, pad_to_multiple_of, offset, dtype: see
+        `collate.Form`. prefetch: batches that are prepared ahead, by `threads` threads.
         """
+        source = self.source()
+        if isinstance(source, BuiltSource):
+            if fresh:
+                raise UsageError("expected a virtual set for fresh examples, got a built one: leave out root")
+            if shuffle and window is None and not source.opened.mapped:
+                raise UsageError(
+                    "expected window=… to shuffle a set of this format, whose shards are decoded whole, got none"
+                )
+        elif fresh and self.task.converted:
+            raise UsageError(f"expected a generated task for fresh examples, got {self.task.name}")
+        if window is not None and not shuffle:
+            raise UsageError(f"expected shuffle=True beside window={window}, got shuffle={shuffle!r}")
+        if window is not None and not isinstance(source, BuiltSource):
+            raise UsageError(f"expected a built set for window={window}, a virtual one has no shards")
+        starts, block = None, 1
+        if window is not None and isinstance(source, BuiltSource):
+            starts, block = source.shards(), source.opened.block
+            source.opened.keep_shards(shards_at_once)
         own_rank, ranks = from_environment(rank, world_size)
         return Batches(
-            self._at,
+            source,
             self.task,
             self.identity,
             Sharing(n=len(self), batch_size=batch_size, world_size=ranks, remainder=remainder),
             own_rank,
-            Form(max_length=max_length, pad_to=pad_to, pad_to_multiple_of=pad_to_multiple_of, offset=offset),
-            shuffle=shuffle,
+            Form(
+                max_length=max_length,
+                pad_to=pad_to,
+                pad_to_multiple_of=pad_to_multiple_of,
+                offset=offset,
+                dtype=dtype,
+            ),
+            Arrangement(
+                shuffle=shuffle,
+                window=window,
+                at_once=shards_at_once,
+                starts=starts,
+                block=block,
+                bucket_window=bucket_window,
+                fresh=fresh,
+            ),
             seed=seed,
             epoch=epoch,
+            epochs=epochs,
+            prefetch=prefetch,
+            threads=threads,
         )
-
-    def _at(self, places: Sequence[int]) -> pa.RecordBatch:
-        return self._rows.take(self.split, [self._selected[place] for place in places])
 
     def __len__(self) -> int:
         return len(self._selected)
@@ -115,42 +172,3 @@ def example(batch: pa.RecordBatch) -> dict[str, Any]:
         name: numbers(column[0].values) if pa.types.is_nested(column.type) else column[0].as_py()
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
-
-
-def load(task: Any, *, split: str, root: Path | str | None = None, seed: int = 0) -> Dataset:
-    """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
-
-    task: a name, a task, a configuration, or the folder of a built set, for which root and seed are left out. root: the
-    folder under which `lra-data build --out ROOT` wrote the set; without it the set is virtual and its rows are made
-    when asked for. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
-    """
-    rows: Rows
-    # A name stands for the virtual set, whatever lies in the current folder.
-    is_folder = isinstance(task, Path) or (
-        isinstance(task, str) and task not in {*families(), *aliases(), *task_names()}
-    )
-    if root is None and is_folder:
-        rows = BuiltRows(task) if isinstance(task, Path) else open_rows(task, seed=seed)
-        if seed not in (0, rows.seed):
-            raise UsageError(f"expected no seed beside a set's folder, {task} holds seed {rows.seed}, got {seed}")
-        name, selected = parse_split(split, rows.sizes)
-        return Dataset(rows, name, selected)
-    chosen = get_task(task)
-    if root is None:
-        rows = VirtualRows(chosen, seed)
-    else:
-        folder = Path(root) / chosen.family / chosen.variant
-        part = folder.with_name(f"{folder.name}-partial")
-        if not (folder / MANIFEST).exists() and (part / MANIFEST).exists():
-            raise SetError(
-                f"{folder}: expected a built set, found one of a partial corpus beside it: load {str(part)!r}"
-            )
-        rows = BuiltRows(folder)
-        if chosen.raw is not None:
-            rows.task.reopened(chosen.raw.corpus, chosen.raw.pairs)  # the same corpus, or an error
-        if rows.seed != seed:
-            raise UsageError(
-                f"expected a set of seed {seed}, {rows.folder} holds seed {rows.seed}: pass seed={rows.seed}"
-            )
-    name, selected = parse_split(split, rows.sizes)
-    return Dataset(rows, name, selected)

@@ -8,7 +8,8 @@ cells: in turn, a cell's column and row are moved by a hash of the other one (Bl
 finite domains", CT-RSA 2002, section 4). What lands beyond n goes through the network again (cycle walking, section 3).
 Below 256 the halves are too small to hash, so there a shuffle by Fisher and Yates's method is kept.
 
-Not here: ranks and batches (`batches.py`).
+Not here: ranks and batches (`batches.py`), orders that keep to one shard at a time or to similar lengths
+(`windows.py`).
 """
 
 import hashlib
@@ -30,15 +31,15 @@ _SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 class Permutation:
-    """A permutation of range(n), pure in (n, seed, epoch)."""
+    """A permutation of range(n), pure in (n, seed, epoch), and in `part` for who needs several."""
 
-    def __init__(self, n: int, *, seed: int, epoch: int, rounds: int = ROUNDS) -> None:
+    def __init__(self, n: int, *, seed: int, epoch: int, part: str = "", rounds: int = ROUNDS) -> None:
         if not 0 <= n <= MOST:
             raise UsageError(f"expected from 0 to {MOST} examples to put in order, got {n}")
         self.n = n
         self._a = max(1, isqrt(max(n - 1, 0)) + 1)
         self._b = max(1, -(-n // self._a))
-        words = hashlib.shake_256(f"order {n} {seed} {epoch}".encode()).digest(8 * max(_SMALL, rounds))
+        words = hashlib.shake_256(f"order {n} {seed} {epoch}{part}".encode()).digest(8 * max(_SMALL, rounds))
         self._keys = np.frombuffer(words, dtype="<u8").astype(np.uint64)
         self._rounds = rounds
         self._kept = self._shuffled() if n <= _SMALL else None

@@ -4,6 +4,7 @@ What each protocol does is told in `lra_data/protocols`; here is the arithmetic.
 ranks are not the business of this module.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers, rows_of
+from lra_data.columns import column, numbers, rows_of
 from lra_data.errors import UsageError
 from lra_data.loading.torch_shuffle import random_split
 from lra_data.protocols.reading import Reading, get_protocol
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.rows import Rows
+from lra_data.task import Task
 
 _S4_SEED = 42
 _S4_PAD, _S4_UNKNOWN, _S4_END = range(3)
@@ -61,6 +63,17 @@ class ProtocolView:
         self._check_set()
 
     @property
+    def task(self) -> Task:
+        """The task that is read."""
+        return self._rows.task
+
+    @property
+    def identity(self) -> str:
+        """Which set is read, in words: the task's record and the seed."""
+        config = json.dumps(self._rows.task.identity(), sort_keys=True)
+        return f"{self._rows.task.name} {config} {self._rows.seed} {self._rows.sizes}"
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Examples a split."""
         return {split: len(order) for split, order in self._orders.items()}
@@ -75,8 +88,17 @@ class ProtocolView:
     def take(self, split: str, positions: Sequence[int]) -> Read:
         """The examples at these positions of the protocol's split, in this order."""
         places = [self.place(split, position) for position in positions]
-        batches = [self._rows.take(own, [index]) for own, index in places]
-        batch = pa.concat_batches(batches) if batches else self._rows.take("train", [])
+        splits = list(dict.fromkeys(own for own, _ in places)) or ["train"]
+        taken = [self._rows.take(own, [index for split, index in places if split == own]) for own in splits]
+        batch = taken[0]
+        if len(taken) > 1:
+            # Place by place: which split's next row it is.
+            first = dict(zip(splits, np.cumsum([0, *map(len, taken[:-1])]).tolist(), strict=True))
+            order = []
+            for own, _ in places:
+                order.append(first[own])
+                first[own] += 1
+            batch = pa.concat_batches(taken).take(column(np.array(order, dtype=np.int64)))
         return self._encode(self, batch)
 
     @cached_property

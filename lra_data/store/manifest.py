@@ -104,9 +104,14 @@ def read_manifest(set_folder: Path) -> Manifest:
         if (set_folder / BUILD_FOLDER).is_dir():
             raise SetError(f"{set_folder}: the build is not finished: run the same `lra-data build` again")
         raise SetError(f"{set_folder}: expected a built set, found no {MANIFEST}: name the folder ROOT/TASK/PRESET")
-    data = load_json(path)
+    return parse_manifest(_bytes_of(path), str(path))
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """The manifest with this text; raises SetError, which names `where` it came from, for a damaged one."""
+    data = _json_object(text, where)
     if data.get("format_version") != FORMAT_VERSION:
-        raise SetError(f"{path}: expected format_version {FORMAT_VERSION}, got {data.get('format_version')!r}")
+        raise SetError(f"{where}: expected format_version {FORMAT_VERSION}, got {data.get('format_version')!r}")
     try:
         manifest = Manifest(
             description=description_from(data),
@@ -116,9 +121,9 @@ def read_manifest(set_folder: Path) -> Manifest:
         )
     except (KeyError, TypeError) as error:
         raise SetError(
-            f"{path}: expected a manifest, got one with a wrong or missing entry ({error}): {_AGAIN}"
+            f"{where}: expected a manifest, got one with a wrong or missing entry ({error}): {_AGAIN}"
         ) from error
-    _check_cover(path, manifest)
+    _check_cover(where, manifest)
     return manifest
 
 
@@ -167,21 +172,30 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def load_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises SetError where there is none."""
+    return _json_object(_bytes_of(path), str(path))
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        data = json.loads(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise SetError(f"{path}: expected a readable file, got: {error.strerror}") from error
+
+
+def _json_object(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
     except ValueError as error:
-        raise SetError(f"{path}: expected JSON, got damaged text ({error}): {_AGAIN}") from error
+        raise SetError(f"{where}: expected JSON, got damaged text ({error}): {_AGAIN}") from error
     if not isinstance(data, dict):
-        raise SetError(f"{path}: expected a JSON object, got {type(data).__name__}: {_AGAIN}")
+        raise SetError(f"{where}: expected a JSON object, got {type(data).__name__}: {_AGAIN}")
     return data
 
 
 _AGAIN = "build the set again with --overwrite"
 
 
-def _check_cover(path: Path, manifest: Manifest) -> None:
+def _check_cover(where: str, manifest: Manifest) -> None:
     """The shards of each split and format must follow one another from row 0 to the split's size."""
     for format_name in manifest.description.formats:
         for split, size in manifest.description.sizes.items():
@@ -192,6 +206,6 @@ def _check_cover(path: Path, manifest: Manifest) -> None:
                 reached = shard.stop
             if reached != size:
                 raise SetError(
-                    f"{path}: expected {format_name} shards of {split} for rows 0 to {size}, "
+                    f"{where}: expected {format_name} shards of {split} for rows 0 to {size}, "
                     f"got them to {reached}: {_AGAIN}"
                 )

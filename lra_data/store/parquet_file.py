@@ -4,6 +4,7 @@ Their bytes move with pyarrow's version, which the manifest therefore records; t
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,14 +39,32 @@ def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
 
 def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the row groups in order, each as one batch with the task's schema."""
+    with _opened(path, schema) as file:
+        for group in range(file.num_row_groups):
+            yield _batch(file, group, schema)
+
+
+def read_group(path: Path, schema: pa.Schema, group: int) -> pa.RecordBatch:
+    """One row group as a batch, without reading the others."""
+    with _opened(path, schema) as file:
+        if group >= file.num_row_groups:
+            raise SetError(f"{path}: expected row group {group}, got {file.num_row_groups} groups")
+        return _batch(file, group, schema)
+
+
+def _batch(file: pq.ParquetFile, group: int, schema: pa.Schema) -> pa.RecordBatch:
+    (batch,) = file.read_row_group(group).combine_chunks().to_batches()
+    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+@contextmanager
+def _opened(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow
             # Parquet adds metadata of its own to the fields, so only the schema's is compared.
             if not found.equals(schema) or found.metadata != schema.metadata:
                 raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
-            for group in range(file.num_row_groups):
-                for batch in file.read_row_group(group).combine_chunks().to_batches():
-                    yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise SetError(f"{path}: expected a Parquet file, got: {str(error).splitlines()[0]}") from error

@@ -5,7 +5,7 @@ Not here: shuffling, batches for models (`lra_data/loading`), checks (`lra_data/
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,17 @@ import pyarrow as pa
 
 from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
 from lra_data.errors import SetError, UsageError
-from lra_data.store.arrow_stream import read_batch
-from lra_data.store.manifest import MANIFEST, Manifest, Shard, read_manifest
+from lra_data.store.manifest import MANIFEST, Manifest
+from lra_data.store.opened import OpenBatches
+from lra_data.store.set_folder import LocalFolder, set_folder
 from lra_data.store.tally import check_batch, read_shard
-from lra_data.task import Task
+from lra_data.task import Raw, Task
 
 # Rows generated at a time when a whole split of a virtual set is read.
 _ROWS_A_BATCH = 1024
 
-# What random access keeps: record batches of Arrow shards, views of memory-mapped files; and whole shards of the other
-# formats, decoded.
+# Record batches whose rows have been looked at and may be handed out.
 _OPEN_BATCHES = 64
-_DECODED_SHARDS = 4
 
 
 class Rows(ABC):
@@ -55,6 +54,11 @@ class VirtualRows(Rows):
     def __init__(self, task: Task, seed: int) -> None:
         self.task, self.seed, self.sizes = task, seed, task.split_sizes(seed)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A task is made again from its record, so that a worker process does not get a whole corpus sent."""
+        task = self.task
+        return _virtual_rows, (task.family, task.version, task.record(), task.raw, self.seed)
+
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""
         for start in range(0, self.sizes[split], _ROWS_A_BATCH):
@@ -67,50 +71,88 @@ class VirtualRows(Rows):
         return self.task.take(split, indices, seed=self.seed)
 
 
-class BuiltRows(Rows):
-    """Rows of a finished set, read from its first format."""
+def _virtual_rows(family: str, version: int, record: Mapping[str, Any], raw: Raw | None, seed: int) -> VirtualRows:
+    task = task_from_record(family, version, record)
+    task.raw = raw
+    return VirtualRows(task, seed)
 
-    def __init__(self, set_folder: Path) -> None:
-        self.folder = set_folder
-        self.manifest: Manifest = read_manifest(set_folder)
+
+class BuiltRows(Rows):
+    """Rows of a finished set, read from its first format, in a folder or behind an address that fsspec understands."""
+
+    def __init__(
+        self,
+        where: Path | str,
+        *,
+        check_digests: bool = True,
+        storage_options: Mapping[str, Any] | None = None,
+        format_name: str | None = None,
+    ) -> None:
+        """check_digests: whether each shard is compared with its digest when its first row is asked for. format_name:
+        of a set in several formats the one to read. See `set_folder.py` for the others.
+        """
+        self.where = str(where)
+        self._files = set_folder(where, check_digests=check_digests, storage_options=storage_options)
+        self.manifest: Manifest = self._files.manifest()
         description = self.manifest.description
+        if format_name is not None and format_name not in description.formats:
+            raise UsageError(
+                f"{where}: expected one of the set's formats, {', '.join(description.formats)}, got {format_name!r}"
+            )
+        # Rows of Arrow files need no decoding, so they come first.
+        self.format = format_name or ("arrow" if "arrow" in description.formats else description.formats[0])
         self.task = task_from_record(description.task, description.version, description.config)
         self.seed, self.sizes = description.seed, dict(description.sizes)
-        self._arrow_batch = lru_cache(maxsize=_OPEN_BATCHES)(self._read_arrow_batch)
-        self._decoded = lru_cache(maxsize=_DECODED_SHARDS)(self._decode)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._opened = lru_cache(maxsize=None)(self.open_batches)
+        self._batch = lru_cache(maxsize=_OPEN_BATCHES)(self._checked_batch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: a worker process opens files of its own."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_batch")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    @property
+    def folder(self) -> Path:
+        """The set's folder on this machine; raises SetError for a set behind an address."""
+        if not isinstance(self._files, LocalFolder):
+            raise SetError(f"{self.where}: expected a set in a folder of this machine: copy it here first")
+        return self._files.folder
+
+    def shard_paths(self, split: str) -> list[Path]:
+        """The shards of a split as files of this machine, in row order."""
+        return [self._files.shard_path(shard) for shard in self.manifest.shards_of(split, self.format)]
+
+    def open_batches(self, split: str) -> OpenBatches:
+        """The split's record batches, nothing opened yet."""
+        return OpenBatches(self._files, self.manifest.shards_of(split, self.format), self.task)
 
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""
-        for shard in self.manifest.shards_of(split):
-            yield from read_shard(self.folder, shard, self.task)
+        for shard in self.manifest.shards_of(split, self.format):
+            yield from read_shard(self._files.shard_path(shard), shard, self.task)
 
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
-        """See Rows. Arrow shards are read at the batch that holds the row, those of other formats are decoded whole."""
+        """See Rows."""
         self._check_indices(split, indices)
-        shards = self.manifest.shards_of(split)
-        starts = [shard.start for shard in shards]
+        starts = self._opened(split).starts
         rows = []
         for index in indices:
-            shard = shards[bisect_right(starts, index) - 1]
-            if shard.batch_offsets:
-                number, row = divmod(index - shard.start, shard.batch_rows)
-                if number >= len(shard.batch_offsets):
-                    raise SetError(f"{self.folder / MANIFEST}: expected an offset for row {index} of {split}, got none")
-                rows.append(self._arrow_batch(shard, number).slice(row, 1))
-            else:
-                rows.append(self._decoded(shard).slice(index - shard.start, 1))
-            if len(rows[-1]) != 1 or rows[-1]["index"][0].as_py() != index:
-                raise SetError(f"{self.folder / shard.file}: expected row {index}, got another: run `lra-data verify`")
+            number = bisect_right(starts, index) - 1
+            rows.append(self._batch(split, number).slice(index - int(starts[number]), 1))
+            if rows[-1]["index"][0].as_py() != index:
+                raise SetError(f"{self.where}: expected row {index} of {split}, got another: run `lra-data verify`")
         return pa.concat_batches(rows) if rows else pa.RecordBatch.from_pylist([], schema=self.task.schema)
 
-    def _read_arrow_batch(self, shard: Shard, number: int) -> pa.RecordBatch:
-        path = self.folder / shard.file
-        batch = read_batch(path, self.task.schema, shard.batch_offsets[number])
-        check_batch(path, batch, self.task)
+    def _checked_batch(self, split: str, number: int) -> pa.RecordBatch:
+        batch = self._opened(split).batch(number)
+        check_batch(f"{self.where}: {split}", batch, self.task)
         return batch
-
-    def _decode(self, shard: Shard) -> pa.RecordBatch:
-        return pa.concat_batches(list(read_shard(self.folder, shard, self.task)))
 
 
 def _is_folder(path: Path) -> bool:

@@ -63,9 +63,8 @@ class Tally:
         }
 
 
-def read_shard(set_folder: Path, shard: Shard, task: Task) -> Iterator[pa.RecordBatch]:
+def read_shard(path: Path, shard: Shard, task: Task) -> Iterator[pa.RecordBatch]:
     """The batches of one shard; raises SetError for a damaged file, or at its end for one with too few or many rows."""
-    path = set_folder / shard.file
     num_rows = 0
     for batch in get_format(shard.format).read(path, task.schema):
         check_batch(path, batch, task)
@@ -75,7 +74,7 @@ def read_shard(set_folder: Path, shard: Shard, task: Task) -> Iterator[pa.Record
         raise SetError(f"{path}: expected {shard.stop - shard.start} rows, got {num_rows}: run `lra-data repair`")
 
 
-def check_batch(path: Path, batch: pa.RecordBatch, task: Task) -> None:
+def check_batch(path: Path | str, batch: pa.RecordBatch, task: Task) -> None:
     """Raise SetError for rows that cannot be worked with: bad offsets, nulls, unknown labels or ids.
 
     Whether rows that can be worked with are right is the business of `verify`.

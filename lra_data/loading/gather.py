@@ -1,0 +1,132 @@
+"""Compiled: rows found by address in Arrow buffers, and copied, widened, into the array that a model takes.
+
+Rows of one batch lie far apart in many record batches. Slicing and joining Arrow arrays would cost more for each than
+its bytes; an address and a length are enough. `locate` looks them up for thousands of rows in one call, and compares
+each row's number with the one that was asked for; `fill` copies those of one batch. Both let go of the interpreter
+lock.
+
+Nothing outside the buffers is ever read: `Table` takes their sizes from Arrow, and `locate` compares.
+
+This module loads numba.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+# What `locate` reports of a row that cannot be used.
+FINE, WRONG_NUMBER, WRONG_BOUNDS, WRONG_LABEL = range(4)
+
+# Columns of a table: where labels and row numbers begin, how many rows, then for each sequence where its offsets begin
+# (0 for rows of one length), where its values begin, and how many values there are, or how many a row.
+_LABELS, _INDICES, ROWS, _FIRST = 0, 1, 2, 3
+_OFFSETS, _VALUES, _COUNT, _EACH = 0, 1, 2, 3
+
+
+def sequence_names(schema: pa.Schema) -> list[str]:
+    """The columns that hold sequences: `inputs`, or `inputs_1` and `inputs_2`."""
+    return [name for name in schema.names if name.startswith("inputs")]
+
+
+def new_table(batches: int, schema: pa.Schema) -> NDArray[np.int64]:
+    """A table for as many record batches: int64 (batches, columns), all 0. A line with 0 rows is not filled in yet."""
+    return np.zeros((batches, _FIRST + _EACH * len(sequence_names(schema))), dtype=np.int64)
+
+
+def note(line: NDArray[np.int64], batch: pa.RecordBatch) -> None:
+    """Fill in a table's line. The batch's buffers must outlive the table; its sizes are those Arrow has validated."""
+    line[_LABELS] = _start(batch["label"], 8)
+    line[_INDICES] = _start(batch["index"], 8)
+    line[ROWS] = len(batch)
+    for place, name in enumerate(sequence_names(batch.schema)):
+        column, entry = batch[name], line[_FIRST + _EACH * place :]
+        if pa.types.is_fixed_size_list(column.type):
+            entry[_OFFSETS], entry[_COUNT] = 0, column.type.list_size
+            entry[_VALUES] = _start(column.values, 1) + column.offset * column.type.list_size
+        else:
+            entry[_OFFSETS] = column.buffers()[1].address + 4 * column.offset
+            entry[_VALUES], entry[_COUNT] = _start(column.values, 1), len(column.values)
+
+
+def _start(column: pa.Array, width: int) -> int:
+    """Where the values of a column of numbers of `width` bytes begin."""
+    buffer = column.buffers()[1]
+    return 0 if buffer is None else int(buffer.address) + width * column.offset
+
+
+@intrinsic
+def _pointer(typing_context: Any, address: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), emit
+
+
+@njit(cache=True, nogil=True)
+def locate(
+    table: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    inside: NDArray[np.int64],
+    due: NDArray[np.int64],
+    num_classes: int,
+    addresses: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    labels: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Addresses int64 (n, S), lengths int32 (n, S) and labels int64 (n,) of rows inside[i] of record batch numbers[i].
+
+    due: the row numbers they must have. Returns what is wrong, or FINE, and with which row.
+    """
+    for row in range(len(numbers)):
+        line = table[numbers[row]]
+        here = inside[row]
+        if not 0 <= here < line[ROWS]:
+            return WRONG_BOUNDS, row
+        if carray(_pointer(line[_INDICES] + 8 * here), (1,), np.int64)[0] != due[row]:
+            return WRONG_NUMBER, row
+        label = carray(_pointer(line[_LABELS] + 8 * here), (1,), np.int64)[0]
+        if not 0 <= label < num_classes:
+            return WRONG_LABEL, row
+        labels[row] = label
+        for place in range(lengths.shape[1]):
+            entry = _FIRST + _EACH * place
+            count = line[entry + _COUNT]
+            if line[entry + _OFFSETS] == 0:
+                addresses[row, place] = line[entry + _VALUES] + here * count
+                lengths[row, place] = count
+            else:
+                bounds = carray(_pointer(line[entry + _OFFSETS] + 4 * here), (2,), np.int32)
+                start, stop = np.int64(bounds[0]), np.int64(bounds[1])
+                if not 0 <= start <= stop <= count:
+                    return WRONG_BOUNDS, row
+                addresses[row, place] = line[entry + _VALUES] + start
+                lengths[row, place] = stop - start
+    return FINE, 0
+
+
+@njit(cache=True, nogil=True)
+def fill(addresses: NDArray[np.int64], lengths: NDArray[np.int32], offset: int, out: NDArray[Any]) -> int:
+    """Copy rows of uint8, each value plus `offset`, into out (n, S, L), of int32 or uint8, and 0 behind them.
+
+    lengths: of each row what is copied, at most L. Returns the greatest value before the offset was added.
+    """
+    greatest = np.uint8(0)
+    for row in range(out.shape[0]):
+        for place in range(out.shape[1]):
+            length = lengths[row, place]
+            source = carray(_pointer(addresses[row, place]), (length,), np.uint8)
+            target = out[row, place]
+            most = np.uint8(0)
+            for here in range(length):
+                value = source[here]
+                most = max(most, value)
+                target[here] = value + offset
+            for here in range(length, out.shape[2]):
+                target[here] = 0
+            greatest = max(greatest, most)
+    return np.int64(greatest)

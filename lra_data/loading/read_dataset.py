@@ -1,0 +1,74 @@
+"""One split as a protocol reads it: the other code base's order and ids, our batches, ranks and state."""
+
+import hashlib
+
+import numpy as np
+
+from lra_data.loading.batches import Arrangement, Batches, from_environment
+from lra_data.loading.collate import Form, ReadBatch
+from lra_data.loading.protocol_view import ProtocolView
+from lra_data.loading.shares import Sharing
+from lra_data.loading.sources import ReadSource
+from lra_data.task import Task
+
+
+class ReadDataset:
+    """Examples of one split under a protocol. `[i]` and `[i:j]` are batches, of one example and of several."""
+
+    def __init__(self, view: ProtocolView, split: str, selected: range) -> None:
+        self._view, self.split, self._selected = view, split, selected
+
+    @property
+    def task(self) -> Task:
+        """The task that is read."""
+        return self._view.task
+
+    @property
+    def identity(self) -> str:
+        """A digest of which examples these are: 32 hex digits."""
+        what = f"{self._view.name} {self._view.identity} {self.split} {self._selected}"
+        return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+    def source(self) -> ReadSource:
+        """The split's examples for `sources.py`."""
+        return ReadSource(self._view, self.split, self._selected)
+
+    def __len__(self) -> int:
+        return len(self._selected)
+
+    def __getitem__(self, place: int | slice) -> ReadBatch:
+        chosen = self._selected[place] if isinstance(place, slice) else [self._selected[place]]
+        places = np.array(chosen, dtype=np.int64) - self._selected.start
+        return self.source().prepare(places, Form()).batch(0, len(places))
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        bucket_window: int | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        epochs: int | None = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
+        remainder: str = "keep",
+        prefetch: int = 0,
+        threads: int = 1,
+    ) -> Batches:
+        """Batches of `ReadBatch`; the protocol says lengths and values. See `Dataset.batches` for the rest."""
+        own_rank, ranks = from_environment(rank, world_size)
+        return Batches(
+            self.source(),
+            self.task,
+            self.identity,
+            Sharing(n=len(self), batch_size=batch_size, world_size=ranks, remainder=remainder),
+            own_rank,
+            Form(),
+            Arrangement(shuffle=shuffle, bucket_window=bucket_window),
+            seed=seed,
+            epoch=epoch,
+            epochs=epochs,
+            prefetch=prefetch,
+            threads=threads,
+        )

@@ -1,0 +1,119 @@
+"""The record batches of one split of a built set, each opened when a row of it is first needed.
+
+Arrow shards are mapped into memory, once each: a batch is a view of the file. Those of Parquet files are decoded one
+row group at a time, those of tar files one shard at a time, and the last few are kept.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.errors import SetError
+from lra_data.store.formats import get_format
+from lra_data.store.manifest import MANIFEST, Shard
+from lra_data.store.set_folder import SetFolder
+from lra_data.store.tally import check_batch
+from lra_data.task import Task
+
+# Decoded pieces that are kept: row groups of 1,024 rows or 1 MiB, shards of 32 MiB.
+_KEPT_GROUPS = 64
+_KEPT_SHARDS = 4
+
+
+class OpenBatches:
+    """Record batch `number` holds rows starts[number] .. starts[number + 1] - 1 of the split: starts is int64.
+
+    mapped: whether batches are views of files that stay mapped, so that their memory outlives them.
+    """
+
+    def __init__(self, folder: SetFolder, shards: Sequence[Shard], task: Task) -> None:
+        self._folder, self._shards, self._task = folder, shards, task
+        self.mapped = shards[0].format == "arrow"
+        counts = np.array([-(-(shard.stop - shard.start) // shard.batch_rows) for shard in shards], dtype=np.int64)
+        self._first = np.concatenate([[0], np.cumsum(counts)])
+        self.starts: NDArray[np.int64] = np.concatenate(
+            [*(np.arange(shard.start, shard.stop, shard.batch_rows) for shard in shards), [shards[-1].stop]]
+        )
+        self._files = lru_cache(maxsize=None)(self._map)  # a mapping costs addresses, no memory
+        self._groups = lru_cache(maxsize=_KEPT_GROUPS)(self._read_group)
+        self._decoded = lru_cache(maxsize=_KEPT_SHARDS)(self._decode)
+
+    @property
+    def block(self) -> int:
+        """Rows of a record batch but the last of a shard."""
+        return self._shards[0].batch_rows
+
+    @property
+    def shard_starts(self) -> NDArray[np.int64]:
+        """First row of each shard, and the split's size: int64 (shards + 1,)."""
+        return np.array([*(shard.start for shard in self._shards), self._shards[-1].stop], dtype=np.int64)
+
+    def keep_shards(self, count: int) -> None:
+        """Keep decoded pieces of as many shards as an order needs at a time."""
+        groups = int(np.diff(self._first).max()) * (count + 1)
+        self._groups = lru_cache(maxsize=max(_KEPT_GROUPS, groups))(self._read_group)
+        self._decoded = lru_cache(maxsize=max(_KEPT_SHARDS, count + 1))(self._decode)
+
+    def batch(self, number: int) -> pa.RecordBatch:
+        """A record batch, sound but not compared with its digest's file; raises SetError for one that is not."""
+        place = int(np.searchsorted(self._first, number, side="right")) - 1
+        shard, inside = self._shards[place], number - int(self._first[place])
+        if shard.format == "webdataset":
+            return self._decoded(place)[inside]
+        batch = self._read_mapped(place, inside) if self.mapped else self._groups(place, inside)
+        expected = int(self.starts[number + 1] - self.starts[number])
+        if len(batch) != expected:
+            raise SetError(f"{shard.file}: expected {expected} rows in batch {inside}, got {len(batch)}: {_VERIFY}")
+        return batch
+
+    def _map(self, place: int) -> tuple[pa.Buffer, str]:
+        path = self._folder.shard_path(self._shards[place])
+        try:
+            with pa.memory_map(str(path)) as source:
+                return source.read_buffer(source.size()), str(path)
+        except (pa.ArrowException, OSError) as error:
+            raise SetError(f"{path}: expected an Arrow IPC stream, got: {str(error).splitlines()[0]}") from error
+
+    def _read_mapped(self, place: int, inside: int) -> pa.RecordBatch:
+        buffer, path = self._files(place)
+        offsets = self._shards[place].batch_offsets
+        if inside >= len(offsets):
+            raise SetError(
+                f"{path}: expected in {MANIFEST} an offset for batch {inside}, got {len(offsets)}: {_VERIFY}"
+            )
+        try:
+            with pa.BufferReader(buffer) as source:
+                source.seek(offsets[inside])
+                batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), self._task.schema)
+            batch.validate()
+        except (pa.ArrowException, OSError) as error:
+            raise SetError(
+                f"{path}: expected a record batch at byte {offsets[inside]}, got: {str(error).splitlines()[0]}"
+            ) from error
+        if any(column.null_count for column in batch.columns):
+            raise SetError(f"{path}: expected sound rows, got nulls: {_VERIFY}")
+        return batch
+
+    def _read_group(self, place: int, inside: int) -> pa.RecordBatch:
+        path = self._folder.shard_path(self._shards[place])
+        from lra_data.store.parquet_file import read_group
+
+        batch = read_group(path, self._task.schema, inside)
+        check_batch(path, batch, self._task)
+        return batch
+
+    def _decode(self, place: int) -> list[pa.RecordBatch]:
+        shard = self._shards[place]
+        path = self._folder.shard_path(shard)
+        batches = list(get_format(shard.format).read(path, self._task.schema))
+        whole = pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], schema=self._task.schema)
+        check_batch(path, whole, self._task)
+        if len(whole) != shard.stop - shard.start:
+            raise SetError(f"{path}: expected {shard.stop - shard.start} rows, got {len(whole)}: {_VERIFY}")
+        return [whole.slice(start, shard.batch_rows) for start in range(0, len(whole), shard.batch_rows)]
+
+
+_VERIFY = "run `lra-data verify`"

@@ -1,0 +1,64 @@
+"""Where the files of a built set are: a folder here, or one behind an address (`remote.py`). Two calls stand for both.
+
+A shard's bytes are compared with the manifest's SHA-256 once a process, when its first row is asked for.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from lra_data.errors import SetError
+from lra_data.store.files import sha256_of
+from lra_data.store.manifest import Manifest, Shard, read_manifest
+from lra_data.store.remote import RemoteFolder, is_remote
+
+
+class SetFolder(Protocol):
+    """A finished set's files."""
+
+    def manifest(self) -> Manifest:
+        """The manifest; raises SetError where there is none."""
+
+    def shard_path(self, shard: Shard) -> Path:
+        """A local file with the shard's bytes; raises SetError where they are not what the manifest says."""
+
+
+class LocalFolder:
+    """A set in a folder of this machine. check_digests: False trusts its files, for who has verified them."""
+
+    def __init__(self, folder: Path, *, check_digests: bool = True) -> None:
+        self.folder, self._check = folder, check_digests
+        self._checked: set[str] = set()
+
+    def manifest(self) -> Manifest:
+        """See SetFolder."""
+        return read_manifest(self.folder)
+
+    def shard_path(self, shard: Shard) -> Path:
+        """See SetFolder."""
+        path = self.folder / shard.file
+        if self._check and shard.file not in self._checked:
+            try:
+                size, found = path.stat().st_size, sha256_of(path)
+            except OSError as error:
+                raise SetError(f"{path}: expected a readable file, got: {error.strerror}: {_MEND}") from error
+            if size != shard.bytes:
+                raise SetError(f"{path}: expected {shard.bytes} bytes, got {size}: {_MEND}")
+            if found != shard.sha256:
+                raise SetError(f"{path}: expected sha256 {shard.sha256}, got {found}: {_MEND}")
+            self._checked.add(shard.file)
+        return path
+
+
+_MEND = "run `lra-data repair` on the set"
+
+
+def set_folder(
+    where: Path | str, *, check_digests: bool = True, storage_options: Mapping[str, Any] | None = None
+) -> SetFolder:
+    """The folder at a path or address. storage_options: for fsspec, which opens addresses; their shards are always
+    checked.
+    """
+    if isinstance(where, str) and is_remote(where):
+        return RemoteFolder(where, storage_options=storage_options)
+    return LocalFolder(Path(where), check_digests=check_digests)
