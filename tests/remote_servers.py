@@ -24,8 +24,9 @@ _CONTENT = 2**11
 class FileServer:
     """Serves the files of a folder over HTTP.
 
-    asked: name and Range of every request so far. last: the last request. statuses: of the next answers, in place of a file. shortened: bytes
-    by which each answer ends early, with headers that say so. when_asked: called with the number of requests.
+    asked: name and Range of every request so far. last: the last request. statuses: of the next answers, in place of a
+    file. shortened: bytes by which each answer ends early, with headers that say so. when_asked: called with the number
+    of requests.
     """
 
     def __init__(self, folder: Path) -> None:

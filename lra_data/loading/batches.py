@@ -170,6 +170,11 @@ class Batches:
         return self._size
 
     @property
+    def num_epochs(self) -> int | None:
+        """Epochs a pass; None if it has no end."""
+        return self._epochs
+
+    @property
     def epoch(self) -> int:
         """The epoch of the last batch that was delivered, or the first one."""
         return self._epoch

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
@@ -39,6 +40,15 @@ class Dataset:
     def selected(self) -> range:
         """The rows of the split that this dataset is."""
         return self._selected
+
+    def files(self) -> list[Path]:
+        """The split's shards as files of this machine, in row order, for any library that reads them.
+
+        Raises UsageError for a virtual set. They hold the whole split, whatever slice of it this is.
+        """
+        if not isinstance(self._rows, BuiltRows):
+            raise UsageError(f"expected a built set, {self.task.name} is virtual and has no files")
+        return self._rows.shard_paths(self.split)
 
     @property
     def identity(self) -> str:

@@ -42,7 +42,6 @@ def note(line: NDArray[np.int64], batch: pa.RecordBatch) -> None:
     """Fill in a table's line. The batch's buffers must outlive the table; its sizes are those Arrow has validated."""
     line[_LABELS] = _start(batch["label"], 8)
     line[_INDICES] = _start(batch["index"], 8)
-    line[ROWS] = len(batch)
     for place, name in enumerate(sequence_names(batch.schema)):
         column, entry = batch[name], line[_FIRST + _EACH * place :]
         if pa.types.is_fixed_size_list(column.type):
@@ -51,6 +50,7 @@ def note(line: NDArray[np.int64], batch: pa.RecordBatch) -> None:
         else:
             entry[_OFFSETS] = column.buffers()[1].address + 4 * column.offset
             entry[_VALUES], entry[_COUNT] = _start(column.values, 1), len(column.values)
+    line[ROWS] = len(batch)  # last: another thread takes a line with rows for a whole one
 
 
 def _start(column: pa.Array, width: int) -> int:
