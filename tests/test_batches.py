@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,14 @@ def test_ranks_from_the_environment(monkeypatch: pytest.MonkeyPatch, small: Data
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert from_environment(None, None) == (1, 3)
     assert indices(small.batches(4)) == indices(small.batches(4, rank=1, world_size=3))
+
+
+def test_threads_share_a_source_that_is_not_open_yet(small_root: Path) -> None:
+    """Rows are found by address: two mappings of a file, of which one is let go, would end the process."""
+    for _ in range(20):
+        batches = lra_data.load("listops/mini", split="train", root=small_root).batches(50, shuffle=True)
+        expected = [sorted(places.tolist()) for step in range(30) if (places := batches.places(step)) is not None]
+        source, form = batches._source, batches._form
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda places: source.prepare(np.array(places), form).batch(0, 50), expected))
+        assert [batch.indices.tolist() for batch in found] == expected

@@ -226,7 +226,7 @@ def _grow(
                 return max_length, ZERO, deepest
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # threads of a loader draw side by side
 def draw_examples(
     indices: NDArray[np.int64],
     key_0: np.uint64,

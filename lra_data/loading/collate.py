@@ -101,6 +101,11 @@ class Collator:
         self._task, self._form = task, form
         self._dtype = np.dtype(form.dtype)
         self._offset = 0 if form.dtype == "uint8" else form.offset_for(task)
+        first = next(field for field in task.schema if field.name.startswith("inputs"))
+        # Pictures have one length, so that no batch need be asked for its longest.
+        self._fixed = first.type.list_size if pa.types.is_fixed_size_list(first.type) else None
+        if self._fixed is not None and form.max_length is not None:
+            self._fixed = min(self._fixed, form.max_length)
 
     def shortened(self, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
         """The lengths that are kept."""
@@ -109,7 +114,7 @@ class Collator:
     def __call__(self, located: Located, first: int, last: int) -> Batch:
         """Rows first .. last - 1, whose lengths were `shortened`; raises UsageError for one longer than `pad_to`."""
         lengths, indices = located.lengths[first:last], located.indices[first:last]
-        longest = int(lengths.max()) if last > first else 0
+        longest = self._fixed if self._fixed is not None else int(lengths.max()) if last > first else 0
         width = self._form.width(longest)
         if longest > width:
             row = np.argwhere(lengths == longest)[0][0]

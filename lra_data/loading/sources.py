@@ -165,7 +165,8 @@ class ReadRows:
         """See Prepared."""
         indices = self._indices[first:last]
         read = self._view.take(self._split, indices.tolist())
-        return ReadBatch(read.inputs, read.lengths, read.labels, indices, read.keep)
+        # Labels are a view of the file, and may not be written to.
+        return ReadBatch(read.inputs, read.lengths, read.labels.copy(), indices, read.keep)
 
 
 def longest(lengths: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -18,7 +18,7 @@ from lra_data.store.rows import BuiltRows
 
 
 def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None = None) -> Any:
-    """A webdataset.WebDataset of dicts with the columns of the schema: `inputs` uint8 (L,), `label`, `index`, ….
+    """A webdataset.WebDataset of dicts: the columns of the schema, `inputs` as uint8 (L,), and the sample's `__key__`.
 
     options: WebDataset's own, such as shardshuffle or nodesplitter, by name. Raises UsageError for a slice of a split, or a set
     without tar files (choose them with `load(…, format_name="webdataset")`).
@@ -31,7 +31,7 @@ def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None =
         raise UsageError(f"expected a whole split, webdataset reads whole files; got {dataset.selected}")
     urls = [str(path) for path in rows.shard_paths(dataset.split)]
     pipeline = library.WebDataset(urls, **{"shardshuffle": False, **(options or {})})
-    return pipeline.decode("l").map(_Decoder(dataset.task.schema))
+    return pipeline.decode("pil").map(_Decoder(dataset.task.schema))
 
 
 class _Decoder:
@@ -44,5 +44,5 @@ class _Decoder:
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         sequences = {name: np.asarray(sample[member]) for name, member in self._members.items()}
         for name in self._pictures:
-            sequences[name] = sequences[name].astype(np.uint8).reshape(-1)
+            sequences[name] = sequences[name].reshape(-1)
         return {**sequences, "label": sample["cls"], **sample["json"]}

@@ -534,7 +534,7 @@ def draw_heads(
         origins[i] = np.int64(multiply_wide(words[2], TWO)[0])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # threads of a loader draw side by side
 def draw_images(
     rows: NDArray[np.int64],
     indices: NDArray[np.int64],

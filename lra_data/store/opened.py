@@ -6,6 +6,8 @@ row group at a time, those of tar files one shard at a time, and the last few ar
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +39,8 @@ class OpenBatches:
         self.starts: NDArray[np.int64] = np.concatenate(
             [*(np.arange(shard.start, shard.stop, shard.batch_rows) for shard in shards), [shards[-1].stop]]
         )
-        self._files = lru_cache(maxsize=None)(self._map)  # a mapping costs addresses, no memory
+        self._files = dict[int, tuple[pa.Buffer, str]]()  # a mapping costs addresses, no memory
+        self._lock = Lock()
         self._groups = lru_cache(maxsize=_KEPT_GROUPS)(self._read_group)
         self._decoded = lru_cache(maxsize=_KEPT_SHARDS)(self._decode)
 
@@ -69,16 +72,23 @@ class OpenBatches:
             raise SetError(f"{shard.file}: expected {expected} rows in batch {inside}, got {len(batch)}: {_VERIFY}")
         return batch
 
-    def _map(self, place: int) -> tuple[pa.Buffer, str]:
-        path = self._folder.shard_path(self._shards[place])
+    def _mapped(self, place: int) -> tuple[pa.Buffer, str]:
+        """A shard's file. Rows are found by addresses in it, so all threads must have the same mapping."""
+        with self._lock:
+            if place not in self._files:
+                path = self._folder.shard_path(self._shards[place])
+                self._files[place] = self._map(path), str(path)
+            return self._files[place]
+
+    def _map(self, path: Path) -> pa.Buffer:
         try:
             with pa.memory_map(str(path)) as source:
-                return source.read_buffer(source.size()), str(path)
+                return source.read_buffer(source.size())
         except (pa.ArrowException, OSError) as error:
             raise SetError(f"{path}: expected an Arrow IPC stream, got: {str(error).splitlines()[0]}") from error
 
     def _read_mapped(self, place: int, inside: int) -> pa.RecordBatch:
-        buffer, path = self._files(place)
+        buffer, path = self._mapped(place)
         offsets = self._shards[place].batch_offsets
         if inside >= len(offsets):
             raise SetError(

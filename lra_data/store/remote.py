@@ -172,8 +172,6 @@ class RemoteFolder:
 
     def _transfer(self, shard: Shard, part: Path) -> None:
         """Append to `part` what is missing, range by range; raises _DifferentError if the whole is not the shard."""
-        if _size(part) > shard.bytes:
-            part.unlink()
         # Never truncated: where locks do not reach other machines, two may write the same bytes at the same places.
         with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
             there = file.seek(0, os.SEEK_END)

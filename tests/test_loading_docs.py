@@ -1,0 +1,50 @@
+"""Every snippet of docs/loading.md, run in a process of its own beside a set that the page's own command builds."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parent.parent / "docs" / "loading.md").read_text()
+# Sections by their heading; a section's snippets go on from each other. A snippet behind `<!-- not run: … -->` is not.
+SECTIONS = {
+    section.partition("\n")[0].lstrip("# "): [
+        code
+        for comment, code in re.findall(r"(<!-- not run.*?-->\n)?```python\n(.*?)```", section, re.DOTALL)
+        if not comment
+    ]
+    for section in re.split(r"\n(?=## )", PAGE)
+}
+RUN = {title: snippets for title, snippets in SECTIONS.items() if snippets}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs")
+    (command,) = re.findall(r"```sh\n(lra-data build .*?)\n```", PAGE)
+    program, *arguments = command.split()
+    assert program == "lra-data"
+    subprocess.run([sys.executable, "-m", "lra_data", *arguments], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_the_page_has_snippets() -> None:
+    assert len(RUN) >= 8
+    assert sum(map(len, RUN.values())) >= 10
+
+
+@pytest.mark.parametrize("title", RUN)
+def test_snippets_run(title: str, folder: Path) -> None:
+    code = "\n".join(RUN[title])
+    found = subprocess.run(
+        # Worker processes that are forked while JAX's threads run may hang: not here, none is forked there.
+        [sys.executable, "-W", "error::UserWarning:__main__", "-c", code],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, f"{code}\n{found.stderr}"
