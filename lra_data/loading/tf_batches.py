@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lra_data.loading.batches import Batches
-from lra_data.loading.collate import Batch, ReadBatch
+from lra_data.loading.collate import Batch
 from lra_data.loading.gather import sequence_names
 from lra_data.loading.missing_library import require
 

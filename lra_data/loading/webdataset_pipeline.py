@@ -1,8 +1,8 @@
 """A built set's tar files through the `webdataset` library's own pipeline: its shuffles, its splitting by node and
 worker, our decoding.
 
-For who has such a pipeline already. It has neither exact epochs over ranks nor a state; `Dataset.batches` reads the same
-files with both.
+For who has such a pipeline already. It has neither exact epochs over ranks nor a state; `Dataset.batches` reads the
+same files with both.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from lra_data.store.rows import BuiltRows
 def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None = None) -> Any:
     """A webdataset.WebDataset of dicts: the columns of the schema, `inputs` as uint8 (L,), and the sample's `__key__`.
 
-    options: WebDataset's own, such as shardshuffle or nodesplitter, by name. Raises UsageError for a slice of a split, or a set
-    without tar files (choose them with `load(…, format_name="webdataset")`).
+    options: WebDataset's own, such as shardshuffle or nodesplitter, by name. Raises UsageError for a slice of a split,
+    or a set without tar files (choose them with `load(…, format_name="webdataset")`).
     """
     library = require("webdataset", "webdataset")
     rows = dataset.rows
@@ -31,7 +31,8 @@ def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None =
         raise UsageError(f"expected a whole split, webdataset reads whole files; got {dataset.selected}")
     urls = [str(path) for path in rows.shard_paths(dataset.split)]
     pipeline = library.WebDataset(urls, **{"shardshuffle": False, **(options or {})})
-    return pipeline.decode("pil").map(_Decoder(dataset.task.schema))
+    in_colour = any(len(shape) > 2 for shape in picture_shapes(dataset.task.schema).values())
+    return pipeline.decode("rgb8" if in_colour else "l8").map(_Decoder(dataset.task.schema))
 
 
 class _Decoder:
