@@ -11,6 +11,7 @@ import pytest
 import lra_data
 from lra_data import UsageError
 from lra_data.loading.batches import Batches
+from lra_data.loading.collate import ReadBatch
 from lra_data.loading.dataset import Dataset
 from tests.conftest import SMALL_SIZES
 
@@ -65,6 +66,7 @@ def test_epochs_and_states_go_from_one_framework_to_another(framework: str, smal
 def test_protocols_reach_every_framework(framework: str, small_root: Path) -> None:
     read = lra_data.load("listops/mini", split="test", root=small_root, protocol="lra-2020")
     (expected,) = read.batches(len(read))
+    assert isinstance(expected, ReadBatch)
     (found,) = loader_of(framework, read.batches(len(read)))
     for one, two in zip(found, expected, strict=True):
         assert np.array_equal(np.asarray(one), two)
@@ -101,7 +103,7 @@ def test_jax_arrays_go_where_they_are_told(small: Dataset) -> None:
 
     device = jax.devices()[0]
     mesh = jax.sharding.Mesh(np.array([device]), ("data",))
-    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))  # type: ignore[no-untyped-call]
     for where in (None, device, spread):
         batch = next(iter(JaxLoader(small.batches(8), device=where)))
         assert batch.inputs.devices() == {device}
@@ -152,8 +154,8 @@ def test_webdataset_reads_our_tars_with_its_own_pipeline(name: str, corpora: dic
 
     family = name.partition("/")[0]
     given: dict[str, Any] = {"raw": corpora[family], "allow_partial": True} if family in corpora else {}
-    sizes = {} if family in corpora else {"sizes": {"train": 30, "validation": 3, "test": 3}}
-    lra_data.build(name, tmp_path, formats=["webdataset"], **given, **sizes)
+    sizes = None if family in corpora else {"train": 30, "validation": 3, "test": 3}
+    lra_data.build(name, tmp_path, formats=["webdataset"], sizes=sizes, **given)
     (folder,) = (tmp_path / family).iterdir()
     data = lra_data.load(folder, split="train")
     found = list(webdataset_pipeline(data))
@@ -216,7 +218,7 @@ def test_polars_and_duckdb_read_the_parquet_files(small_root: Path) -> None:
     frame = polars.scan_parquet(files).collect()
     assert frame["index"].to_list() == list(range(SMALL_SIZES["train"]))
     assert frame["inputs"][3].to_list() == data[3]["inputs"].tolist()
-    (count, total) = duckdb.sql(f"select count(*), sum(len(inputs)) from read_parquet({files})").fetchall()[0]
+    ((count, total),) = duckdb.read_parquet(files).aggregate("count(*), sum(len(inputs))").fetchall()
     assert count == SMALL_SIZES["train"]
     assert total == sum(int(batch.lengths.sum()) for batch in data.batches(100))
     with pytest.raises(UsageError, match="expected a built set, listops/mini is virtual and has no files"):

@@ -78,7 +78,7 @@ def test_torch_map_style(small_root: Path) -> None:
     found = list(loader)
     assert digest(examples(found)) == GOLDEN
     for one, two in zip(found, stream(small_root), strict=True):
-        assert all(np.array_equal(np.asarray(a), b) for a, b in zip(one, two, strict=True))  # padding too
+        assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(one, two, strict=True))  # padding too
     assert digest(examples(loader)) != GOLDEN  # its second pass is the next epoch
 
 

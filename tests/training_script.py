@@ -33,7 +33,7 @@ def main() -> None:
         # The last step may leave a rank an empty batch: it goes through the model all the same, so that no rank waits.
         loss = torch.nn.functional.cross_entropy(model(batch.inputs[:, 0]), batch.labels, reduction="sum")
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         seen.append(batch.indices.tolist())
         if step == steps:

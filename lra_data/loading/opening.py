@@ -11,7 +11,7 @@ from lra_data.loading.protocol_view import open_protocol
 from lra_data.loading.read_dataset import ReadDataset
 from lra_data.splits import parse_split
 from lra_data.store.manifest import MANIFEST
-from lra_data.store.remote import is_remote
+from lra_data.store.remote import is_remote, join_address
 from lra_data.store.rows import BuiltRows, Rows, VirtualRows, open_rows
 from lra_data.task import Task
 
@@ -84,7 +84,7 @@ def _under(root: Path | str, task: Task, seed: int, built: Any) -> BuiltRows:
     """The set of a task under ROOT."""
     rows: BuiltRows
     if isinstance(root, str) and is_remote(root):
-        rows = built(f"{root.rstrip('/')}/{task.family}/{task.variant}")
+        rows = built(join_address(root, f"{task.family}/{task.variant}"))
     else:
         folder = Path(root) / task.family / task.variant
         part = folder.with_name(f"{folder.name}-partial")

@@ -25,9 +25,11 @@ class Prepared(Protocol):
 
 
 class Source(Protocol):
-    """What `Batches` reads. eager: whether preparing costs so much that only what is due should be prepared."""
+    """What `Batches` reads."""
 
-    eager: bool
+    @property
+    def eager(self) -> bool:
+        """Whether to prepare only what is due."""
 
     def prepare(self, places: NDArray[np.int64], form: Form) -> Prepared:
         """Find the rows at these places: int64 (n,)."""
@@ -51,8 +53,6 @@ class Rowwise:
 class BuiltSource:
     """Rows of a set's files, by their addresses in record batches."""
 
-    eager = False
-
     def __init__(self, rows: BuiltRows, split: str, selected: range) -> None:
         self._rows, self._split, self._selected = rows, split, selected
         self._task = rows.task
@@ -70,6 +70,11 @@ class BuiltSource:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open()
+
+    @property
+    def eager(self) -> bool:
+        """See Source. What lies behind an address or is packed should not be had long before it is due."""
+        return not self._opened.at_hand
 
     @property
     def opened(self) -> OpenBatches:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lra_data.errors import SetError
 from lra_data.store.formats import get_format
 from lra_data.store.manifest import MANIFEST, Shard
-from lra_data.store.set_folder import SetFolder
+from lra_data.store.set_folder import LocalFolder, SetFolder
 from lra_data.store.tally import check_batch
 from lra_data.task import Task
 
@@ -43,6 +43,11 @@ class OpenBatches:
         self._lock = Lock()
         self._groups = lru_cache(maxsize=_KEPT_GROUPS)(self._read_group)
         self._decoded = lru_cache(maxsize=_KEPT_SHARDS)(self._decode)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether any batch costs but a look into a mapped file."""
+        return self.mapped and (isinstance(self._folder, LocalFolder) or len(self._files) == len(self._shards))
 
     @property
     def block(self) -> int:

@@ -9,8 +9,6 @@ Not here: reading rows (`rows.py`), raw archives (`lra_data/corpora/download.py`
 import errno
 import os
 import re
-import ssl
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +19,7 @@ from lra_data.corpora.download import CACHE_VARIABLE, cache_folder
 from lra_data.errors import SetError, UsageError
 from lra_data.store.files import sha256_of, write_failure
 from lra_data.store.manifest import MANIFEST, Manifest, Shard, parse_manifest
+from lra_data.store.remote_errors import RANGE_NOT_SATISFIABLE, may_pass, reason_of, status_of
 
 SHARD_CACHE = "shards"
 
@@ -42,16 +41,6 @@ _STALLED_S = 30.0
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RANGE_NOT_SATISFIABLE = 416
-_TRY_LATER = {408, 425, 429}
-# How s3fs says that a request was wrong or went to the wrong place; every other number may be the network's.
-_WRONG_REQUEST = {
-    errno.EINVAL,
-    errno.ENOSYS,
-    errno.ENAMETOOLONG,
-    errno.EMSGSIZE,
-    getattr(errno, "EREMCHG", errno.ENOENT),
-}
 _INSTALL = "pip install 'lra-data[remote]'"
 
 
@@ -117,13 +106,15 @@ class RemoteFolder:
     def _fetch_manifest(self) -> Manifest:
         try:
             text = self._patiently(MANIFEST, 0, None)
+        except _DifferentError:
+            text = b""  # an empty file has no byte 0 that a range could start at
         except _NotThereError as error:
             raise SetError(
                 f"{_shown(self.url)}: expected a built set, found no {MANIFEST}: name the address of the folder "
                 "ROOT/TASK/PRESET"
             ) from error
         try:
-            return parse_manifest(text, _shown(_join(self.url, MANIFEST)))
+            return parse_manifest(text, _shown(join_address(self.url, MANIFEST)))
         except SetError as error:
             raise _DamagedError(error) from error
 
@@ -159,12 +150,14 @@ class RemoteFolder:
                 part.unlink(missing_ok=True)
                 if not goes_left:
                     raise SetError(
-                        f"{_shown(_join(self.url, shard.file))}: expected {shard.file} with {error.expected}, got "
+                        f"{_shown(join_address(self.url, shard.file))}: expected {shard.file} with {error.expected}, "
+                        f"got "
                         f"{error.got}, again and again: copy the set there anew, or name another address"
                     ) from error
             except _NotThereError as error:
                 raise SetError(
-                    f"{_shown(_join(self.url, shard.file))}: expected {shard.file} of the manifest, found no such "
+                    f"{_shown(join_address(self.url, shard.file))}: expected {shard.file} of the manifest, found no "
+                    f"such "
                     "file: copy the whole set there"
                 ) from error
             else:
@@ -210,7 +203,7 @@ class RemoteFolder:
             raise _library_missing(self.url, error) from error
 
         tries = Retrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(may_pass),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
             stop=stop_all(stop_after_delay(_PATIENCE_S), stop_after_attempt(_LEAST_TRIES)),
             reraise=True,
@@ -223,12 +216,12 @@ class RemoteFolder:
             raise _NotThereError from error
         # Each file system of fsspec raises what its own library raises, and a wrong storage option shows only here.
         except Exception as error:
-            address = _join(self.url, name)
-            if _status(error) == _RANGE_NOT_SATISFIABLE:
+            address = join_address(self.url, name)
+            if status_of(error) == RANGE_NOT_SATISFIABLE:
                 raise _DifferentError("more bytes", f"no bytes from {start:,} on") from error
-            reason = _reason(error).replace(address, _shown(address))
+            reason = reason_of(error).replace(address, _shown(address))
             tried = tries.statistics["attempt_number"]
-            if _may_pass(error):
+            if may_pass(error):
                 advice = f"after {tried} tries: run the same command again when the server is back"
             else:
                 advice = "which no second try mends: check the address, the credentials and storage_options"
@@ -238,7 +231,7 @@ class RemoteFolder:
         process = self._in_this_process()
         if process.filesystem is None:
             process.filesystem, process.root = _open(self.url, self._options)
-        data: bytes = process.filesystem.cat_file(_join(process.root, name), start=start, end=stop)
+        data: bytes = process.filesystem.cat_file(join_address(process.root, name), start=start, end=stop)
         if stop is not None and len(data) < stop - start:
             raise _ShortError(f"{len(data):,} of {stop - start:,} bytes")
         return data
@@ -254,7 +247,7 @@ class _Process:
         self.checked: set[Path] = set()
 
 
-class _ShortError(Exception):
+class _ShortError(ConnectionError):
     """An answer ended early."""
 
 
@@ -292,13 +285,13 @@ def _open(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
                 f"{_shown(url)}: expected an address that fsspec knows, such as https://, s3:// or gs://, got: {error}"
             ) from error
         raise UsageError(
-            f"{_shown(url)}: expected an address and storage_options that fsspec takes, got: {_reason(error)}"
+            f"{_shown(url)}: expected an address and storage_options that fsspec takes, got: {reason_of(error)}"
         ) from error
     return filesystem, str(root)
 
 
 def _library_missing(url: str, error: ImportError) -> UsageError:
-    return UsageError(f"{_shown(url)}: expected the libraries that read it, got: {_reason(error)}: {_INSTALL}")
+    return UsageError(f"{_shown(url)}: expected the libraries that read it, got: {reason_of(error)}: {_INSTALL}")
 
 
 def _with_patience(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,56 +313,11 @@ def _with_patience(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed a little later."""
-    if isinstance(error, _ShortError | TimeoutError | ConnectionError):
-        return True  # before the status: S3 says RequestTimeout with 400
-    status = _status(error)
-    if status is not None:
-        return status >= 500 or status in _TRY_LATER
-    for_good = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError | ssl.CertificateError
-    if isinstance(error, for_good | ValueError):
-        return False
-    if isinstance(error, OSError):
-        return error.errno not in _WRONG_REQUEST
-    return isinstance(error, _connection_errors())
-
-
-def _connection_errors() -> tuple[type[BaseException], ...]:
-    """Errors of connections that are no OSError, of the libraries that are loaded: others can have raised none."""
-    kinds: list[type[BaseException]] = []
-    if aiohttp := sys.modules.get("aiohttp"):
-        kinds += [aiohttp.ClientError]
-    if botocore := sys.modules.get("botocore.exceptions"):
-        kinds += [botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError]
-    if parsers := sys.modules.get("botocore.parsers"):
-        kinds += [parsers.ResponseParserError]  # an overloaded S3 answers with broken XML
-    return tuple(kinds)
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status in an error of aiohttp, gcsfs, requests, or botocore (also where s3fs has translated it)."""
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    if isinstance(response, dict):
-        found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    else:
-        found = getattr(error, "status", None) or getattr(error, "code", None) or getattr(response, "status_code", None)
-    return found if isinstance(found, int) else None
-
-
-def _reason(error: BaseException) -> str:
-    """An error in a few words on one line."""
-    status, message = getattr(error, "status", None), getattr(error, "message", None)
-    if isinstance(status, int):
-        return f"the server answered {status} {message}"
-    text = " ".join(str(getattr(error, "strerror", None) or error).split())
-    return f"{type(error).__name__.strip('_')}: {text}" if text else type(error).__name__
-
-
 def _cache_name(shard: Shard, url: str) -> str:
     if not _SHA256.fullmatch(shard.sha256):
         raise SetError(
-            f"{_shown(_join(url, MANIFEST))}: expected 64 hex digits as sha256 of {shard.file}, got {shard.sha256!r}: "
+            f"{_shown(join_address(url, MANIFEST))}: expected 64 hex digits as sha256 of {shard.file}, got "
+            f"{shard.sha256!r}: "
             "copy the set there anew"
         )
     return f"{shard.sha256}.{shard.file.rpartition('.')[2]}"
@@ -394,7 +342,7 @@ def _is_http(url: str) -> bool:
     return url.lower().startswith(("http://", "https://"))
 
 
-def _join(folder: str, name: str) -> str:
+def join_address(folder: str, name: str) -> str:
     """The address of a file in a folder. What follows a ? is often a signature, which each request must bear."""
     query = ""
     if _is_http(folder):
