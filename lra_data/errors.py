@@ -32,9 +32,9 @@ class SetError(LraDataError):
     """A folder does not hold what its manifest says, or has no manifest."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
     """The error for a name that does not exist: lists the known ones and the nearest."""
     names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1)
+    nearest = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return UsageError(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")

@@ -170,7 +170,7 @@ def test_states_that_do_not_belong(small: Dataset, small_root: Path) -> None:
             "expected a state of the order 'rows', got 'shuffled'",
         ),
         ({**state, "seed": -1}, "expected a seed from 0"),
-        ({**state, "epoch": -1}, "expected an epoch from 0 on, got -1"),
+        ({**state, "epoch": -1}, "expected as epoch a whole number from 0 on, got -1"),
         ({"seed": 1}, "expected a state with data, order, seed, epoch, taken, got seed"),
         ({}, "expected a state with data, order, seed, epoch, taken, got nothing"),
     ):
@@ -184,7 +184,7 @@ def test_states_that_do_not_belong(small: Dataset, small_root: Path) -> None:
     [
         ({"rank": 2, "world_size": 2}, "expected a rank from 0 to 1 of world size 2, got 2"),
         ({"rank": 2}, "expected both rank and world_size or neither, got 2 and None"),
-        ({"epoch": -1}, "expected an epoch from 0 on, got -1"),
+        ({"epoch": -1}, "expected as epoch a whole number from 0 on, got -1"),
         ({"seed": 1.5}, "expected a seed from 0 to"),
         ({"max_length": 0}, "expected as max_length a whole number from 1 on, got 0"),
         ({"pad_to": True}, "expected as pad_to a whole number from 1 on, got True"),

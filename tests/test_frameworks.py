@@ -69,7 +69,7 @@ def test_protocols_reach_every_framework(framework: str, small_root: Path) -> No
     assert isinstance(expected, ReadBatch)
     (found,) = loader_of(framework, read.batches(len(read)))
     for one, two in zip(found, expected, strict=True):
-        assert np.array_equal(np.asarray(one), two)
+        assert np.array_equal(np.asarray(one), np.asarray(two))
     assert expected.keep.dtype == bool
     assert expected.keep.shape == expected.inputs.shape == (SMALL_SIZES["test"], 1, 2000)
 

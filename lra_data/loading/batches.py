@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.errors import UsageError
+from lra_data.loading.arguments import whole_number, yes_or_no
 from lra_data.loading.collate import Batch, Form, ReadBatch
 from lra_data.loading.order import Permutation
 from lra_data.loading.shares import Sharing
 from lra_data.loading.sources import Prepared, Source
 from lra_data.loading.windows import Bucketed, Order, Windowed, in_rows, shards_digest
-from lra_data.task import Task, check_seed
+from lra_data.task import MAX_INDEX, Task, check_seed
 
 # Positions put in order, and found, at a time: one by one would cost more than reading the rows.
 _BLOCK = 4096
@@ -35,25 +36,38 @@ STATE = ("data", "order", "seed", "epoch", "taken")
 class Arrangement:
     """Which order an epoch has.
 
-    shuffle: whether positions are permuted. starts, block: where shards begin and the rows of a record batch, for a
-    windowed order. window, at_once: see `windows.Windowed`; without window the whole split is one. bucket_window: see
-    `windows.Bucketed`. fresh: whether every epoch has examples of its own, numbered on from the last epoch's.
+    shuffle: whether positions are permuted. starts: where shards begin, for a windowed order. window, at_once: see
+    `windows.Windowed`; without window the whole split is one. bucket_window: see `windows.Bucketed`. fresh: whether
+    every epoch has examples of its own; beyond: the place of the first example that is not in the split, where those of
+    epoch 1 begin.
     """
 
     shuffle: bool
     window: int | None = None
     at_once: int = 1
     starts: NDArray[np.int64] | None = None
-    block: int = 1
     bucket_window: int | None = None
     fresh: bool = False
+    beyond: int = 0
+
+    def __post_init__(self) -> None:
+        yes_or_no("shuffle", self.shuffle)
+        yes_or_no("fresh", self.fresh)
+        for field, name in (("window", "window"), ("at_once", "shards_at_once"), ("bucket_window", "bucket_window")):
+            value = getattr(self, field)
+            if value is not None or field == "at_once":
+                object.__setattr__(self, field, whole_number(name, value, 1))
+        if self.window is not None and not self.shuffle:
+            raise UsageError(f"expected shuffle=True beside window={self.window}, got shuffle={self.shuffle!r}")
+        if self.at_once != 1 and self.window is None:
+            raise UsageError(f"expected window=… beside shards_at_once={self.at_once}, got none")
 
     @property
     def name(self) -> str:
         """The order in words, for the state: a state of another order means nothing here."""
         words = "shuffled" if self.shuffle else "rows"
         if self.window is not None and self.starts is not None:
-            shards = shards_digest(self.starts, self.block)
+            shards = shards_digest(self.starts)
             words = f"shuffled in windows of {self.window}, {self.at_once} of shards {shards} at once"
         if self.bucket_window is not None:
             words += f", by length in windows of {self.bucket_window}"
@@ -63,12 +77,13 @@ class Arrangement:
         """The order of one epoch's n positions."""
         order: Order = in_rows
         if self.window is not None and self.starts is not None:
-            order = Windowed(
-                self.starts, block=self.block, window=self.window, at_once=self.at_once, seed=seed, epoch=epoch
-            )
+            order = Windowed(self.starts, window=self.window, at_once=self.at_once, seed=seed, epoch=epoch)
         elif self.shuffle:
             order = Permutation(n, seed=seed, epoch=epoch)
-        first = epoch * n if self.fresh else 0
+        # What is held out of a slice stays held out: after the slice come examples beyond the whole split.
+        first = self.beyond + (epoch - 1) * n if self.fresh and epoch else 0
+        if first + n > MAX_INDEX:
+            raise UsageError(f"expected an epoch with examples up to {MAX_INDEX}, got {epoch}")
         if self.bucket_window is not None:
             order = Bucketed(
                 order,
@@ -119,21 +134,27 @@ class Batches:
     ) -> None:
         """data: digest that names the rows. See `Dataset.batches` for the others."""
         sharing.check_rank(rank)
-        for name, value, least in (("prefetch", prefetch, 0), ("threads", threads, 1)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}")
-        if epochs is not None and (not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1):
-            raise UsageError(f"expected as epochs a whole number from 1 on, or None for no end, got {epochs!r}")
+        prefetch, threads = whole_number("prefetch", prefetch, 0), whole_number("threads", threads, 1)
+        if epochs is not None:
+            epochs = whole_number("epochs (or None for no end)", epochs, 1)
         self._source, self._data, self._sharing, self._rank, self._form = source, data, sharing, rank, form
         self._arrangement, self._epochs, self._prefetch, self._threads = arrangement, epochs, prefetch, threads
         self._step, self._size = sharing.step, sharing.batch_size
         self.task = task
         self._start_up()
         self._begin(seed, epoch, 0)
-        self._until = None if epochs is None else epoch + epochs
+        self._first_epoch = self._epoch
+        self._until = self._end_of_pass(self._epoch)
+
+    def _end_of_pass(self, epoch: int) -> int | None:
+        """The epoch before which the pass with this epoch ends: passes follow one another from the first epoch on."""
+        if self._epochs is None:
+            return None
+        return epoch + self._epochs - (epoch - self._first_epoch) % self._epochs
 
     def _start_up(self) -> None:
-        """What a process has of its own."""
+        """What a process has of its own: after a fork there are no threads, and locks may be held by none."""
+        self._process = os.getpid()
         self._lock = Lock()
         self._executor: ThreadPoolExecutor | None = None
         self._ahead: deque[Future[Batch | ReadBatch]] = deque()
@@ -142,7 +163,7 @@ class Batches:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without threads and what they have prepared."""
-        own = ("_lock", "_executor", "_ahead", "_blocks", "_orders")
+        own = ("_process", "_lock", "_executor", "_ahead", "_blocks", "_orders")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -151,8 +172,7 @@ class Batches:
 
     def _begin(self, seed: int, epoch: int, taken: int) -> None:
         check_seed(seed)
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
-            raise UsageError(f"expected an epoch from 0 on, got {epoch!r}")
+        epoch = whole_number("epoch", epoch, 0)
         self._drop_ahead()
         self._blocks = ()
         self._orders.cache_clear()
@@ -162,7 +182,8 @@ class Batches:
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch from its start."""
         self._begin(self._seed, epoch, 0)
-        self._until = None if self._epochs is None else epoch + self._epochs
+        self._first_epoch = self._epoch
+        self._until = self._end_of_pass(self._epoch)
 
     @property
     def batch_size(self) -> int:
@@ -176,8 +197,8 @@ class Batches:
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last batch that was delivered, or the first one."""
-        return self._epoch
+        """The epoch of the last batch that was delivered, or the one that the next pass begins with."""
+        return self._epoch_after() if self._over else self._epoch
 
     @property
     def offset(self) -> int:
@@ -191,10 +212,24 @@ class Batches:
         further = max(self._until - self._epoch - 1, 0)
         return self._sharing.steps_from(self._taken) + further * self._sharing.steps_from(0)
 
+    @property
+    def pass_length(self) -> int:
+        """Batches that the next pass of a loop gives, or the rest of this one; TypeError if there is no end."""
+        if not self._over or self._epochs is None:
+            return len(self)
+        return self._epochs * self._sharing.steps_from(0)
+
     def __iter__(self) -> "Batches":
         if self._over:
-            self.set_epoch(self._epoch + 1)
+            self.next_pass()
         return self
+
+    def next_pass(self) -> None:
+        """Begin the epoch after this pass from its start."""
+        self.set_epoch(self._epoch_after())
+
+    def _epoch_after(self) -> int:
+        return self._epoch + 1 if self._until is None else self._until
 
     def __next__(self) -> Batch | ReadBatch:
         place = self._place(0)
@@ -207,21 +242,23 @@ class Batches:
 
     def ahead(self, steps: int) -> Batch | ReadBatch | None:
         """The batch after the next `steps` ones, without moving; None beyond the end."""
-        place = self._place(steps)
+        place = self._place(whole_number("steps", steps, 0))
         return None if place is None else self._make(*place)
 
     def places(self, steps: int) -> NDArray[np.int64] | None:
         """The places in the split's selection of the examples that `ahead` would give: int64 (B,)."""
-        place = self._place(steps)
+        place = self._place(whole_number("steps", steps, 0))
         return None if place is None else self._orders(place[0])(self._positions(place[1], 1))
 
     def skip(self, steps: int) -> None:
         """Move on by that many batches, as if they had been delivered, at no cost."""
+        steps = whole_number("steps", steps, 0)
         if steps == 0:
             return
         place = self._place(steps - 1)
         if place is None:
-            raise UsageError(f"expected to skip from 0 to {len(self)} batches, got {steps}")
+            left = "no batch, for no epoch has one" if self._until is None else f"at most {len(self)} batches"
+            raise UsageError(f"expected to skip {left}, got {steps}")
         self._drop_ahead()
         self._epoch, self._taken = place[0], self._sharing.after(place[1])
 
@@ -242,6 +279,8 @@ class Batches:
         return (epoch, step * self._step) if self._until is None or epoch < self._until else None
 
     def _make(self, epoch: int, taken: int) -> Batch | ReadBatch:
+        if self._process != os.getpid():
+            self._start_up()
         for block in self._blocks:
             if block.epoch == epoch and block.start <= taken < block.stop:
                 return block.batch(taken)
@@ -277,6 +316,8 @@ class Batches:
 
     def _from_ahead(self) -> Batch | ReadBatch:
         """The next batch, and as many more as `prefetch` says set to work behind it."""
+        if self._process != os.getpid():
+            self._start_up()
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="lra-data-batches")
         while len(self._ahead) <= self._prefetch:
@@ -284,7 +325,13 @@ class Batches:
             if place is None:
                 break
             self._ahead.append(self._executor.submit(self._make, *place))
-        return self._ahead.popleft().result()
+        try:
+            batch = self._ahead[0].result()
+        except BaseException:
+            self._drop_ahead()  # whoever asks again gets the same batch, or the same error
+            raise
+        self._ahead.popleft()
+        return batch
 
     def _drop_ahead(self) -> None:
         """Forget what was prepared. A thread that is at work is waited for, or it would leave a block of the past."""
@@ -292,16 +339,23 @@ class Batches:
         self._ahead.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the iteration stands, counted in batches that were delivered: JSON values."""
-        values = (self._data, self._arrangement.name, self._seed, self._epoch, self._taken)
+        """Where the iteration stands, counted in batches that were delivered: JSON values.
+
+        After a pass that came to its end it is the beginning of the next one, as for another `for` loop in this
+        process.
+        """
+        where = (self._epoch_after(), 0) if self._over else (self._epoch, self._taken)
+        values = (self._data, self._arrangement.name, self._seed, *where)
         return dict(zip(STATE, values, strict=True))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another iterator over the same data in the same order stood, of whatever ranks and batch size.
 
-        The run ends with the last of its `epochs`, or if the state is beyond them, with the state's epoch. Raises
-        UsageError for the state of other data or another order, or one that is none.
+        The pass of `epochs` epochs that the state's epoch belongs to goes on to its end. Raises UsageError for the
+        state of other data or another order, or one that is none.
         """
+        if not isinstance(state, Mapping):
+            raise UsageError(f"expected a state with {', '.join(STATE)}, got {state!r}")
         if set(state) != set(STATE):
             raise UsageError(f"expected a state with {', '.join(STATE)}, got {', '.join(map(str, state)) or 'nothing'}")
         if state["data"] != self._data:
@@ -311,11 +365,10 @@ class Batches:
         if state["order"] != self._arrangement.name:
             raise UsageError(f"expected a state of the order {self._arrangement.name!r}, got {state['order']!r}")
         taken = state["taken"]
-        if not isinstance(taken, int) or not 0 <= taken <= self._sharing.n:
+        if not isinstance(taken, int) or isinstance(taken, bool) or not 0 <= taken <= self._sharing.n:
             raise UsageError(f"expected a state with taken from 0 to {self._sharing.n}, got {taken!r}")
         self._begin(state["seed"], state["epoch"], taken)
-        if self._until is not None:
-            self._until = max(self._until, self._epoch + 1)
+        self._until = self._end_of_pass(self._epoch)
 
 
 def from_environment(rank: int | None, world_size: int | None) -> tuple[int, int]:

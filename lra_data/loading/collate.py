@@ -8,10 +8,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.errors import SetError, UsageError, unknown_name
+from lra_data.loading.arguments import whole_number
 from lra_data.loading.gather import fill
 from lra_data.task import Task
 
 DTYPES = ("int32", "uint8")
+
+_MOST_OFFSET = 2**31 - 256
 
 
 class Batch(NamedTuple):
@@ -60,10 +63,12 @@ class Form:
     def __post_init__(self) -> None:
         for name in ("max_length", "pad_to", "pad_to_multiple_of"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise UsageError(f"expected as {name} a whole number from 1 on, got {value!r}")
-        if self.offset is not None and (not isinstance(self.offset, int) or not 0 <= self.offset < 2**31 - 256):
-            raise UsageError(f"expected as offset a whole number from 0 on, got {self.offset!r}")
+            if value is not None or name == "pad_to_multiple_of":
+                object.__setattr__(self, name, whole_number(name, value, 1))
+        if self.offset is not None:
+            object.__setattr__(self, "offset", whole_number("offset", self.offset, 0))
+            if self.offset > _MOST_OFFSET:
+                raise UsageError(f"expected as offset at most {_MOST_OFFSET}, for int32, got {self.offset}")
         if self.dtype not in DTYPES:
             raise unknown_name("dtype", self.dtype, DTYPES)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -115,14 +116,19 @@ class Dataset:
                 )
         elif fresh and self.task.converted:
             raise UsageError(f"expected a generated task for fresh examples, got {self.task.name}")
-        if window is not None and not shuffle:
-            raise UsageError(f"expected shuffle=True beside window={window}, got shuffle={shuffle!r}")
         if window is not None and not isinstance(source, BuiltSource):
             raise UsageError(f"expected a built set for window={window}, a virtual one has no shards")
-        starts, block = None, 1
+        arrangement = Arrangement(
+            shuffle=shuffle,
+            window=window,
+            at_once=shards_at_once,
+            bucket_window=bucket_window,
+            fresh=fresh,
+            beyond=self._rows.sizes[self.split] - self._selected.start,
+        )
         if window is not None and isinstance(source, BuiltSource):
-            starts, block = source.shards(), source.opened.block
-            source.opened.keep_shards(shards_at_once)
+            arrangement = replace(arrangement, starts=source.shards())
+            source.opened.keep_shards(arrangement.at_once)
         own_rank, ranks = from_environment(rank, world_size)
         return Batches(
             source,
@@ -137,15 +143,7 @@ class Dataset:
                 offset=offset,
                 dtype=dtype,
             ),
-            Arrangement(
-                shuffle=shuffle,
-                window=window,
-                at_once=shards_at_once,
-                starts=starts,
-                block=block,
-                bucket_window=bucket_window,
-                fresh=fresh,
-            ),
+            arrangement,
             seed=seed,
             epoch=epoch,
             epochs=epochs,

@@ -50,7 +50,7 @@ class JaxLoader:
         self.batches, self._device = batches, device
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.batches.pass_length
 
     def __iter__(self) -> Iterator[JaxBatch]:
         for batch in self.batches:

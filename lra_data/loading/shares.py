@@ -11,6 +11,7 @@ them, rank after rank. Where fewer are left, `remainder` decides:
 from dataclasses import dataclass
 
 from lra_data.errors import UsageError, unknown_name
+from lra_data.loading.arguments import whole_number
 
 REMAINDERS = ("keep", "drop", "pad")
 
@@ -25,10 +26,8 @@ class Sharing:
     remainder: str = "keep"
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("world_size", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}")
+        for name in ("batch_size", "world_size"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
         if self.remainder not in REMAINDERS:
             raise unknown_name("remainder", self.remainder, REMAINDERS)
 

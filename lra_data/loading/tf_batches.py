@@ -24,7 +24,7 @@ class TensorFlowLoader:
         self.batches, self._ready = batches, ready
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.batches.pass_length
 
     def dataset(self) -> Any:
         """A tf.data.Dataset of the batches from here on: `Batch` or `ReadBatch` of tensors. It does not move

@@ -75,9 +75,10 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
     def __init__(self, batches: Batches) -> None:
         super().__init__()
         self.batches = batches
+        self._passes = 0  # of this process
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.batches.pass_length
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch from its start with the next pass."""
@@ -85,7 +86,13 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
 
     def __iter__(self) -> "Iterator[TorchBatch | TorchReadBatch]":
         info = get_worker_info()
-        return _Stream(self.batches) if info is None else _WorkerStream(self.batches, info.id, info.num_workers)
+        if info is None:
+            return _Stream(self.batches)
+        self._passes += 1
+        if self._passes > 1:
+            # A worker that is kept has no say in whether the last pass came to its end: all go on to the next epoch.
+            self.batches.next_pass()
+        return _WorkerStream(self.batches, info.id, info.num_workers)
 
 
 class _Stream:
@@ -111,7 +118,7 @@ class _WorkerStream:
     """Every N-th batch. A worker's `Batches` stays where the pass began until the pass is over."""
 
     def __init__(self, batches: Batches, worker: int, workers: int) -> None:
-        self._batches, self._worker, self._workers = iter(batches), worker, workers
+        self._batches, self._worker, self._workers = batches, worker, workers
         self._made = 0
 
     def __iter__(self) -> "_WorkerStream":
@@ -120,7 +127,6 @@ class _WorkerStream:
     def __next__(self) -> TorchBatch | TorchReadBatch:
         batch = self._batches.ahead(self._worker + self._made * self._workers)
         if batch is None:
-            self._batches.finish()  # a worker that is kept goes on to the next epoch
             raise StopIteration
         self._made += 1
         return to_torch(batch)
@@ -168,7 +174,7 @@ class TorchLoader:
         self._direct = num_workers == 0 and not pin_memory
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.batches.pass_length
 
     def set_epoch(self, epoch: int) -> None:
         """Begin an epoch from its start."""
@@ -250,7 +256,7 @@ class BatchSampler:
         self.batches = batches
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.batches.pass_length
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = iter(self.batches)

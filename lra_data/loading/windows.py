@@ -1,7 +1,7 @@
 """Two orders for what the full shuffle of `order.py` does not suit, each a permutation, pure in its arguments.
 
 `Windowed` is for files that are read in a piece, far away or compressed: shards in a keyed order, a few at a time;
-their blocks (record batches) in a keyed order; and rows shuffled within windows of that sequence. One shard is enough
+their blocks (64 rows each) in a keyed order; and rows shuffled within windows of that sequence. One shard is enough
 to read a batch, and to go on after a stop.
 
 `Bucketed` sorts any order by length within windows of its positions, so that a batch needs less padding. A sorted
@@ -18,11 +18,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lra_data.errors import UsageError
 from lra_data.loading.order import Permutation
 
 Order = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
+BLOCK = 64
 RUNS = 16
 
 # Windows that are kept: the one at hand, the one that a batch reaches into, and one more for the next thread.
@@ -37,17 +37,22 @@ def in_rows(positions: NDArray[np.int64]) -> NDArray[np.int64]:
 class Windowed:
     """Places 0 .. n - 1 for reading in a piece.
 
-    starts: first place of each shard and n, int64 (shards + 1,). block: places a record batch. window: places that are
-    shuffled among each other. at_once: shards whose blocks are mixed.
+    starts: first place of each shard and n, int64 (shards + 1,). window: places that are shuffled among each other.
+    at_once: shards whose blocks are mixed. block: rows a block; smaller ones mix better than the files' record batches,
+    and cost nothing where whole shards are at hand anyway.
     """
 
     def __init__(
-        self, starts: NDArray[np.int64], *, block: int, window: int, at_once: int, seed: int, epoch: int
+        self,
+        starts: NDArray[np.int64],
+        *,
+        window: int,
+        at_once: int,
+        seed: int,
+        epoch: int,
+        block: int = BLOCK,
     ) -> None:
-        for name, value in (("window", window), ("shards_at_once", at_once)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"expected as {name} a whole number from 1 on, got {value!r}")
-        self._block, self._window, self._seed, self._epoch = block, window, seed, epoch
+        self._block, self._window, self._seed, self._epoch = block, min(window, max(int(starts[-1]), 1)), seed, epoch
         shards = len(starts) - 1
         order = Permutation(shards, seed=seed, epoch=epoch, part=" shards")(np.arange(shards))
         self._groups = [
@@ -108,10 +113,8 @@ class Bucketed:
         seed: int,
         epoch: int,
     ) -> None:
-        if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-            raise UsageError(f"expected as bucket_window a whole number from 1 on, got {window!r}")
         self._order, self._lengths, self._n = order, lengths, n
-        self._window, self._seed, self._epoch = window, seed, epoch
+        self._window, self._seed, self._epoch = min(window, max(n, 1)), seed, epoch
         self._kept = lru_cache(maxsize=_KEPT)(self._places)
 
     def __call__(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -132,6 +135,6 @@ class Bucketed:
         return np.concatenate([runs[run] for run in mixed(np.arange(len(runs))).tolist()])
 
 
-def shards_digest(starts: NDArray[np.int64], block: int) -> str:
-    """8 hex digits for where shards and blocks begin: a windowed order means nothing over others."""
-    return hashlib.sha256(f"{starts.tolist()} {block}".encode()).hexdigest()[:8]
+def shards_digest(starts: NDArray[np.int64]) -> str:
+    """8 hex digits for where shards begin: a windowed order means nothing over others."""
+    return hashlib.sha256(str(starts.tolist()).encode()).hexdigest()[:8]

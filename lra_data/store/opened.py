@@ -4,6 +4,7 @@ Arrow shards are mapped into memory, once each: a batch is a view of the file. T
 row group at a time, those of tar files one shard at a time, and the last few are kept.
 """
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -40,7 +41,7 @@ class OpenBatches:
             [*(np.arange(shard.start, shard.stop, shard.batch_rows) for shard in shards), [shards[-1].stop]]
         )
         self._files = dict[int, tuple[pa.Buffer, str]]()  # a mapping costs addresses, no memory
-        self._lock = Lock()
+        self._process, self._lock = os.getpid(), Lock()
         self._groups = lru_cache(maxsize=_KEPT_GROUPS)(self._read_group)
         self._decoded = lru_cache(maxsize=_KEPT_SHARDS)(self._decode)
 
@@ -48,11 +49,6 @@ class OpenBatches:
     def at_hand(self) -> bool:
         """Whether any batch costs but a look into a mapped file."""
         return self.mapped and (isinstance(self._folder, LocalFolder) or len(self._files) == len(self._shards))
-
-    @property
-    def block(self) -> int:
-        """Rows of a record batch but the last of a shard."""
-        return self._shards[0].batch_rows
 
     @property
     def shard_starts(self) -> NDArray[np.int64]:
@@ -79,6 +75,8 @@ class OpenBatches:
 
     def _mapped(self, place: int) -> tuple[pa.Buffer, str]:
         """A shard's file. Rows are found by addresses in it, so all threads must have the same mapping."""
+        if self._process != os.getpid():  # forked, perhaps while another thread held the lock
+            self._process, self._lock = os.getpid(), Lock()
         with self._lock:
             if place not in self._files:
                 path = self._folder.shard_path(self._shards[place])

@@ -1,0 +1,1 @@
+"""How fast batches are had, beside other loaders and a floor: `python -m benchmarks.loading`."""
