@@ -192,29 +192,19 @@ def load(
     protocol: read it as another code base does, such as "s4" (docs/protocols.md). format_name: which of the set's
     formats. check_digests: False trusts local files; otherwise each is compared with its digest once a process.
     """
-    from lra_data.loading.opening import load, load_protocol
+    from lra_data.loading.opening import load
 
     if raw is not None or pairs is not None or allow_partial:
         task = _over(get_task(task), raw, pairs, allow_partial)
-    if protocol is not None:
-        return load_protocol(
-            task,
-            protocol,
-            split=split,
-            root=root,
-            seed=seed,
-            check_digests=check_digests,
-            storage_options=storage_options,
-            format_name=format_name,
-        )
     return load(
         task,
         split=split,
         root=root,
         seed=seed,
+        protocol=protocol,
+        format_name=format_name,
         check_digests=check_digests,
         storage_options=storage_options,
-        format_name=format_name,
     )
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import lra_data
 from lra_data import UsageError, get_task
-from lra_data.loading.batches import Batches, from_environment
+from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Batch
 from lra_data.loading.dataset import Dataset
+from lra_data.loading.shares import from_environment
 from tests.conftest import SMALL_SIZES
 
 SPLIT = "validation"

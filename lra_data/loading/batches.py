@@ -9,7 +9,6 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -18,82 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.errors import UsageError
-from lra_data.loading.arguments import whole_number, yes_or_no
+from lra_data.loading.arguments import whole_number
+from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.collate import Batch, Form, ReadBatch
-from lra_data.loading.order import Permutation
 from lra_data.loading.shares import Sharing
 from lra_data.loading.sources import Prepared, Source
-from lra_data.loading.windows import Bucketed, Order, Windowed, in_rows, shards_digest
-from lra_data.task import MAX_INDEX, Task, check_seed
+from lra_data.loading.windows import Order
+from lra_data.task import Task, check_seed
 
 # Positions put in order, and found, at a time: one by one would cost more than reading the rows.
 _BLOCK = 4096
 
 STATE = ("data", "order", "seed", "epoch", "taken")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrangement:
-    """Which order an epoch has.
-
-    shuffle: whether positions are permuted. starts: where shards begin, for a windowed order. window, at_once: see
-    `windows.Windowed`; without window the whole split is one. bucket_window: see `windows.Bucketed`. fresh: whether
-    every epoch has examples of its own; beyond: the place of the first example that is not in the split, where those of
-    epoch 1 begin.
-    """
-
-    shuffle: bool
-    window: int | None = None
-    at_once: int = 1
-    starts: NDArray[np.int64] | None = None
-    bucket_window: int | None = None
-    fresh: bool = False
-    beyond: int = 0
-
-    def __post_init__(self) -> None:
-        yes_or_no("shuffle", self.shuffle)
-        yes_or_no("fresh", self.fresh)
-        for field, name in (("window", "window"), ("at_once", "shards_at_once"), ("bucket_window", "bucket_window")):
-            value = getattr(self, field)
-            if value is not None or field == "at_once":
-                object.__setattr__(self, field, whole_number(name, value, 1))
-        if self.window is not None and not self.shuffle:
-            raise UsageError(f"expected shuffle=True beside window={self.window}, got shuffle={self.shuffle!r}")
-        if self.at_once != 1 and self.window is None:
-            raise UsageError(f"expected window=… beside shards_at_once={self.at_once}, got none")
-
-    @property
-    def name(self) -> str:
-        """The order in words, for the state: a state of another order means nothing here."""
-        words = "shuffled" if self.shuffle else "rows"
-        if self.window is not None and self.starts is not None:
-            shards = shards_digest(self.starts)
-            words = f"shuffled in windows of {self.window}, {self.at_once} of shards {shards} at once"
-        if self.bucket_window is not None:
-            words += f", by length in windows of {self.bucket_window}"
-        return words + (", fresh examples" if self.fresh else "")
-
-    def order(self, source: Source, n: int, seed: int, epoch: int) -> Order:
-        """The order of one epoch's n positions."""
-        order: Order = in_rows
-        if self.window is not None and self.starts is not None:
-            order = Windowed(self.starts, window=self.window, at_once=self.at_once, seed=seed, epoch=epoch)
-        elif self.shuffle:
-            order = Permutation(n, seed=seed, epoch=epoch)
-        # What is held out of a slice stays held out: after the slice come examples beyond the whole split.
-        first = self.beyond + (epoch - 1) * n if self.fresh and epoch else 0
-        if first + n > MAX_INDEX:
-            raise UsageError(f"expected an epoch with examples up to {MAX_INDEX}, got {epoch}")
-        if self.bucket_window is not None:
-            order = Bucketed(
-                order,
-                lambda places: source.lengths(places + first),
-                n=n,
-                window=self.bucket_window,
-                seed=seed,
-                epoch=epoch,
-            )
-        return order if first == 0 else lambda positions: order(positions) + first
 
 
 class _Block:
@@ -312,7 +247,7 @@ class Batches:
         return (starts[:, None] + np.arange(self._size, dtype=np.int64)).ravel()
 
     def _order_of(self, epoch: int) -> Order:
-        return self._arrangement.order(self._source, self._sharing.n, self._seed, epoch)
+        return self._arrangement.order(self._source.lengths, self._sharing.n, self._seed, epoch)
 
     def _from_ahead(self) -> Batch | ReadBatch:
         """The next batch, and as many more as `prefetch` says set to work behind it."""
@@ -369,17 +304,3 @@ class Batches:
             raise UsageError(f"expected a state with taken from 0 to {self._sharing.n}, got {taken!r}")
         self._begin(state["seed"], state["epoch"], taken)
         self._until = self._end_of_pass(self._epoch)
-
-
-def from_environment(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Rank and world size, where they are not given from RANK and WORLD_SIZE, as torchrun sets them; else one rank."""
-    if (rank is None) != (world_size is None):
-        raise UsageError(f"expected both rank and world_size or neither, got {rank!r} and {world_size!r}")
-    if rank is not None and world_size is not None:
-        return rank, world_size
-    found = [os.environ.get(name) for name in ("RANK", "WORLD_SIZE")]
-    if found == [None, None]:
-        return 0, 1
-    if not all(text is not None and text.isdecimal() for text in found):
-        raise UsageError(f"expected whole numbers in RANK and WORLD_SIZE, got {found[0]!r} and {found[1]!r}")
-    return int(found[0] or 0), int(found[1] or 1)

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from lra_data.columns import numbers
 from lra_data.errors import UsageError
-from lra_data.loading.batches import Arrangement, Batches, from_environment
+from lra_data.loading.arrangement import Arrangement
+from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form
-from lra_data.loading.shares import Sharing
+from lra_data.loading.shares import Sharing, from_environment
 from lra_data.loading.sources import BuiltSource, MadeSource, Source
 from lra_data.store.rows import BuiltRows, Rows
 from lra_data.task import Task

@@ -22,37 +22,23 @@ def load(
     split: str,
     root: Path | str | None = None,
     seed: int = 0,
+    protocol: str | None = None,
+    format_name: str | None = None,
     check_digests: bool = True,
     storage_options: Mapping[str, Any] | None = None,
-    format_name: str | None = None,
-) -> Dataset:
+) -> Dataset | ReadDataset:
     """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
 
     task: a name, a task, a configuration, or the folder or address of a built set, for which root and seed are left
     out. root: the folder or address under which `lra-data build --out ROOT` wrote the set; without it the set is
-    virtual and its rows are made when asked for. The others: see `BuiltRows`. Raises SetError if ROOT holds no such
-    set, UsageError if its seed is another.
+    virtual and its rows are made when asked for. protocol: how another code base reads it: its splits, order, ids. The
+    others: see `BuiltRows`. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
     """
     rows = _rows(task, root, seed, check_digests, storage_options, format_name)
-    name, selected = parse_split(split, rows.sizes)
-    return Dataset(rows, name, selected)
-
-
-def load_protocol(
-    task: Any,
-    protocol: str,
-    *,
-    split: str,
-    root: Path | str | None = None,
-    seed: int = 0,
-    check_digests: bool = True,
-    storage_options: Mapping[str, Any] | None = None,
-    format_name: str | None = None,
-) -> ReadDataset:
-    """Open one split of a task's set as another code base reads it: its splits, its order, its ids."""
-    view = open_protocol(protocol, _rows(task, root, seed, check_digests, storage_options, format_name))
-    name, selected = parse_split(split, view.sizes)
-    return ReadDataset(view, name, selected)
+    if protocol is None:
+        return Dataset(rows, *parse_split(split, rows.sizes))
+    view = open_protocol(protocol, rows)
+    return ReadDataset(view, *parse_split(split, view.sizes))
 
 
 def _rows(

@@ -4,10 +4,11 @@ import hashlib
 
 import numpy as np
 
-from lra_data.loading.batches import Arrangement, Batches, from_environment
+from lra_data.loading.arrangement import Arrangement
+from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form, ReadBatch
 from lra_data.loading.protocol_view import ProtocolView
-from lra_data.loading.shares import Sharing
+from lra_data.loading.shares import Sharing, from_environment
 from lra_data.loading.sources import ReadSource
 from lra_data.task import Task
 
