@@ -1,0 +1,1 @@
+"""One X-former a file: `contract` says what each is, `catalogue` finds them."""

@@ -1,0 +1,25 @@
+"""Finds the X-formers: every file of this folder but `contract.py` and this one is one, and defines `ATTENTION`."""
+
+import difflib
+import importlib
+from pathlib import Path
+
+from reference_models.attention.contract import Attention
+
+_NOT_MODELS = {"__init__", "contract", "catalogue"}
+
+
+def attention_names() -> list[str]:
+    """Names of the X-formers, sorted."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_MODELS)
+
+
+def attention_class(name: str) -> type[Attention]:
+    """The class of one X-former; raises ValueError for an unknown name, with the nearest."""
+    names = attention_names()
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"unknown attention {name!r}; known: {', '.join(names)}.{hint}")
+    found: type[Attention] = importlib.import_module(f"reference_models.attention.{name}").ATTENTION
+    return found

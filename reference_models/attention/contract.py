@@ -1,0 +1,171 @@
+"""What an attention is: (x, keep) -> x, with projections that stand here once, and the dense weights to check it by.
+
+Letters: B batch, L length, D model width, H heads, E width of a head, M keys or features that stand for a sequence.
+Masks are boolean, True = keep. What a model computes for a padded query is never looked at, but is finite; what stands
+under padding never reaches another row.
+
+Not here: embeddings, feed-forward layers, residuals, norms (`encoder.py`).
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Family = Literal["none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What every attention is told.
+
+    dim: D. heads: H. head_dim: E; H * E need not be D. max_length: greatest L, for weights with an axis of positions.
+    layer, num_layers: which layer of how many, from 0. dropout: of attention weights. seed: of what a model draws for
+    itself; with `layer` it gives each layer's own stream.
+    """
+
+    dim: int
+    heads: int
+    head_dim: int
+    max_length: int
+    layer: int = 0
+    num_layers: int = 1
+    dropout: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "heads", "head_dim", "max_length", "num_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} from 1 on, got {getattr(self, name)}")
+        if not 0 <= self.layer < self.num_layers:
+            raise ValueError(f"expected a layer from 0 to {self.num_layers - 1}, got {self.layer}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"expected a dropout from 0 to below 1, got {self.dropout}")
+
+
+class Projected(NamedTuple):
+    """The input x (B, L, D), and what the projections make of it: q, k, v (B, H, L, E)."""
+
+    x: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+
+class Attention(nn.Module, ABC):
+    """One attention layer. Subclasses say `mix` and `dense_weights`, and what they are.
+
+    family, cost: of the survey's taxonomy; time in L as text. paper: authors, year, section. has_query, has_key:
+    whether the model has such a projection; without it q or k is v's place holder and must not be used.
+    """
+
+    family: ClassVar[Family]
+    cost: ClassVar[str]
+    paper: ClassVar[str]
+    has_query: ClassVar[bool] = True
+    has_key: ClassVar[bool] = True
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        width = shape.heads * shape.head_dim
+        if self.has_query:
+            self.query = _projection(shape.dim, width)
+        if self.has_key:
+            self.key = _projection(shape.dim, width)
+        self.value = _projection(shape.dim, width)
+        self.output = _projection(width, shape.dim)
+
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """x: (B, L, D). keep: bool (B, L), True for real tokens, or None if all are. Returns (B, L, D)."""
+        if x.shape[1] > self.shape.max_length:
+            raise ValueError(f"expected at most max_length = {self.shape.max_length} positions, got {x.shape[1]}")
+        mixed: Tensor = self.output(joined(self.mix(self.project(x), keep)))
+        return mixed
+
+    def project(self, x: Tensor) -> Projected:
+        """q, k and v of an input."""
+        v = self.split(self.value(x))
+        q = self.split(self.query(x)) if self.has_query else v
+        k = self.split(self.key(x)) if self.has_key else v
+        return Projected(x, q, k, v)
+
+    def split(self, projected: Tensor) -> Tensor:
+        """(B, L, H * E) to (B, H, L, E)."""
+        batch, length, _ = projected.shape
+        return projected.view(batch, length, self.shape.heads, self.shape.head_dim).transpose(1, 2)
+
+    @abstractmethod
+    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
+        """The heads' outputs (B, H, L, E) before the output projection."""
+
+    @abstractmethod
+    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """The matrix (B, H, L, L) by which the heads' outputs are sums of v, written out in O(L^2): row i says what
+        query i takes of each position. Columns of padding are 0. Where a model has no such matrix its docstring says
+        what this is.
+        """
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """A loss of the last forward that training adds; None for models without one."""
+        return None
+
+    def on_step(self, step: int) -> None:
+        """Called before each training step, with its number: a pure function of it decides what is drawn anew."""
+
+    def generator(self, purpose: int = 0, step: int = 0) -> torch.Generator:
+        """A private stream of random numbers, on the CPU: pure in (seed, layer, purpose, step)."""
+        mixed = (self.shape.seed * 1_000_003 + self.shape.layer) * 1_000_003 + purpose
+        return torch.Generator().manual_seed((mixed * 1_000_003 + step) % 2**63)
+
+
+def joined(heads: Tensor) -> Tensor:
+    """(B, H, L, E) to (B, L, H * E)."""
+    return heads.transpose(1, 2).flatten(2)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: float = 0.0, scale: float | None = None
+) -> Tensor:
+    """softmax(q k^T / sqrt(E)) v by PyTorch's fused kernels, for tensors of four axes (…, …, L, E).
+
+    mask: bool, True = keep, may be broadcast over heads and queries; a query without any key gets 0. scale: in place of
+    1 / sqrt(E).
+    """
+    mixed: Tensor = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
+    return mixed
+
+
+def softmax_weights(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax over the last axis in float32 or better; masked entries are 0, and so is a row without any key."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if mask is None:
+        return wide.softmax(dim=-1)
+    weights = wide.masked_fill(~mask, -math.inf).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)  # a row of -inf alone is NaN
+
+
+def key_mask(keep: Tensor | None) -> Tensor | None:
+    """keep (B, L) as a mask over keys (B, 1, 1, L), which keeps the fused kernels fast."""
+    return None if keep is None else keep[:, None, None, :]
+
+
+def padded_to(x: Tensor, multiple: int, dim: int, value: float | bool = 0) -> Tensor:
+    """x with `value` behind it along an axis, up to a multiple."""
+    missing = -x.shape[dim] % multiple
+    if missing == 0:
+        return x
+    after = [0, 0] * (x.ndim - 1 - dim % x.ndim) + [0, missing]
+    padded: Tensor = functional.pad(x, after, value=value)
+    return padded
+
+
+def _projection(inputs: int, outputs: int) -> nn.Linear:
+    """A dense layer without bias, xavier-uniform, as the LRA encoder has them."""
+    linear = nn.Linear(inputs, outputs, bias=False)
+    nn.init.xavier_uniform_(linear.weight)
+    return linear

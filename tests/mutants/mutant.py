@@ -1,0 +1,12 @@
+"""One fault to put into a model's file: `old` text, which stands there once, in place of which `new` is written."""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """name: what is broken, in a few words. file: of the model's own file if empty, else a path from the root."""
+
+    name: str
+    old: str
+    new: str
+    file: str = ""

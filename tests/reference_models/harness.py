@@ -1,0 +1,75 @@
+"""What the tests of all X-formers share: the cases that each test module lists, inputs, and a plain dense attention.
+
+A test module `test_<name>.py` defines, for the contract tests (`test_contract.py`):
+
+    CASES             options of the class, each set a small variant that is worth testing; at least one
+    SLOPE             greatest exponent with which saved bytes may grow in L (None: only measured)
+    SLOPE_OPTIONS     function from L to the options for that measurement (default: the first case)
+    NO_GRADIENT       names of parameters that get none, each with the reason (default: none)
+    WEIGHTS_ARE_ALL   whether the heads' outputs are dense_weights @ v (default: True)
+    LENGTH_MATTERS    why more padding may change a row's result, or "" (default) where it may not
+"""
+
+import importlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reference_models.attention.catalogue import attention_class, attention_names
+from reference_models.attention.contract import Attention, Shape
+
+Options = dict[str, Any]
+
+
+def declared(name: str, what: str, default: Any) -> Any:
+    """What a model's test module says of it."""
+    return getattr(importlib.import_module(f"tests.reference_models.test_{name}"), what, default)
+
+
+def cases() -> Iterator[tuple[str, Options]]:
+    """Every model with every small variant."""
+    for name in attention_names():
+        for options in declared(name, "CASES", None):
+            yield name, options
+
+
+def build(name: str, options: Options, *, dtype: torch.dtype = torch.float32, seed: int = 0, **shape: Any) -> Attention:
+    """A small model in evaluation mode: width 24, 3 heads of 8, weights drawn from a seed."""
+    torch.manual_seed(seed)
+    given = {"dim": 24, "heads": 3, "head_dim": 8, "max_length": 64, **shape}
+    return attention_class(name)(Shape(**given), **options).to(dtype).eval()
+
+
+def inputs(batch: int, length: int, *, dim: int = 24, dtype: torch.dtype = torch.float32, seed: int = 1) -> Tensor:
+    """x (B, L, D)."""
+    return torch.randn(batch, length, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def lengths_mask(lengths: list[int], length: int) -> Tensor:
+    """keep (B, L) of sequences with padding on the right."""
+    return torch.arange(length) < torch.tensor(lengths)[:, None]
+
+
+def dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(E)) v with explicit weights: q, k, v (B, H, L, E), mask bool to broadcast with (B, H, L, L)."""
+    logits = torch.einsum("bhie,bhje->bhij", q, k) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -math.inf)
+    weights = torch.nan_to_num(torch.exp(logits - logits.logsumexp(dim=-1, keepdim=True)))
+    return torch.einsum("bhij,bhje->bhie", weights, v)
+
+
+def with_gradients(
+    function: Callable[[Tensor], Tensor], x: Tensor, valid: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The outputs of the valid rows, and the gradient of a fixed weighted sum of them with respect to x."""
+    x = x.detach().requires_grad_()
+    out = function(x)
+    if valid is not None:
+        out = out * valid[..., None].to(out.dtype)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64).to(out.dtype)
+    (gradient,) = torch.autograd.grad((out * weights).sum(), x)
+    return out.detach(), gradient
