@@ -20,6 +20,9 @@ def _sources_digest() -> str:
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / f"numba-{_sources_digest()}")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# test_apart.py runs these in processes of their own; whoever wants one of them by hand sets the variable.
+collect_ignore_glob = [] if os.environ.get("LRA_DATA_TESTS_APART") else ["apart/*"]
+
 SMALL_SIZES = {"train": 1500, "validation": 60, "test": 40}
 ALL_FORMATS = ("arrow", "parquet", "webdataset")
 

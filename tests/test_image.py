@@ -129,7 +129,6 @@ def test_grey_does_not_hang_on_memory_layout() -> None:
     assert grey(r[:1, :1], g[:1, :1], b[:1, :1]) == expected[:1, :1]
 
 
-@pytest.mark.framework
 @pytest.mark.slow
 def test_grey_is_tensorflows_on_all_colours() -> None:
     """All 2^24 triples; the issue allows 64 that differ by 1, and there are none."""

@@ -109,7 +109,7 @@ GRAIN = """
 import sys
 from pathlib import Path
 
-from tests.test_golden_stream import digest, examples, stream
+from tests.apart.test_golden_stream import digest, examples, stream
 
 
 def main() -> None:
@@ -150,7 +150,7 @@ def test_grain(small_root: Path, tmp_path: Path, workers: int) -> None:
         text=True,
         check=False,
         timeout=180,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == [GOLDEN, "True"]

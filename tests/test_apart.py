@@ -1,0 +1,24 @@
+"""Runs each file of tests/apart in a process of its own: JAX and TensorFlow start threads, and other tests fork."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APART = Path(__file__).parent / "apart"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in APART.glob("test_*.py")))
+def test_a_file_in_its_own_process(name: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(APART / name)],
+        cwd=APART.parent.parent,
+        env={**os.environ, "LRA_DATA_TESTS_APART": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert found.returncode == 0, found.stdout[-8000:] + found.stderr[-2000:]
