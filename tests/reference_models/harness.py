@@ -54,7 +54,7 @@ def lengths_mask(lengths: list[int], length: int) -> Tensor:
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(E)) v with explicit weights: q, k, v (B, H, L, E), mask bool to broadcast with (B, H, L, L)."""
+    """softmax(q k^T / sqrt(E)) v, weights written out: q, k, v (B, H, L, E), mask bool, broadcast to (B, H, L, L)."""
     logits = torch.einsum("bhie,bhje->bhij", q, k) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if mask is not None:
         logits = logits.masked_fill(~mask, -math.inf)
