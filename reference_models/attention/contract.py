@@ -60,12 +60,15 @@ class Attention(nn.Module, ABC):
     """One attention layer. Subclasses say `mix` and `dense_weights`, and what they are.
 
     family, cost: of the survey's taxonomy; time in L as text. paper: authors, year, section. has_query, has_key:
-    whether the model has such a projection; without it q or k is v's place holder and must not be used.
+    whether the model has such a projection; without it q or k is v's place holder and must not be used. repeatable:
+    whether a forward pass in training leaves the model as it was, so that checkpointing and reversible layers may run
+    it again.
     """
 
     family: ClassVar[Family]
     cost: ClassVar[str]
     paper: ClassVar[str]
+    repeatable: ClassVar[bool] = True
     has_query: ClassVar[bool] = True
     has_key: ClassVar[bool] = True
 

@@ -1,0 +1,200 @@
+"""The Compressive Transformer's attention: Transformer-XL's, with a coarse memory behind the fine one.
+
+    A_ij = (q_i + u)^T k_j + (q_i + v)^T W_R r_{i-j}        O_i = sum_j softmax_j(A_ij / sqrt(E)) v_j
+    keys of a segment: [C compressed slots; M = memory tokens; S = segment tokens]
+
+After each segment the S oldest tokens leave the memory; f_c makes S / c slots of them, c = rate, and the newest C =
+compressed slots stay. f_c is a convolution with kernel and stride c, or the mean or maximum of c tokens.
+
+Rae et al., "Compressive Transformers for Long-Range Sequence Modelling", ICLR 2020, section 3, algorithms 1 and 2. Time
+and memory O(L (S + M + C)).
+
+Both memories hold this layer's *input* x at earlier tokens, with stopped gradient. So all segments are computed at
+once, as in `transformer_xl.py`: when the segment from s on is read, all tokens before s - M have left, in order. Slot g
+is made of the c tokens from g c - M on, whichever segment looks; the segment sees the last C of the first s / c slots.
+
+f_c learns by attention reconstruction alone (`auxiliary_loss`): attention by content of a segment's tokens over the S
+tokens that leave, against the same over their slots; squared error. Its gradient reaches f_c and nothing else, and f_c
+gets none of the task's; the key and value projections learn from slots as from memory.
+
+Positions: a slot counts as one step, whatever it stands for. The newest slot is one step behind the oldest token of the
+memory, so i - j goes from -(S-1) to S+M+C-1. The paper does not say; with c = 1 these are the tokens' own distances.
+
+Differences from the paper: bidirectional unless `causal`, and what `transformer_xl.py` says; the squared error is the
+mean over queries. Padding is no key, 0 for the convolution, left out by pooling; a slot of padding alone is no key.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reference_models.attention.contract import Attention, Projected, Shape, attend, joined, padded_to, softmax_weights
+
+Compression = Literal["conv", "mean", "max"]
+
+
+class CompressiveAttention(Attention):
+    """Segments with two memories; defaults are the paper's for PG-19. Dropout is on the weights, not in the auxiliary
+    loss. torch.compile works (tests/reference_models).
+    """
+
+    family = "recurrence"
+    cost = "L (S + M + C)"
+    paper = "Rae et al. 2020, §3"
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        segment: int = 512,
+        memory: int = 512,
+        compressed: int = 512,
+        rate: int = 2,
+        compression: Compression = "conv",
+        causal: bool = False,
+    ) -> None:
+        super().__init__(shape)
+        if min(segment, rate) < 1 or segment % rate or min(memory, compressed) < 0:
+            got = f"{segment=}, {rate=}, {memory=}, {compressed=}"
+            raise ValueError(f"expected segment a multiple of rate, both from 1, the others from 0 on, got {got}")
+        if compression not in get_args(Compression):
+            raise ValueError(f"expected compression from {get_args(Compression)}, got {compression!r}")
+        self.segment, self.memory, self.compressed, self.rate = segment, memory, compressed, rate
+        self.compression, self.causal = compression, causal
+        self.position = nn.Linear(shape.dim, shape.heads * shape.head_dim, bias=False)  # W_R
+        nn.init.xavier_uniform_(self.position.weight)
+        biases = torch.empty(2, shape.heads, shape.head_dim).normal_(0, 0.02, generator=self.generator())
+        self.content_bias, self.position_bias = nn.Parameter(biases[0].clone()), nn.Parameter(biases[1].clone())  # u, v
+        if compression == "conv":
+            self.convolution = nn.Linear(rate * shape.dim, shape.dim)  # of c tokens side by side
+        self._last: tuple[Tensor, Tensor] | None = None  # x without gradient and keep, for the auxiliary loss
+
+    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
+        """See Attention."""
+        x, q, k, v = projected
+        keep = torch.ones_like(x[..., 0], dtype=torch.bool) if keep is None else keep
+        self._last = (x.detach(), keep) if self.training and self.compression == "conv" else None
+        segment = min(self.segment, x.shape[1])
+        steps = (x.shape[1] - 1) // self.segment  # segments that have something before them
+        slots, slot_keep = self.compress(*(self._leaving(part, steps) for part in (x.detach(), keep[..., None])))
+        # Detached: neither x nor f_c learns from the task by way of the slots.
+        old = [slots.flatten(1, 2).detach(), x.detach()[:, : steps * segment]]
+        old_keep = [slot_keep.flatten(1, 2)[:, None], keep[:, None, : steps * segment, None]]
+        k = self._behind([self.split(self.key(part)) for part in old], _segments(k, segment))
+        v = self._behind([self.split(self.value(part)) for part in old], _segments(v, segment))
+        mask = self._behind(old_keep, _segments(keep[:, None, :, None], segment)).transpose(-1, -2)
+        if self.causal:
+            mask = mask & mask.new_ones(segment, k.shape[3]).tril(k.shape[3] - segment)
+        weights = softmax_weights(self._logits(_segments(q, segment), k), mask)
+        weights = functional.dropout(weights, self.shape.dropout, self.training)
+        return torch.matmul(weights.to(v.dtype), v).flatten(2, 3)[:, :, : x.shape[1]]
+
+    def _behind(self, old: list[Tensor], own: Tensor) -> Tensor:
+        """Own (B, H, n, S, E) behind what each segment sees of old slots and tokens (B, H, T, E); 0 where none is."""
+        steps = own.shape[2] - 1
+        slots = min(self.compressed, max(0, steps * self.segment // self.rate - self.memory // self.rate))
+        windows = (slots, self.segment // self.rate), (min(self.memory, steps * self.segment), self.segment)
+        parts = []
+        for part, (size, step) in zip(old, windows, strict=True):
+            padded = functional.pad(part, (0, 0, size, 0))  # so that window t ends where entry t * step begins
+            parts.append(padded.unfold(2, size, step)[:, :, : steps + 1].transpose(-1, -2))
+        return torch.cat([*parts, own], dim=3)
+
+    def _leaving(self, tokens: Tensor, steps: int) -> Tensor:
+        """What leaves the memory after each of the first segments: (B, L, D) to (B, steps, S, D), 0 for none."""
+        moved = functional.pad(tokens, (0, 0, self.memory, self.segment))[:, : steps * self.segment]
+        return moved.reshape(len(tokens), steps, self.segment, tokens.shape[2])
+
+    def compress(self, tokens: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+        """f_c: tokens (B, n, c T, D), keep (B, n, c T, 1), to slots (B, n, T, D), and which are of any (B, n, T, 1)."""
+        batch, steps, length, _ = tokens.shape
+        tokens, keep = (
+            part.reshape(batch, steps, length // self.rate, self.rate, part.shape[3]) for part in (tokens, keep)
+        )
+        kept = keep.any(dim=3)
+        if self.compression == "max":
+            return tokens.masked_fill(~keep, -torch.inf).amax(dim=3).masked_fill(~kept, 0.0), kept
+        tokens = tokens.masked_fill(~keep, 0.0)
+        if self.compression == "mean":
+            return tokens.sum(dim=3) / keep.sum(dim=3).clamp(min=1), kept
+        return self.convolution(tokens.flatten(3)), kept
+
+    def _logits(self, q: Tensor, k: Tensor) -> Tensor:
+        """A / sqrt(E): (B, H, n, S, K) of q (B, H, n, S, E) and k (B, H, n, K, E), whose last S are the segment."""
+        segment, keys = q.shape[3], k.shape[3]
+        # One distance more than there are: the shift reads it, nobody uses it.
+        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
+        content = (q + self.content_bias[:, None, None]) @ k.transpose(-1, -2)
+        by_distance = torch.einsum("bhnse,hpe->bhnsp", q + self.position_bias[:, None, None], positions)
+        return torch.mul(content + _shifted(by_distance, keys), self.shape.head_dim**-0.5)
+
+    def _positions(self, distances: Tensor) -> Tensor:
+        """W_R r_d of each distance: (H, P, E). r_d: first all sines, then all cosines, not in turn."""
+        rates = torch.arange(0, self.shape.dim, 2, device=distances.device, dtype=torch.float64) / self.shape.dim
+        angles = distances[None, :, None] * 10000.0**-rates
+        sinusoids = torch.cat([angles.sin(), angles.cos()], dim=-1)[..., : self.shape.dim]
+        return self.split(self.position(sinusoids.to(self.position.weight.dtype)))[0]
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """Attention reconstruction of the last forward in training; None where f_c has nothing to learn."""
+        if self._last is None:
+            return None
+        x, keep = self._last[0].to(self.value.weight.dtype), self._last[1][..., None]
+        h, h_keep = (_segments(part[:, None], self.segment)[:, 0] for part in (x, keep))
+        old, old_keep = (self._leaving(part, h.shape[1]) for part in (x, keep))
+        error = self._looked_up(h, old, old_keep) - self._looked_up(h, *self.compress(old, old_keep))
+        real = (h_keep & old_keep.any(dim=2, keepdim=True)).flatten(0, 1)  # (B n, S, 1)
+        error = error.to(torch.promote_types(error.dtype, torch.float32)) * real
+        return error.square().sum() / real.sum().clamp(min=1)
+
+    def _looked_up(self, h: Tensor, memory: Tensor, keep: Tensor) -> Tensor:
+        """Attention by content of h (B, n, S, D) over memory (B, n, T, D), keep (B, n, T, 1); no projection learns."""
+        q, k, v = (
+            self.split(functional.linear(tokens.flatten(0, 1), projection.weight.detach()))
+            for tokens, projection in ((h, self.query), (memory, self.key), (memory, self.value))
+        )
+        return joined(attend(q, k, v, keep.flatten(0, 1)[:, None].transpose(-1, -2)))
+
+    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """See Attention. A slot's weight is shared evenly by the kept tokens that it is made of: exact for the mean."""
+        keep = torch.ones_like(x[..., 0], dtype=torch.bool) if keep is None else keep
+        place = torch.arange(x.shape[1], device=x.device)
+        around = (0, 0, self.memory, -(len(place) + self.memory) % self.rate)
+        slots, slot_keep = self.compress(*(functional.pad(part, around)[:, None] for part in (x, keep[..., None])))
+        slot = torch.arange(slots.shape[2], device=x.device)
+        start = (place // self.segment * self.segment)[:, None]
+        made = start // self.rate  # slots there are before the segment
+        far = torch.cat([place[:, None] - place, place[:, None] - start + self.memory + made - slot], dim=-1)
+        seen = (place >= start - self.memory) & (place < (place[:, None] + 1 if self.causal else start + self.segment))
+        coarse = (slot < made) & (slot >= made - self.compressed)
+        mask = torch.cat([seen & keep[:, None], coarse & slot_keep[..., 0]], dim=-1)
+        _, q, k, _ = self.project(x)
+        k = torch.cat([k, self.split(self.key(slots[:, 0]))], dim=2)
+        lowest = int(far.min())
+        positions = self._positions(torch.arange(lowest, int(far.max()) + 1, device=x.device))
+        table = (q + self.position_bias[:, None]) @ positions.transpose(-1, -2)
+        by_distance = table.gather(-1, (far - lowest).expand(*q.shape[:2], -1, -1))
+        content = (q + self.content_bias[:, None]) @ k.transpose(-1, -2)
+        weights = softmax_weights((content + by_distance) / self.shape.head_dim**0.5, mask[:, None])
+        shares = (((place + self.memory) // self.rate == slot[:, None]) & keep[:, None]).to(weights.dtype)
+        shares = shares / shares.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, G, L)
+        of_tokens, of_slots = torch.split(weights, [len(place), len(slot)], dim=-1)
+        return torch.add(of_tokens, of_slots @ shares[:, None])
+
+
+def _segments(tokens: Tensor, segment: int) -> Tensor:
+    """(B, H, L, E) to (B, H, n, S, E), padded with zeros."""
+    batch, heads, _, width = tokens.shape
+    return padded_to(tokens, segment, 2).reshape(batch, heads, -1, segment, width)
+
+
+def _shifted(rows: Tensor, keys: int) -> Tensor:
+    """(…, S, P) to (…, S, keys): row i from its column S-1-i on; P >= keys + S."""
+    *front, segment, width = rows.shape
+    after_the_first = rows.flatten(-2)[..., segment - 1 : segment - 1 + segment * (width - 1)]
+    return torch.narrow(after_the_first.view(*front, segment, width - 1), -1, 0, keys)
+
+
+ATTENTION = CompressiveAttention

@@ -1,0 +1,62 @@
+"""The Linear Transformer: the softmax's kernel is replaced by one with few features, so that products can be regrouped.
+
+    O_i = φ(Q_i)^T Σ_j φ(K_j) V_j^T / (φ(Q_i)^T Σ_j φ(K_j) + ε),    φ(x) = elu(x) + 1
+
+Katharopoulos et al., "Transformers are RNNs", ICML 2020, section 3.2 and equations 4 to 7. Time O(L E D), memory
+O(L D + H E^2). Logits are not divided by sqrt(E), as there are none.
+
+Differences from the paper: ε keeps the quotient finite, as in the authors' own code and the LRA's (1e-6 in both); φ of
+a padded key is 0, which leaves it out of both sums (the LRA's code has no mask). The encoder's form, without a causal
+mask. Sums over L are in float32 under autocast: with thousands of terms bf16 would lose them.
+"""
+
+import torch
+from torch import Tensor
+
+from reference_models.attention.contract import Attention, Projected, Shape, key_mask
+
+
+class LinearAttention(Attention):
+    """Attention by the kernel φ(q)^T φ(k). torch.compile works (tests/reference_models).
+
+    eps: ε. There are no weights, hence no attention dropout.
+    """
+
+    family = "kernel"
+    cost = "L"
+    paper = "Katharopoulos et al. 2020, §3.2"
+
+    def __init__(self, shape: Shape, *, eps: float = 1e-6) -> None:
+        super().__init__(shape)
+        if not eps > 0:
+            raise ValueError(f"expected an eps above 0, got {eps}")
+        self.eps = eps
+
+    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
+        """See Attention."""
+        _, q, k, v = projected
+        with torch.autocast(v.device.type, enabled=False):
+            q, k = elu_plus_1(q), elu_plus_1(k)
+            if keep is not None:
+                k = k.masked_fill(~keep[:, None, :, None], 0.0)
+            sums = k.transpose(-1, -2) @ v.to(k.dtype)  # (B, H, E, E): features by the width of v
+            norms = q @ k.sum(dim=-2)[..., None]  # (B, H, L, 1)
+            return (q @ sums / (norms + self.eps)).to(v.dtype)
+
+    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """See Attention. Rows sum to a little less than 1, because of ε."""
+        _, q, k, _ = self.project(x)
+        similar = torch.einsum("bhie,bhje->bhij", elu_plus_1(q), elu_plus_1(k))
+        mask = key_mask(keep)
+        if mask is not None:
+            similar = similar * mask
+        return similar / (similar.sum(dim=-1, keepdim=True) + self.eps)
+
+
+def elu_plus_1(x: Tensor) -> Tensor:
+    """φ in float32 or better: x + 1 above 0, else exp(x), which elu(x) + 1 would round to 0 from exp(-17) on."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    return torch.where(x > 0, x + 1, x.clamp(max=0).exp())
+
+
+ATTENTION = LinearAttention

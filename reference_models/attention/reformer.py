@@ -1,0 +1,182 @@
+"""Reformer: a token looks at those that a locality-sensitive hash puts into its bucket; queries and keys are shared.
+
+    k_j  = q_j / |q_j|                               keys are the queries, of unit length
+    h(x) = argmax [x R; -x R]                        bucket; R (E, b / 2) Gaussian, drawn for each round and head
+    P_i  = kept j that in some round r have h_r(q_j) = h_r(q_i) and stand in i's chunk or in the one before it
+    o_i  = sum over P_i of v_j exp(q_i · k_j - 1e5 [j = i] - z_i),  z_i the logsumexp
+
+In each of n rounds (`num_hashes`) tokens are sorted by (bucket, position) and cut into chunks of m (`chunk`). Rounds
+are computed apart and merged, o_i = sum_r exp(z_i^r - z_i) o_i^r; a key that i meets in N rounds loses log N in each of
+them, so that it counts once (the appendix on multi-round attention). A token sees itself only if it sees nothing else.
+
+Kitaev, Kaiser and Levskaya, "Reformer: the efficient Transformer", ICLR 2020, section 2. Time O(n L (m E + log L)) for
+sorting and attention and O(n L b E) for the hash, memory O(n L (m + E)). With b = 2 L / m the hash is O(L^2 / m), which
+short of L = 10^5 is little; `num_buckets` bounds it.
+
+Differences from the paper:
+- It is the encoder's form, without a causal mask. The first chunk has no chunk before it.
+- Logits are q · k with unit keys, as printed and as the authors' code has them. Queries of length sqrt(E) then have the
+  Transformer's temperature; with a further 1 / sqrt(E), as some ports have it, weights would be nearly equal.
+- b is 2 ceil(kept tokens / m), for each sequence by itself: a chunk is twice an average bucket. Padding is a last
+  bucket of its own. So neither padding nor neighbours in a batch change a sequence.
+- 2 rounds and chunks of 64 are the usual setting on LRA outside its own code (the paper: 1 to 8 rounds).
+- R is drawn by `on_step` and kept: the forward pass, a recomputation in the backward pass and evaluation hash alike.
+
+Not here: reversible layers (`reference_models/reversible.py`), feed-forward layers in chunks.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
+
+_SELF = 1e5  # section 2, "causal masking for shared-QK attention"
+_EPSILON = 1e-6  # of squared lengths, so that a query of zeros has a gradient
+
+
+class ReformerAttention(Attention):
+    """LSH attention with shared queries and keys.
+
+    num_hashes: rounds n. chunk: m. num_buckets: b, even; by default 2 ceil(kept tokens / m). across_buckets: whether a
+    query also looks at the other buckets' keys in its two chunks, as the authors' later code does. Dropout is on the
+    weights of each round. torch.compile works (tests/reference_models).
+    """
+
+    family = "learnable pattern"
+    cost = "L log L"
+    paper = "Kitaev et al. 2020, §2"
+    has_key = False
+    rotations: Tensor
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        num_hashes: int = 2,
+        chunk: int = 64,
+        num_buckets: int | None = None,
+        across_buckets: bool = False,
+    ) -> None:
+        super().__init__(shape)
+        if num_hashes < 1 or chunk < 1:
+            raise ValueError(f"expected num_hashes and chunk from 1 on, got {num_hashes} and {chunk}")
+        if num_buckets is not None and (num_buckets < 2 or num_buckets % 2):
+            raise ValueError(f"expected num_buckets even and from 2 on, got {num_buckets}")
+        self.num_hashes, self.chunk = num_hashes, chunk
+        self.num_buckets, self.across_buckets = num_buckets, across_buckets
+        columns = self._columns(shape.max_length)
+        self.register_buffer("rotations", torch.empty(num_hashes, shape.heads, shape.head_dim, columns))
+        self.on_step(0)
+
+    def on_step(self, step: int) -> None:
+        """Draws R anew."""
+        self.rotations.copy_(torch.randn(self.rotations.shape, generator=self.generator(step=step)))
+
+    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
+        """See Attention."""
+        length = projected.q.shape[2]
+        m = min(self.chunk, length)
+        q, v = padded_to(projected.q, m, 2), padded_to(projected.v, m, 2)
+        keep = padded_to(_kept(keep, projected.q), m, 1, value=False)
+        bucket = self.buckets(q, keep)
+        order = bucket.argsort(dim=-1, stable=True)  # (B, H, n, L): who stands at each place
+        place = order.argsort(dim=-1)  # where each stands
+        queries, values = _sorted(q, order, m), _sorted(v, order, m)  # (B, H, n, L / m, m, E)
+        logits = (queries @ _looking_back(_unit(queries)).transpose(-1, -2)).to(_wide(q))
+        logits = logits - self._penalty(bucket, place // m, order, keep, m, logits.dtype)
+        partition = logits.logsumexp(dim=-1)
+        weights = functional.dropout(logits.softmax(dim=-1).to(v.dtype), self.shape.dropout, self.training)
+        found = (weights @ _looking_back(values)).flatten(3, 4)
+        found = found.gather(3, place[..., None].expand(found.shape))
+        shares = partition.flatten(3).gather(3, place).softmax(dim=2)
+        return (shares[..., None] * found).sum(dim=2)[:, :, :length].to(v.dtype)
+
+    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """See Attention. One softmax over the union of the rounds, from ranks that are counted, not sorted."""
+        q = self.project(x).q
+        keep = _kept(keep, q)
+        bucket = self.buckets(q, keep)
+        one, other = bucket[..., :, None], bucket[..., None, :]
+        position = torch.arange(x.shape[1], device=x.device)
+        ahead = (other < one) | ((other == one) & (position[None, :] < position[:, None]))
+        chunk = ahead.sum(dim=-1) // self.chunk
+        apart = chunk[..., :, None] - chunk[..., None, :]
+        met = ((apart == 0) | (apart == 1)) & ((one == other) | self.across_buckets)
+        own = position[:, None] == position
+        logits = q @ _unit(q).transpose(-1, -2) - _SELF * own
+        return softmax_weights(logits, (met.any(dim=2) | own) & keep[:, None, None])
+
+    @torch.no_grad()
+    def buckets(self, q: Tensor, keep: Tensor) -> Tensor:
+        """Buckets (B, H, n, L) of queries (B, H, L, E); padding, where keep (B, L) is False, has the last."""
+        columns = self._columns(q.shape[2])
+        with torch.autocast(q.device.type, enabled=False):
+            turned = torch.einsum("bhle,rhec->bhrlc", q.to(_wide(q)), self.rotations[..., :columns].to(_wide(q)))
+        size = turned.abs()  # the greatest of [x; -x] is the greatest |x|, with its sign
+        if self.num_buckets is None:
+            used = torch.arange(columns, device=q.device) < -(-keep.sum(dim=1) // self.chunk)[:, None]
+            size = size.masked_fill(~used[:, None, None, None], -1.0)
+        column = size.argmax(dim=-1, keepdim=True)
+        bucket = (column + columns * (turned.gather(-1, column) < 0)).squeeze(-1)
+        return bucket.masked_fill(~keep[:, None, None], 2 * columns)
+
+    def _columns(self, length: int) -> int:
+        """b / 2 for a sequence without padding."""
+        return -(-length // self.chunk) if self.num_buckets is None else self.num_buckets // 2
+
+    @torch.no_grad()
+    def _penalty(
+        self, bucket: Tensor, chunk: Tensor, order: Tensor, keep: Tensor, m: int, dtype: torch.dtype
+    ) -> Tensor:
+        """What each logit loses, (B, H, n, L / m, m, keys): log N if the query meets the key in N rounds, infinity if
+        not in this one or if the key is padding, 1e5 if it is the query itself, also for padding: no row is empty.
+        """
+        kept = keep[:, None, None].expand(-1, bucket.shape[1], 1, -1)
+        facts = _sorted(torch.cat([bucket, chunk, kept.to(bucket.dtype)], dim=2).transpose(2, 3), order, m)
+        queries, keys = facts[..., :, None, :], _looking_back(facts)[..., None, :, :]
+        seen, rounds = [], torch.zeros((), dtype=dtype, device=keep.device)
+        for number in range(self.num_hashes):
+            apart = queries[..., self.num_hashes + number] - keys[..., self.num_hashes + number]
+            met = (apart == 0) | (apart == 1)  # the last chunk stands before the first only in _looking_back
+            if not self.across_buckets:
+                met &= queries[..., number] == keys[..., number]
+            rounds = rounds + met
+            seen.append(met[:, :, number])
+        visible = torch.stack(seen, dim=2) & keys[..., -1].bool()
+        own = torch.ones(m, keys.shape[-2], dtype=torch.bool, device=keep.device).tril(keys.shape[-2] - m)
+        own = own & ~own.tril(keys.shape[-2] - m - 1)
+        return rounds.log().masked_fill(~visible, math.inf).masked_fill(own, _SELF)
+
+
+def _kept(keep: Tensor | None, q: Tensor) -> Tensor:
+    """keep (B, L), also where all are kept."""
+    return torch.ones(q.shape[0], q.shape[2], dtype=torch.bool, device=q.device) if keep is None else keep
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """float32, or float64 for float64."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Vectors of length 1."""
+    wide = x.to(_wide(x))
+    return (wide * (wide.square().sum(dim=-1, keepdim=True) + _EPSILON).rsqrt()).to(x.dtype)
+
+
+def _sorted(x: Tensor, order: Tensor, m: int) -> Tensor:
+    """x (B, H, L, F) in the order (B, H, n, L) of each round, in chunks: (B, H, n, L / m, m, F)."""
+    wanted = order[..., None].expand(*order.shape, x.shape[-1])
+    found = x[:, :, None].expand(wanted.shape).gather(3, wanted)
+    return found.view(*order.shape[:3], -1, m, x.shape[-1])
+
+
+def _looking_back(chunks: Tensor) -> Tensor:
+    """Each chunk of (B, H, n, L / m, m, F) behind the one before it: (B, H, n, L / m, 2 m, F); one alone as it is."""
+    return chunks if chunks.shape[3] == 1 else torch.cat([chunks.roll(1, dims=3), chunks], dim=4)
+
+
+ATTENTION = ReformerAttention

@@ -1,0 +1,113 @@
+"""The Set Transformer's attention through inducing points (ISAB), and its pooling (PMA).
+
+    H = MHA(I, X, X)      m inducing points I, learned, look at the set
+    O = MHA(X, H, H)      each element looks at what they saw
+
+    MHA(Y, Z, Z) = concat_h[softmax((Y W_Q)_h (Z W_K)_h^T / sqrt(E)) (Z W_V)_h] W_O
+
+Lee et al., "Set Transformer", ICML 2019, section 3.1 (ISAB) and 3.2 (PMA). Time and memory O(L m).
+Without positions in x it is equivariant under permutations, as all attention is that looks at keys by content alone.
+
+Differences from the paper: its block MAB(Y, Z) = LN(G + rFF(G)), G = LN(Y + MHA(Y, Z, Z)) has residuals, norms and a
+feed-forward layer around each attention. Here those of the outer block are the encoder's (pre-norm, residual on x), and
+the inner block has none: H is the bare MHA, with an output projection of its own. Attention is scaled by the width of a
+head; the authors' code divides by the root of the whole width. They have no masks: here padding is no key of the first
+attention, and H stands for the kept tokens alone.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from reference_models.attention.contract import Attention, Projected, Shape, attend, joined, key_mask, softmax_weights
+
+
+class SetTransformerAttention(Attention):
+    """ISAB_m with m = num_inducing. `key` and `value` are the first attention's, `query` and `output` the second's.
+    Dropout is on the weights of both. torch.compile works (tests/reference_models).
+    """
+
+    family = "memory"
+    cost = "L m"
+    paper = "Lee et al. 2019, §3.1"
+
+    def __init__(self, shape: Shape, *, num_inducing: int = 64) -> None:
+        super().__init__(shape)
+        if num_inducing < 1:
+            raise ValueError(f"expected num_inducing from 1 on, got {num_inducing}")
+        width = shape.heads * shape.head_dim
+        self.inducing = nn.Parameter(torch.empty(num_inducing, shape.dim))  # I
+        nn.init.xavier_uniform_(self.inducing, generator=self.generator())
+        self.inducing_query = _projection(shape.dim, width)  # W_Q of the first attention
+        self.inducing_output = _projection(width, shape.dim)  # W_O of the first
+        self.summary_key = _projection(shape.dim, width)  # W_K of the second
+        self.summary_value = _projection(shape.dim, width)  # W_V of the second
+
+    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
+        """See Attention."""
+        _, q, k, v = projected
+        dropout = self.shape.dropout if self.training else 0.0
+        looking = self._inducing_queries().expand(len(v), -1, -1, -1)  # (B, H, m, E)
+        summary = self.inducing_output(joined(attend(looking, k, v, key_mask(keep), dropout=dropout)))  # H: (B, m, D)
+        return attend(
+            q, self.split(self.summary_key(summary)), self.split(self.summary_value(summary)), None, dropout=dropout
+        )
+
+    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """The product of both attention matrices: that of head h over the inducing points, times the mean over heads of
+        theirs over the tokens, for H mixes the first attention's heads. Rows sum to 1. It says where the layer looks;
+        with one head the outputs are this times x W_V W_O W_V' (V' the second attention's), with more they are a sum of
+        such terms, one for each head of the first attention.
+        """
+        scale = self.shape.head_dim**-0.5
+        _, q, k, v = self.project(x)
+        onto_tokens = softmax_weights(self._inducing_queries() @ k.transpose(-1, -2) * scale, key_mask(keep))
+        summary = self.inducing_output(joined(onto_tokens.to(v.dtype) @ v))
+        onto_points = softmax_weights(q @ self.split(self.summary_key(summary)).transpose(-1, -2) * scale, None)
+        return onto_points @ onto_tokens.mean(dim=1, keepdim=True)
+
+    def _inducing_queries(self) -> Tensor:
+        """I W_Q: (1, H, m, E)."""
+        return self.split(self.inducing_query(self.inducing[None]))
+
+
+class PoolingByAttention(nn.Module):
+    """PMA_k(X) = MAB(S, rFF(X)): k = num_seeds learned vectors S look at the set; (B, L, D) to (B, k, D).
+
+    As in the paper, with its residuals and norms; rFF is one dense layer with ReLU. The order of the tokens does not
+    matter, and padding is no key; a set of padding alone gives what the seeds give by themselves. No dropout.
+    """
+
+    def __init__(self, dim: int, heads: int, *, num_seeds: int = 1) -> None:
+        super().__init__()
+        if heads < 1 or dim % heads or num_seeds < 1:
+            raise ValueError(f"expected heads that divide dim and num_seeds >= 1, got {dim=}, {heads=}, {num_seeds=}")
+        self.heads = heads
+        self.seeds = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_seeds, dim)))
+        self.before = nn.Linear(dim, dim)  # rFF(X)
+        self.query, self.key, self.value, self.output = (_projection(dim, dim) for _ in range(4))
+        self.after = nn.Linear(dim, dim)  # rFF(G)
+        self.norm_attention, self.norm_output = nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """x: (B, L, D). keep: bool (B, L), True for real tokens, or None. Returns (B, k, D)."""
+        x = self.before(x).relu()
+        seeds = self.seeds.expand(len(x), -1, -1)
+        q, k, v = (self._split(part) for part in (self.query(seeds), self.key(x), self.value(x)))
+        seen = self.norm_attention(seeds + self.output(joined(attend(q, k, v, key_mask(keep)))))
+        pooled: Tensor = self.norm_output(seen + self.after(seen).relu())
+        return pooled
+
+    def _split(self, projected: Tensor) -> Tensor:
+        """(B, L, D) to (B, H, L, D / H)."""
+        batch, length, _ = projected.shape
+        return projected.view(batch, length, self.heads, -1).transpose(1, 2)
+
+
+def _projection(inputs: int, outputs: int) -> nn.Linear:
+    """Like those of the contract: without bias, xavier-uniform."""
+    linear = nn.Linear(inputs, outputs, bias=False)
+    nn.init.xavier_uniform_(linear.weight)
+    return linear
+
+
+ATTENTION = SetTransformerAttention

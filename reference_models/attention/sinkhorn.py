@@ -1,0 +1,154 @@
+"""Sinkhorn Transformer: a net sorts the blocks of keys, softly, so that a block looks at itself and at a far one.
+
+    R = Sinkhorn((P(X') + G) / tau)      (n, n), of n blocks of b tokens: X'_I the sum of x in block I; P the sort net;
+                                         G Gumbel noise, in training; Sinkhorn: `iterations` times columns and then rows
+                                         are divided by their sums, in log space: R is nearly doubly stochastic
+    K' = R K, V' = R V                   by blocks
+    O_I = softmax(Q_I [K'_I; K_I]^T / sqrt(E)) [V'_I; V_I]
+    SortCut: O = softmax(Q K'_[:c]^T / sqrt(E)) V'_[:c]        all queries see the first c sorted blocks, c: sortcut
+
+Tay et al., "Sparse Sinkhorn attention", ICML 2020, section 3. Time O(L b D + (L / b)^2 b D), memory O(L (b H + D)) and
+O((L / b)^2 H) per iteration.
+
+Ours against the paper: the sorted keys and the block's own stand under one softmax, in which a token that R leaves in
+its block counts twice (the paper adds the two products, which makes one key of two). P is linear, of all D features of
+x, with rows of its own for each head, and starts 1 / sqrt(b) smaller than is usual, as X' is a sum. The noise is one
+draw for all examples of a step, a pure function of (seed, layer, step). Padding, of which the paper says nothing: a
+block without tokens stays in its place, and R sorts the others; a sorted key is the mean of the tokens that R puts
+there, and counts by their share of R.
+
+P has D H n parameters, n for max_length. The released code has E * 25 whatever the length: one net for all heads, of
+the sums of projected keys, for 25 blocks at most. It is never trained there, since nothing is sorted: each block sees
+the sum of all blocks, whatever R is.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
+
+_FEW = 1e-6  # a sorted key of a smaller share of tokens does not count, so that nothing is divided by nearly 0
+
+
+class SinkhornAttention(Attention):
+    """Blocks sorted by a trained, nearly doubly stochastic matrix. torch.compile works (tests/reference_models).
+
+    block: b. temperature: tau. iterations: of the Sinkhorn normalisation. sortcut: c, or None for no cut.
+    """
+
+    family = "learnable pattern"
+    cost = "L·b + L²/b"
+    paper = "Tay et al. 2020 (Sinkhorn), §3"
+    noise: Tensor
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        block: int = 50,
+        temperature: float = 0.75,
+        iterations: int = 8,
+        sortcut: int | None = None,
+    ) -> None:
+        super().__init__(shape)
+        for name, number in (("block", block), ("iterations", iterations), ("sortcut", sortcut)):
+            if number is not None and number < 1:
+                raise ValueError(f"expected {name} from 1 on, got {number}")
+        if not temperature > 0:
+            raise ValueError(f"expected a temperature above 0, got {temperature}")
+        self.block, self.temperature, self.iterations, self.sortcut = block, temperature, iterations, sortcut
+        self.num_blocks = -(-shape.max_length // block)
+        self.sort = nn.Linear(shape.dim, shape.heads * self.num_blocks, bias=False)
+        nn.init.xavier_uniform_(self.sort.weight, gain=block**-0.5)
+        self.register_buffer("noise", self._gumbel(0))
+
+    def on_step(self, step: int) -> None:
+        """Draws the noise of a training step."""
+        self.noise.copy_(self._gumbel(step))
+
+    def _gumbel(self, step: int) -> Tensor:
+        """Standard Gumbel noise (H, n, n)."""
+        uniform = torch.empty(self.shape.heads, self.num_blocks, self.num_blocks, device="cpu")
+        return -uniform.exponential_(generator=self.generator(step=step)).clamp_min(1e-30).log()
+
+    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
+        """See Attention."""
+        x, q, k, v = projected
+        if keep is None:
+            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
+        order = self.sorting(x, keep).to(v.dtype)
+        kept = padded_to(keep, self.block, 1, value=False).view(len(x), 1, -1, self.block)
+        q, k, v = (self._blocks(part) for part in (q / self.shape.head_dim**0.5, k, v))  # (B, H, n, b, E)
+        k, v = (part.masked_fill(~kept[..., None], 0.0) for part in (k, v))
+        share = order @ kept.to(order.dtype)  # (B, H, n, b): how much of a sorted key is tokens
+        keys, values = (
+            (order @ part.flatten(3)).view(part.shape) / share.clamp_min(_FEW)[..., None].to(part.dtype)
+            for part in (k, v)
+        )
+        if self.sortcut is None:
+            share = torch.cat([share, kept.to(share.dtype).expand(share.shape)], dim=-1)
+            keys, values = torch.cat([keys, k], dim=-2), torch.cat([values, v], dim=-2)
+        else:  # one group of keys for one group of all queries
+            q = q.flatten(2, 3)[:, :, None]
+            share, keys, values = (
+                part[:, :, : self.sortcut].flatten(2, 3)[:, :, None] for part in (share, keys, values)
+            )
+        share = share[..., None, :]  # (B, H, groups, 1, M)
+        weights = softmax_weights(q @ keys.transpose(-1, -2) + share.clamp_min(_FEW).log(), share > _FEW).to(v.dtype)
+        mixed = functional.dropout(weights, self.shape.dropout, self.training) @ values
+        return mixed.flatten(2, 3)[:, :, : x.shape[1]]
+
+    def _blocks(self, heads: Tensor) -> Tensor:
+        """(B, H, L, E) to (B, H, n, b, E)."""
+        batch, count, _, width = heads.shape
+        return padded_to(heads, self.block, 2).view(batch, count, -1, self.block, width)
+
+    def sorting(self, x: Tensor, keep: Tensor) -> Tensor:
+        """R (B, H, n, n) in float32 or better: row I says what block I takes of each block; rows sum to 1."""
+        filled = padded_to(keep, self.block, 1, value=False).view(len(x), -1, self.block).any(dim=-1)
+        tokens = padded_to(x.masked_fill(~keep[..., None], 0.0), self.block, 1)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        with torch.autocast(x.device.type, enabled=False):  # exponentials of sums: bfloat16 is too coarse
+            sums = tokens.to(dtype).view(len(x), -1, self.block, x.shape[-1]).sum(dim=2)
+            scores = functional.linear(sums, self.sort.weight.to(dtype))
+            count = scores.shape[1]
+            scores = scores.view(len(x), count, -1, self.num_blocks)[..., :count].transpose(1, 2)
+            if self.training:
+                scores = scores + self.noise[:, :count, :count]
+            both = filled[:, :, None] & filled[:, None] | torch.eye(count, dtype=torch.bool, device=x.device)
+            scores = (scores / self.temperature).masked_fill(~both[:, None], -math.inf)
+            for _ in range(self.iterations):
+                scores = scores - scores.logsumexp(dim=-2, keepdim=True)
+                scores = scores - scores.logsumexp(dim=-1, keepdim=True)
+            return scores.exp()
+
+    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """See Attention. A token's weight is that of its own key and its part of the sorted keys' weights."""
+        _, q, k, _ = self.project(x)
+        if keep is None:
+            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
+        length, at = x.shape[1], torch.arange(padded_to(x, self.block, 1).shape[1], device=x.device)
+        block, offset = at // self.block, at % self.block
+        # Sorted place i takes of token j: (B, H, n b, L).
+        takes = self.sorting(x, keep)[:, :, block[:, None], block[:length]] * (offset[:, None] == offset[:length])
+        takes = takes * keep[:, None, None]
+        share = takes.sum(dim=-1, keepdim=True)
+        takes = takes / share.clamp_min(_FEW)
+        share = share.transpose(-1, -2)
+        own = block[:length, None] == block[:length]
+        near = block[:length, None] == block if self.sortcut is None else (block < self.sortcut).expand(length, -1)
+        scaled = q / self.shape.head_dim**0.5
+        logits = scaled @ (takes.to(k.dtype) @ k).transpose(-1, -2) + share.clamp_min(_FEW).log()
+        mask = near & (share > _FEW)
+        if self.sortcut is not None:
+            return softmax_weights(logits, mask) @ takes
+        logits = torch.cat([logits, scaled @ k.transpose(-1, -2)], dim=-1)
+        mask = torch.cat([mask, (own & keep[:, None, None]).expand(*mask.shape[:2], -1, -1)], dim=-1)
+        of_sorted, of_own = softmax_weights(logits, mask).tensor_split([len(at)], dim=-1)
+        return of_sorted @ takes + of_own
+
+
+ATTENTION = SinkhornAttention

@@ -1,0 +1,138 @@
+"""Transformer-XL's attention: each segment sees itself and the tokens just before it, by content and by distance.
+
+    A_ij = (q_i + u)^T k_j + (q_i + v)^T W_R r_{i-j}        O_i = sum_j softmax_j(A_ij / sqrt(E)) v_j
+
+L is cut into segments of S = segment tokens. Query i of the segment that begins at s takes j in [s - M, s + S), with
+M = memory. r_d is the sinusoid of distance d; u and v are learned, for each head. k_j and v_j of the memory (j < s) are
+made from SG(x_j): the projections learn from it, the input does not, so no gradient crosses a boundary to the left.
+
+Dai et al., "Transformer-XL", ACL 2019, section 3.2 and 3.3, appendix B. Time and memory O(L (S + M)).
+
+The paper walks from segment to segment and carries the memory. It is the *input* of this layer at earlier tokens, never
+its output, so nothing in a layer waits for another segment of the same layer: with all of x at hand, all segments are
+computed at once, and a stack of layers gives the same numbers as the walk. A stack of N layers sees N M tokens back.
+
+Distances: with bidirectional segments i - j goes from -(S-1) to S+M-1. (q_i + v)^T W_R r_d is computed for each row and
+all d, falling; row i then needs the columns from S-1-i on. That is a shift by one more per row, which is the same
+numbers read with a row width smaller by one. The authors' shift is for causal rows: above the diagonal it shows values
+of the next row.
+
+Differences from the paper: segments are bidirectional unless `causal`, since this is an encoder; u and v are each
+layer's own; the encoder's norm stands before the attention, so memory is normed like the segment. Padding is no key, in
+the segment as in the memory.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
+
+
+class TransformerXLAttention(Attention):
+    """Segments with memory and relative positions. Dropout is on the weights.
+
+    torch.compile works (tests/reference_models). Defaults are those of the authors' run_enwik8_base.sh.
+    """
+
+    family = "recurrence"
+    cost = "L (S + M)"
+    paper = "Dai et al. 2019, §3"
+
+    def __init__(self, shape: Shape, *, segment: int = 512, memory: int = 512, causal: bool = False) -> None:
+        super().__init__(shape)
+        if segment < 1 or memory < 0:
+            raise ValueError(f"expected segment from 1 and memory from 0 on, got {segment=}, {memory=}")
+        self.segment, self.memory, self.causal = segment, memory, causal
+        self.position = nn.Linear(shape.dim, shape.heads * shape.head_dim, bias=False)  # W_R
+        nn.init.xavier_uniform_(self.position.weight)
+        biases = torch.empty(2, shape.heads, shape.head_dim).normal_(0, 0.02, generator=self.generator())
+        self.content_bias, self.position_bias = nn.Parameter(biases[0].clone()), nn.Parameter(biases[1].clone())  # u, v
+
+    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
+        """See Attention."""
+        x, q, k, v = projected
+        length = x.shape[1]
+        segment = min(self.segment, length)
+        count = -(-length // segment)
+        memory = min(self.memory, (count - 1) * segment)  # no segment has more before it
+        if memory > 0:
+            before = x.detach()
+            k = _with_memory(k, self.split(self.key(before)), segment, memory)
+            v = _with_memory(v, self.split(self.value(before)), segment, memory)
+        else:
+            k, v = _segments(k, segment), _segments(v, segment)
+        mask = self._mask(x, keep, segment, memory)
+        weights = softmax_weights(self._logits(_segments(q, segment), k), mask)
+        weights = functional.dropout(weights, self.shape.dropout, self.training)
+        mixed: Tensor = (weights.to(v.dtype) @ v).flatten(2, 3)[:, :, :length]
+        return mixed
+
+    def _logits(self, q: Tensor, k: Tensor) -> Tensor:
+        """A / sqrt(E): (B, H, n, S, K) of q (B, H, n, S, E) and k (B, H, n, K, E), whose last S are the segment."""
+        segment, keys = q.shape[3], k.shape[3]
+        # One distance more than there are: the shift reads it, nobody uses it.
+        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
+        content = (q + self.content_bias[:, None, None]) @ k.transpose(-1, -2)
+        by_distance = torch.einsum("bhnse,hpe->bhnsp", q + self.position_bias[:, None, None], positions)
+        return torch.mul(content + _shifted(by_distance, keys), self.shape.head_dim**-0.5)
+
+    def _positions(self, distances: Tensor) -> Tensor:
+        """W_R r_d of each distance: (H, P, E). r_d: first all sines, then all cosines, not in turn."""
+        rates = torch.arange(0, self.shape.dim, 2, device=distances.device, dtype=torch.float64) / self.shape.dim
+        angles = distances[:, None] * 10000.0**-rates
+        sinusoids = torch.cat([angles.sin(), angles.cos()], dim=-1)[None, :, : self.shape.dim]
+        return self.split(self.position(sinusoids.to(self.position.weight.dtype)))[0]
+
+    def _mask(self, x: Tensor, keep: Tensor | None, segment: int, memory: int) -> Tensor:
+        """What each query may take: (B, 1, n, S or 1, M + S)."""
+        if keep is None:
+            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
+        as_head = keep[:, None, :, None]
+        parts = _with_memory(as_head, as_head, segment, memory) if memory > 0 else _segments(as_head, segment)
+        mask = parts.transpose(-1, -2)
+        return mask & mask.new_ones(segment, memory + segment).tril(memory) if self.causal else mask
+
+    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """See Attention. From coordinates: each pair (i, j) looks up its own distance."""
+        _, q, k, _ = self.project(x)
+        place = torch.arange(x.shape[1], device=x.device)
+        far = place[:, None] - place  # i - j
+        start = (place // self.segment * self.segment)[:, None]
+        mask = (place >= start - self.memory) & (place < start + self.segment)
+        if self.causal:
+            mask = mask & (far >= 0)
+        if keep is not None:
+            mask = mask & keep[:, None, None, :]
+        table = (q + self.position_bias[:, None]) @ self._positions(
+            torch.arange(1 - len(place), len(place), device=x.device)
+        ).transpose(-1, -2)
+        by_distance = table.gather(-1, (far + len(place) - 1).expand(*q.shape[:2], -1, -1))
+        content = (q + self.content_bias[:, None]) @ k.transpose(-1, -2)
+        return softmax_weights((content + by_distance) / self.shape.head_dim**0.5, mask)
+
+
+def _segments(tokens: Tensor, segment: int) -> Tensor:
+    """(B, H, L, E) to (B, H, n, S, E), padded with zeros."""
+    batch, heads, _, width = tokens.shape
+    return padded_to(tokens, segment, 2).reshape(batch, heads, -1, segment, width)
+
+
+def _with_memory(own: Tensor, before: Tensor, segment: int, memory: int) -> Tensor:
+    """(B, H, L, E), the tokens as segments and as memory see them, to (B, H, n, M + S, E): each segment behind the M
+    tokens before it, zeros where there are none.
+    """
+    own = _segments(own, segment)
+    before = functional.pad(padded_to(before, segment, 2), (0, 0, memory, 0))
+    windows = before.unfold(2, memory, segment)[:, :, : own.shape[2]]  # (B, H, n, E, M); window t ends where t begins
+    return torch.cat([windows.transpose(-1, -2), own], dim=3)
+
+
+def _shifted(rows: Tensor, keys: int) -> Tensor:
+    """(…, S, P) to (…, S, keys): row i from its column S-1-i on; P >= keys + S."""
+    *front, segment, width = rows.shape
+    after_the_first = rows.flatten(-2)[..., segment - 1 : segment - 1 + segment * (width - 1)]
+    return torch.narrow(after_the_first.view(*front, segment, width - 1), -1, 0, keys)
+
+
+ATTENTION = TransformerXLAttention

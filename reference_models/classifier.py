@@ -1,0 +1,129 @@
+"""Token sequences to logits: an encoder, pooling, and a head for one sequence or for two.
+
+    one    pool -> dense(mlp) -> ReLU -> dense(C)
+    two    both documents through the same encoder, pooled to a and b, joined, -> dense(mlp) ReLU -> dense(mlp / 2) ReLU
+           -> dense(C)
+
+Joined is [a, b] ("concat", as LRA was released) or [a, b, a * b, a - b] ("four-way", as its paper says in appendix
+A.1.3). "cross" is a contrast to both: each document attends to the other before pooling, which a two-tower model may
+not.
+"""
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reference_models.attention.contract import Attention, attend, joined, key_mask
+from reference_models.config import ModelConfig
+from reference_models.encoder import EPSILON, AttentionLayer, Encoder
+
+
+class Classifier(nn.Module):
+    """A model of `ModelConfig`. Logits are float32, also under autocast."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.cross = CrossAttention(config) if config.head == "cross" else None
+        if config.num_sequences == 1:
+            widths = [config.dim, config.mlp_dim, config.num_classes]
+        else:
+            parts = 2 if config.head == "concat" else 4
+            widths = [parts * config.dim, config.mlp_dim, max(1, config.mlp_dim // 2), config.num_classes]
+        self.head = nn.ModuleList(_dense(a, b) for a, b in pairwise(widths))
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs: int (B, S, L), as `lra_data`'s batches have them. lengths: int (B, S). Returns logits (B, C)."""
+        batch, sequences, length = inputs.shape
+        if sequences != self.config.num_sequences:
+            raise ValueError(f"expected {self.config.num_sequences} sequences an example, got {sequences}")
+        tokens = inputs.flatten(0, 1)
+        keep = torch.arange(length, device=inputs.device) < lengths.flatten()[:, None]
+        # Both documents of all examples are one batch of 2 B sequences.
+        vectors, mask = self.encoder(tokens, keep)
+        if self.cross is not None:
+            vectors = self.cross(vectors, mask)
+        pooled = self.pooled(vectors, mask).view(batch, sequences, -1)
+        x = pooled[:, 0] if sequences == 1 else self.compared(pooled[:, 0], pooled[:, 1])
+        for layer in self.head[:-1]:
+            x = functional.relu(layer(x))
+        logits: Tensor = self.head[-1](x)
+        return logits.float()
+
+    def pooled(self, vectors: Tensor, keep: Tensor | None) -> Tensor:
+        """(B, L, D) to (B, D): the CLS position, or the mean over the tokens that are there."""
+        if self.config.pooling == "cls":
+            return vectors[:, 0]
+        if keep is None:
+            return vectors.mean(dim=1)
+        # Chosen, not multiplied by 0: what stands under padding must not matter, whatever it is.
+        total = vectors.masked_fill(~keep[..., None], 0.0).sum(dim=1)
+        return total / keep.sum(dim=1, keepdim=True).clamp(min=1)
+
+    def compared(self, a: Tensor, b: Tensor) -> Tensor:
+        """What the head sees of two documents."""
+        return torch.cat([a, b] if self.config.head == "concat" else [a, b, a * b, a - b], dim=-1)
+
+    @property
+    def attentions(self) -> list[Attention]:
+        """The layers' attentions, from the first."""
+        return [cast(AttentionLayer, layer).attention for layer in self.encoder.attentions]
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """The sum of the attentions' own losses of the last forward; None if they have none."""
+        losses = [loss for attention in self.attentions if (loss := attention.auxiliary_loss()) is not None]
+        return None if not losses else torch.stack(losses).sum()
+
+    def on_step(self, step: int) -> None:
+        """Tell all attentions that a training step begins."""
+        for attention in self.attentions:
+            attention.on_step(step)
+
+
+class CrossAttention(nn.Module):
+    """Each document's tokens attend to the other document's: x + softmax(Q K^T / sqrt(E)) V with K, V of the other."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self._heads = config.heads
+        self.norm = nn.LayerNorm(config.dim, eps=EPSILON)
+        self.query, self.key, self.value = (nn.Linear(config.dim, config.qkv_dim, bias=False) for _ in range(3))
+        self.output = nn.Linear(config.qkv_dim, config.dim, bias=False)
+
+    def forward(self, vectors: Tensor, keep: Tensor | None) -> Tensor:
+        """vectors: (2 B, L, D), the two documents of an example one after another."""
+        x = self.norm(vectors)
+        q, k, v = (
+            self._split(layer(part))
+            for layer, part in ((self.query, x), (self.key, _other(x)), (self.value, _other(x)))
+        )
+        mixed = attend(q, k, v, key_mask(None if keep is None else _other(keep)))
+        result: Tensor = vectors + self.output(joined(mixed))
+        return result
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self._heads, -1).transpose(1, 2)
+
+
+def _other(x: Tensor) -> Tensor:
+    """For each document the one that it is compared with: (2 B, …), neighbours exchanged."""
+    return x.view(-1, 2, *x.shape[1:]).flip(1).flatten(0, 1)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Trainable numbers."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _dense(inputs: int, outputs: int) -> nn.Linear:
+    """A dense layer of a head: LeCun-normal (standard deviation 1 / sqrt(inputs), cut at two), biases 0."""
+    linear = nn.Linear(inputs, outputs)
+    # Cutting at two deviations leaves 0.8796 of the deviation, which flax's initialiser makes up for.
+    deviation = inputs**-0.5 / 0.87962566103423978
+    nn.init.trunc_normal_(linear.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    nn.init.zeros_(linear.bias)
+    return linear

@@ -1,0 +1,112 @@
+"""`lra-zoo list | describe`: what X-formers there are. Torch is loaded by the commands that need it."""
+
+import importlib
+import importlib.util
+import json
+import sys
+from typing import Any
+
+import click
+
+from lra_data import LraDataError, UsageError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def cli() -> None:
+    """Sixteen X-formers in one encoder, each computing what its paper says."""
+
+
+@cli.command("list")
+@click.option("--preset", default="mini", show_default=True, help="lra-paper, lra-release, xiong or mini.")
+@click.option("--task", default="listops", show_default=True, help="listops, text, retrieval, image or pathfinder.")
+@click.option("--json", "as_json", is_flag=True, help="For a machine.")
+def list_models(preset: str, task: str, as_json: bool) -> None:
+    """List the models: family, cost in the length L, paper, and parameters in a preset."""
+    from reference_models.attention.catalogue import attention_class, attention_names
+
+    rows = []
+    for name in attention_names():
+        found = attention_class(name)
+        rows.append(
+            {
+                "model": name,
+                "family": found.family,
+                "cost": found.cost,
+                "paper": found.paper,
+                "parameters": _parameters(preset, task, name),
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    heads = list(rows[0])
+    cells = [heads, *([f"{row[head]:,}" if head == "parameters" else str(row[head]) for head in heads] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(heads))]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@cli.command()
+@click.argument("model")
+@click.option("--preset", default="mini", show_default=True, help="lra-paper, lra-release, xiong or mini.")
+@click.option("--task", default="listops", show_default=True, help="listops, text, retrieval, image or pathfinder.")
+def describe(model: str, preset: str, task: str) -> None:
+    """Say what MODEL computes, where it differs from its paper, and its configuration in a preset."""
+    from dataclasses import fields
+
+    from reference_models.attention.catalogue import attention_class
+    from reference_models.presets import preset as preset_of
+
+    found = attention_class(model)
+    click.echo(f"{model}: {found.family}, {found.cost}, {found.paper}\n")
+    click.echo((importlib.import_module(found.__module__).__doc__ or "").strip())
+    click.echo(f"\n{(found.__doc__ or '').strip()}\n")
+    config = preset_of(preset, task=task, attention=model)
+    click.echo(f"{preset}, {task}: {_parameters(preset, task, model):,} parameters")
+    for field in fields(config):
+        value: Any = getattr(config, field.name)
+        if field.name not in ("attention", "note") or value:
+            click.echo(f"  {field.name:<18} {dict(value) if field.name == 'options' else value}")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(), default="docs/images/xformers", show_default=True, help="Folder.")
+def draw(out: str) -> None:
+    """Draw what each attention looks at, one small picture a model."""
+    from pathlib import Path
+
+    from reference_models.attention.catalogue import attention_names
+    from reference_models.pattern import draw as draw_pattern
+
+    for name in attention_names():
+        click.echo(draw_pattern(name, Path(out)))
+
+
+def _parameters(preset: str, task: str, attention: str) -> int:
+    """Trainable numbers of a preset's model, counted without making them."""
+    import torch
+
+    from reference_models.classifier import Classifier, count_parameters
+    from reference_models.presets import preset as preset_of
+
+    with torch.device("meta"):
+        return count_parameters(Classifier(preset_of(preset, task=task, attention=attention)))
+
+
+def main() -> None:
+    """The command line; an expected error is one line."""
+    try:
+        if importlib.util.find_spec("torch") is None:
+            raise UsageError("expected the library torch, found none: pip install 'lra-data[torch]'")
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ValueError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except LraDataError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

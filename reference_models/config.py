@@ -1,0 +1,73 @@
+"""What a model is, in one frozen dataclass that checks itself. The named ones are in `presets.py`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Pooling = Literal["cls", "mean"]
+Positions = Literal["sinusoidal", "learned"]
+Head = Literal["single", "concat", "four-way", "cross"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """An encoder with an attention and a head.
+
+    attention: the X-former's name; options: its constructor's words. vocab_size: ids, padding included. num_classes: of
+    the logits. max_length: greatest L of a sequence, without CLS. dim: model width D; heads: H; qkv_dim: H times the
+    width of a head; mlp_dim: hidden width of feed-forward layers and head; num_layers: blocks.
+
+    pooling: the output at a CLS token put in front, or the mean over the tokens that are there. positions: fixed
+    sinusoids, or learned. head: for one sequence "single"; for two "concat" [a, b], "four-way" [a, b, a b, a - b], or
+    "cross", where each document first attends to the other (a contrast: no two-tower model). dropout: of embeddings,
+    attention outputs and feed-forward layers; attention_dropout: of attention weights. reversible: residual pairs that
+    are computed again in the backward pass. seed: of what attentions draw for themselves. note: what a reader should
+    know of a preset.
+    """
+
+    attention: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    vocab_size: int
+    num_classes: int
+    max_length: int
+    dim: int
+    heads: int
+    qkv_dim: int
+    mlp_dim: int
+    num_layers: int
+    pooling: Pooling = "cls"
+    positions: Positions = "sinusoidal"
+    head: Head = "single"
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    reversible: bool = False
+    seed: int = 0
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "num_classes", "max_length", "dim", "heads", "qkv_dim", "mlp_dim", "num_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"expected as {name} a whole number from 1 on, got {value!r}")
+        if self.qkv_dim % self.heads:
+            raise ValueError(f"expected a qkv_dim that {self.heads} heads divide, got {self.qkv_dim}")
+        for name, known in (
+            ("pooling", ("cls", "mean")),
+            ("positions", ("sinusoidal", "learned")),
+            ("head", ("single", "concat", "four-way", "cross")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("dropout", "attention_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
+
+    @property
+    def num_sequences(self) -> int:
+        """S: sequences an example, 2 for the heads that compare."""
+        return 1 if self.head == "single" else 2
+
+    @property
+    def positions_count(self) -> int:
+        """Positions an attention sees at most: max_length, and CLS."""
+        return self.max_length + (self.pooling == "cls")

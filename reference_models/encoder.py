@@ -1,0 +1,122 @@
+"""The encoder that all X-formers share: embeddings, positions, pre-norm blocks.
+
+    x = dropout(embed(tokens) + positions)
+    h = x + dropout(attention(norm(x)));  x = h + mlp(norm(h))        for each layer
+    x = norm(x)
+
+As the Long Range Arena has it (Tay et al. 2021, and the released `models/layers/common_layers.py`), with its
+initialisations: embeddings N(0, 1) without scaling, dense layers xavier-uniform, GELU's tanh form, norms with epsilon
+1e-6. What differs: padding is told by lengths and not by token 0, since a pixel of value 0 is no padding.
+
+Not here: pooling and heads (`classifier.py`).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reference_models.attention.catalogue import attention_class
+from reference_models.attention.contract import Attention, Shape
+from reference_models.config import ModelConfig
+from reference_models.reversible import reversible_layers
+
+EPSILON = 1e-6
+
+
+class Encoder(nn.Module):
+    """Tokens (B, L) to vectors (B, L', D), with L' = L + 1 if there is a CLS token in front."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        if config.reversible and not attention_class(config.attention).repeatable:
+            raise ValueError(f"expected an attention that may run twice for reversible layers, got {config.attention}")
+        self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        nn.init.normal_(self.embedding.weight)
+        self.cls = nn.Parameter(torch.zeros(config.dim)) if config.pooling == "cls" else None
+        if config.positions == "learned":
+            self.positions = nn.Parameter(torch.empty(config.positions_count, config.dim))
+            nn.init.normal_(self.positions, std=0.02)
+        else:
+            self.register_buffer("positions", sinusoids(config.positions_count, config.dim), persistent=False)
+        self.attentions = nn.ModuleList(AttentionLayer(config, layer) for layer in range(config.num_layers))
+        self.feed_forwards = nn.ModuleList(FeedForward(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.dim, eps=EPSILON)
+
+    def forward(self, tokens: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """tokens: int (B, L). keep: bool (B, L) or None. Returns vectors (B, L', D) and their mask (B, L') or None."""
+        if tokens.shape[1] > self.config.max_length:
+            raise ValueError(f"expected at most max_length = {self.config.max_length} tokens, got {tokens.shape[1]}")
+        x = self.embedding(tokens)
+        if self.cls is not None:
+            x = torch.cat([self.cls.expand(x.shape[0], 1, -1), x], dim=1)
+            keep = None if keep is None else functional.pad(keep, (1, 0), value=True)
+        x = functional.dropout(x + self.positions[: x.shape[1]], self.config.dropout, self.training)
+        layers = zip(self.attentions, self.feed_forwards, strict=True)
+        if self.config.reversible:
+            # Both halves begin as x; their mean is the result (Kitaev et al. 2020, section 3).
+            first, second = reversible_layers(x, x, list(layers), keep)
+            x = (first + second) / 2
+        else:
+            for attention, feed_forward in layers:
+                x = x + attention(x, keep)
+                x = x + feed_forward(x)
+        return self.norm(x), keep
+
+
+class AttentionLayer(nn.Module):
+    """dropout(attention(norm(x))): the attention's share of the residual."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self._dropout = config.dropout
+        self.norm = nn.LayerNorm(config.dim, eps=EPSILON)
+        shape = Shape(
+            dim=config.dim,
+            heads=config.heads,
+            head_dim=config.qkv_dim // config.heads,
+            max_length=config.positions_count,
+            layer=layer,
+            num_layers=config.num_layers,
+            dropout=config.attention_dropout,
+            seed=config.seed,
+        )
+        self.attention: Attention = attention_class(config.attention)(shape, **config.options)
+
+    def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """x: (B, L, D) to (B, L, D)."""
+        return functional.dropout(self.attention(self.norm(x), keep), self._dropout, self.training)
+
+
+class FeedForward(nn.Module):
+    """dropout(narrow(dropout(gelu(widen(norm(x)))))): the feed-forward layer's share of the residual."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self._dropout = config.dropout
+        self.norm = nn.LayerNorm(config.dim, eps=EPSILON)
+        self.widen = _dense(config.dim, config.mlp_dim)
+        self.narrow = _dense(config.mlp_dim, config.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, L, D) to (B, L, D)."""
+        hidden = functional.gelu(self.widen(self.norm(x)), approximate="tanh")
+        hidden = functional.dropout(hidden, self._dropout, self.training)
+        return functional.dropout(self.narrow(hidden), self._dropout, self.training)
+
+
+def sinusoids(length: int, dim: int) -> Tensor:
+    """Fixed positions (L, D): sine in even columns, cosine in odd ones (Vaswani et al. 2017, section 3.5)."""
+    rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10_000.0) / dim))
+    angles = torch.arange(length)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim]
+
+
+def _dense(inputs: int, outputs: int) -> nn.Linear:
+    """A dense layer of the feed-forward part: xavier-uniform, biases N(0, 1e-6)."""
+    linear = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.normal_(linear.bias, std=1e-6)
+    return linear

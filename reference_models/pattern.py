@@ -1,0 +1,56 @@
+"""Draws what an attention looks at: a small picture of `dense_weights`, query by query.
+
+Weights of an untrained model over random tokens, so the picture shows the pattern and nothing that was learned.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reference_models.attention.catalogue import attention_class
+from reference_models.attention.contract import Shape
+
+LENGTH = 64
+_SCALE = 3
+_MOST_BRIGHT = 255
+
+# Sizes that fit a sequence of 64; what is not named is the default.
+OPTIONS: dict[str, Mapping[str, Any]] = {
+    "local": {"block": 8},
+    "sparse": {"pattern": "fixed", "stride": 8, "summary": 2},
+    "longformer": {"window": 8, "num_global": 2},
+    "bigbird": {"block": 4, "num_random": 2},
+    "linformer": {"k": 8},
+    "reformer": {"chunk": 8, "num_hashes": 2},
+    "sinkhorn": {"block": 8},
+    "image_transformer": {"mode": "2d", "grid": (8, 8), "height": 2, "width": 2, "memory_height": 1, "memory_width": 1},
+    "routing": {},
+    "set_transformer": {"num_inducing": 8},
+    "transformer_xl": {"segment": 16, "memory": 16},
+    "compressive": {"segment": 16, "memory": 16, "compressed": 8},
+}
+
+
+def pattern(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The mean over heads of the weights, each row scaled to its greatest: uint8 (3 L, 3 L), black is most."""
+    torch.manual_seed(0)
+    shape = Shape(dim=32, heads=2, head_dim=16, max_length=LENGTH, layer=1, num_layers=2)
+    model = attention_class(name)(shape, **OPTIONS.get(name, {})).eval()
+    with torch.no_grad():
+        weights = model.dense_weights(torch.randn(1, LENGTH, 32))[0].mean(dim=0)
+    shares = weights / weights.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+    shades = _MOST_BRIGHT - (shares.sqrt() * _MOST_BRIGHT).round().clamp(0, _MOST_BRIGHT).to(torch.uint8).numpy()
+    return np.kron(shades, np.ones((_SCALE, _SCALE), dtype=np.uint8))
+
+
+def draw(name: str, folder: Path) -> Path:
+    """Write FOLDER/<name>.png."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    Image.fromarray(pattern(name)).save(path, optimize=True)
+    return path

@@ -1,0 +1,73 @@
+"""Presets: the release's parameter counts, exact where our module has its parameters, else with the difference."""
+
+import pytest
+import torch
+
+from reference_models.attention.catalogue import attention_names
+from reference_models.classifier import Classifier, count_parameters
+from reference_models.config import ModelConfig
+from reference_models.presets import NOT_IN_LRA, PRESETS, TASKS, preset
+
+# A formula over the released configurations; it gives the two counts that google-research/long-range-arena#2 quotes
+# (CIFAR Performer 248,458, Retrieval 1,087,618).
+SAME = ("full", "local", "sparse", "bigbird", "linear", "performer")
+RELEASED: dict[str, dict[str, int]] = {
+    "listops": dict.fromkeys(SAME, 8_948_746) | {"linformer": 9_076_810, "longformer": 12_094_474},
+    "text": dict.fromkeys(SAME, 3_486_722) | {"linformer": 3_550_786, "longformer": 4_273_154},
+    "retrieval": dict.fromkeys(SAME, 1_087_618) | {"linformer": 1_343_618, "longformer": 1_284_226},
+    "image": dict.fromkeys(SAME, 248_458) | {"local": 248_202, "linformer": 264_858, "longformer": 545_418},
+    "pathfinder": {
+        "full": 26_530, "linear": 116_098, "performer": 26_530, "sparse": 13_666, "local": 54_338, "bigbird": 87_874,
+        "linformer": 30_050, "longformer": 21_026,
+    },
+}  # fmt: skip
+
+
+def parameters(config: ModelConfig) -> int:
+    with torch.device("meta"):
+        return count_parameters(Classifier(config))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_counts_are_the_releases(task: str) -> None:
+    found = {name: parameters(preset("lra-release", task=task, attention=name)) for name in RELEASED[task]}
+    assert found == RELEASED[task]
+
+
+@pytest.mark.parametrize(("task", "released"), [("listops", 6_851_594), ("text", 2_962_434), ("retrieval", 956_546)])
+def test_reformer_has_an_output_projection_which_the_release_lacks(task: str, released: int) -> None:
+    config = preset("lra-release", task=task, attention="reformer")
+    assert parameters(config) == released + config.num_layers * config.qkv_dim * config.dim
+
+
+@pytest.mark.parametrize(
+    ("task", "released"), [("listops", 137_076_778), ("text", 19_518_738), ("retrieval", 257_087_618)]
+)
+def test_random_synthesizer_has_no_queries_and_keys_which_the_release_keeps(task: str, released: int) -> None:
+    """The release adds its matrix to dot products; a Random Synthesizer has none (Tay et al. 2021, section 3)."""
+    config = preset("lra-release", task=task, attention="synthesizer")
+    assert parameters(config) == released - config.num_layers * 2 * config.qkv_dim * config.dim
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_model_has_every_preset(name: str, task: str) -> None:
+    for attention in attention_names():
+        config = preset(name, task=task, attention=attention)
+        assert (config.attention, config.num_sequences) == (attention, 2 if task == "retrieval" else 1)
+        assert ("not among the benchmark's" in config.note) == (attention in NOT_IN_LRA and name.startswith("lra"))
+        assert parameters(config) > 0
+
+
+def test_there_are_sixteen() -> None:
+    assert len(attention_names()) == 16
+    assert set(NOT_IN_LRA) < set(attention_names())
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown preset 'lra'; known: lra-paper, lra-release, xiong, mini"):
+        preset("lra", task="listops", attention="full")
+    with pytest.raises(ValueError, match="unknown task 'cifar'"):
+        preset("mini", task="cifar", attention="full")
+    with pytest.raises(ValueError, match=r"unknown attention 'perfomer'.*Did you mean 'performer'"):
+        preset("mini", task="image", attention="perfomer")
