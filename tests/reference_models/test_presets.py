@@ -49,6 +49,19 @@ def test_random_synthesizer_has_no_queries_and_keys_which_the_release_keeps(task
     assert parameters(config) == released - config.num_layers * 2 * config.qkv_dim * config.dim
 
 
+@pytest.mark.parametrize(("task", "released"), [("listops", 8_424_202), ("text", 3_228_162), ("retrieval", 1_090_818)])
+def test_sinkhorn_has_a_sort_net_for_each_head_and_the_others_head(task: str, released: int) -> None:
+    """The release sorts all heads alike, 25 blocks at most, by keys; and its head for one document is one dense layer."""
+    config = preset("lra-release", task=task, attention="sinkhorn")
+    blocks = -(-config.positions_count // 50)
+    theirs = config.qkv_dim // config.heads * 25
+    difference = config.num_layers * (config.dim * config.heads * blocks - theirs)
+    if config.num_sequences == 1:
+        two_layers = (config.dim + 1) * config.mlp_dim + (config.mlp_dim + 1) * config.num_classes
+        difference += two_layers - (config.dim + 1) * config.num_classes
+    assert parameters(config) == released + difference
+
+
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_model_has_every_preset(name: str, task: str) -> None:
