@@ -51,7 +51,7 @@ def test_random_synthesizer_has_no_queries_and_keys_which_the_release_keeps(task
 
 @pytest.mark.parametrize(("task", "released"), [("listops", 8_424_202), ("text", 3_228_162), ("retrieval", 1_090_818)])
 def test_sinkhorn_has_a_sort_net_for_each_head_and_the_others_head(task: str, released: int) -> None:
-    """The release sorts all heads alike, 25 blocks at most, by keys; and its head for one document is one dense layer."""
+    """The release sorts all heads alike, at most 25 blocks, by keys; its head for one document is one dense layer."""
     config = preset("lra-release", task=task, attention="sinkhorn")
     blocks = -(-config.positions_count // 50)
     theirs = config.qkv_dim // config.heads * 25
