@@ -115,7 +115,7 @@ class BuiltSource:
 
 
 class MadeSource:
-    """Rows that are made when they are due. fresh: place p of epoch e is example e * n + p, and none comes again."""
+    """Rows that are made when they are due, also beyond the split's end for who asks for fresh ones."""
 
     eager = True
 

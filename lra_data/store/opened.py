@@ -108,12 +108,17 @@ class OpenBatches:
             ) from error
         if any(column.null_count for column in batch.columns):
             raise SetError(f"{path}: expected sound rows, got nulls: {_VERIFY}")
+        first, last = buffer.address, buffer.address + buffer.size
+        pieces = [piece for column in batch.columns for piece in column.buffers() if piece is not None and piece.size]
+        if any(piece.address < first or piece.address + piece.size > last for piece in pieces):
+            # Addresses of a copy, as of a compressed batch, would outlive its memory.
+            raise SetError(f"{path}: expected record batches as they lie in the file, got compressed ones: {_VERIFY}")
         return batch
 
     def _read_group(self, place: int, inside: int) -> pa.RecordBatch:
-        path = self._folder.shard_path(self._shards[place])
         from lra_data.store.parquet_file import read_group
 
+        path = self._folder.shard_path(self._shards[place])
         batch = read_group(path, self._task.schema, inside)
         check_batch(path, batch, self._task)
         return batch
