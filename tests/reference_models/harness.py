@@ -5,14 +5,13 @@ A test module `test_<name>.py` defines, for the contract tests (`test_contract.p
     CASES             options of the class, each set a small variant that is worth testing; at least one
     SLOPE             greatest exponent with which saved bytes may grow in L (None: only measured)
     SLOPE_OPTIONS     function from L to the options for that measurement (default: the first case)
-    NO_GRADIENT       names of parameters that get none, each with the reason (default: none)
     WEIGHTS_ARE_ALL   whether the heads' outputs are dense_weights @ v (default: True)
-    LENGTH_MATTERS    why more padding may change a row's result, or "" (default) where it may not
 """
 
 import importlib
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,3 +72,10 @@ def with_gradients(
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64).to(out.dtype)
     (gradient,) = torch.autograd.grad((out * weights).sum(), x)
     return out.detach(), gradient
+
+
+def assert_same(one: Callable[..., Tensor], two: Callable[..., Tensor], x: Tensor, keep: Tensor) -> None:
+    """Two models, such as a compiled one and the plain, agree in the valid rows and in the gradient of x, in float32."""
+    found, expected = (with_gradients(partial(model, keep=keep), x, keep) for model in (one, two))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reference_models.attention.contract import joined
-from tests.reference_models.harness import Options, build, dense, inputs, lengths_mask, with_gradients
+from tests.reference_models.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [{}]
 SLOPE = None
@@ -51,9 +51,4 @@ def test_compiles() -> None:
     model = build("full", {})
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)
     compiled = torch.compile(model)
-    for one, two in zip(
-        with_gradients(lambda x: compiled(x, keep), x, keep),
-        with_gradients(lambda x: model(x, keep), x, keep),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+    assert_same(compiled, model, x, keep)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from reference_models.attention.contract import Shape, joined
 from reference_models.attention.image_transformer import ImageTransformerAttention
-from tests.reference_models.harness import Options, build, dense, inputs, lengths_mask, with_gradients
+from tests.reference_models.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 # Grids hold the longest sequence of the contract tests, 2048: the measured part of the picture grows with it.
 CASES: list[Options] = [
@@ -179,9 +179,4 @@ def test_compiles() -> None:
     model = build("image_transformer", CASES[2])
     x, keep = inputs(2, 24), lengths_mask([24, 7], 24)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    for one, two in zip(
-        with_gradients(lambda x: compiled(x, keep), x, keep),
-        with_gradients(lambda x: model(x, keep), x, keep),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+    assert_same(compiled, model, x, keep)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reference_models.attention.contract import Projected, joined
 from reference_models.attention.linear import elu_plus_1
-from tests.reference_models.harness import Options, build, inputs, lengths_mask, with_gradients
+from tests.reference_models.harness import Options, assert_same, build, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [{}, {"eps": 0.03}]
 SLOPE = 1.1
@@ -101,9 +101,4 @@ def test_compiles() -> None:
     model = build("linear", {})
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)
     compiled = torch.compile(model)
-    for one, two in zip(
-        with_gradients(lambda x: compiled(x, keep), x, keep),
-        with_gradients(lambda x: model(x, keep), x, keep),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+    assert_same(compiled, model, x, keep)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reference_models.attention.contract import Attention, joined
 from reference_models.attention.sinkhorn import SinkhornAttention
-from tests.reference_models.harness import Options, build, dense, inputs, lengths_mask, with_gradients
+from tests.reference_models.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [
     {"block": 8},
@@ -255,9 +255,4 @@ def test_compiles(options: Options) -> None:
     model = build("sinkhorn", options)
     x, keep = inputs(2, 26), lengths_mask([26, 17], 26)
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)  # as one graph; inductor takes a minute for it
-    for one, two in zip(
-        with_gradients(lambda x: compiled(x, keep), x, keep),
-        with_gradients(lambda x: model(x, keep), x, keep),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+    assert_same(compiled, model, x, keep)
