@@ -75,7 +75,7 @@ def with_gradients(
 
 
 def assert_same(one: Callable[..., Tensor], two: Callable[..., Tensor], x: Tensor, keep: Tensor) -> None:
-    """Two models, such as a compiled one and the plain, agree in the valid rows and in the gradient of x, in float32."""
+    """Two models, such as a compiled one and the plain, agree in the valid rows and the gradient of x, in float32."""
     found, expected = (with_gradients(partial(model, keep=keep), x, keep) for model in (one, two))
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
