@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import lra_data
@@ -85,3 +86,16 @@ def test_what_load_refuses(small_root: Path, tmp_path: Path) -> None:
         lra_data.load("listops/mini", split="train", root=tmp_path)
     with pytest.raises(UsageError, match=r"unknown split 'trian'.*Did you mean 'train'"):
         lra_data.load("listops/mini", split="trian", root=small_root)
+
+
+def test_a_compressed_batch_is_refused_not_read_by_address(tmp_path: Path) -> None:
+    """Its rows would be copies whose memory is gone before they are read."""
+    lra_data.build("listops/mini", tmp_path, sizes=SMALL_SIZES)
+    (path,) = (tmp_path / "listops" / "mini").glob("test-*")
+    with pa.ipc.open_stream(path.read_bytes()) as stream:
+        table = stream.read_all()
+    with pa.ipc.new_stream(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    dataset = lra_data.load("listops/mini", split="test", root=tmp_path, check_digests=False)
+    with pytest.raises(SetError, match=r"expected record batches as they lie in the file, got compressed ones"):
+        next(dataset.batches(4))
