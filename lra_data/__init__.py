@@ -39,6 +39,7 @@ __all__ = [
     "load",
     "take",
     "task_names",
+    "trivial_predictors",
     "verify",
 ]
 
@@ -216,6 +217,17 @@ def verify(set_folder: Path | str, *, raw: Path | str | None = None, pairs: Path
     from lra_data.checking.verify import verify
 
     return verify(set_folder, raw=_path(raw), pairs=_path(pairs))
+
+
+def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
+    """How far one gets by looking at one trivial thing, such as the root operator: by name, `accuracy`, its 95 %
+    interval `low` and `high`, and `examples`.
+
+    Learned from train and measured on validation and test of the whole set that the dataset is a split of.
+    """
+    from lra_data.checking.set_statistics import trivial_predictors
+
+    return trivial_predictors(dataset.rows)
 
 
 def _path(given: Path | str | None) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lra_data import LraDataError, UsageError
+from reference_models.training_commands import check, evaluate, sweep, train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -91,6 +92,10 @@ def _parameters(preset: str, task: str, attention: str) -> int:
 
     with torch.device("meta"):
         return count_parameters(Classifier(preset_of(preset, task=task, attention=attention)))
+
+
+for command in (train, sweep, evaluate, check):
+    cli.add_command(command)
 
 
 def main() -> None:

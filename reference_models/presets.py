@@ -174,8 +174,8 @@ def _xiong(task: str, attention: str) -> dict[str, Any]:
 
 
 def _mini(task: str, attention: str) -> dict[str, Any]:
-    """Short enough for two cores: the first 512 bytes of a document say much of what it is."""
-    lengths = {"listops": 512, "text": 512, "retrieval": 512, "image": 1024, "pathfinder": 1024}
+    """Short enough for two cores: listops/mini; the first 512 bytes of a document say much of what it is."""
+    lengths = {"listops": 128, "text": 512, "retrieval": 512, "image": 1024, "pathfinder": 1024}
     return {**_xiong(task, attention), "max_length": lengths[task], "positions": "sinusoidal", "dropout": 0.0}
 
 
@@ -188,7 +188,8 @@ def _options(name: str, task: str, attention: str) -> dict[str, Any]:
     if attention == "image_transformer" and picture:
         # 8 x 8 queries see their own block and 8 pixels more on each side of a 32 x 32 picture.
         return {"mode": "2d", "grid": (32, 32), "num_prefix": int(_has_cls(name, task, attention))}
-    chosen: Mapping[str, Any] = (_MINI_OPTIONS if name == "mini" else _OPTIONS).get(attention, {})
+    table = _OPTIONS if name != "mini" else _MINI_LISTOPS_OPTIONS if task == "listops" else _MINI_OPTIONS
+    chosen: Mapping[str, Any] = table.get(attention, {})
     if attention == "linformer" and name == "lra-release":
         # 32 for Text stands in its configuration and never reaches the model.
         return {**chosen, "k": 16}
@@ -219,4 +220,20 @@ _MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
     "image_transformer": {"mode": "1d", "block": 64, "memory": 64},
     "transformer_xl": {"segment": 128, "memory": 128},
     "compressive": {"segment": 128, "memory": 128, "compressed": 64},
+}
+
+# The same shares of 128 positions; sizes that follow from the length by themselves are not named.
+_MINI_LISTOPS_OPTIONS: dict[str, Mapping[str, Any]] = {
+    "local": {"block": 16},
+    "sparse": {"pattern": "fixed", "stride": 16, "summary": 4},
+    "longformer": {"window": 32},
+    "bigbird": {"block": 8, "num_random": 3},
+    "linformer": {"k": 32},
+    "reformer": {"chunk": 16},
+    "routing": {"local_window": 16},
+    "set_transformer": {"num_inducing": 32},
+    "sinkhorn": {"block": 16},
+    "image_transformer": {"mode": "1d", "block": 16, "memory": 16},
+    "transformer_xl": {"segment": 32, "memory": 32},
+    "compressive": {"segment": 32, "memory": 32, "compressed": 16},
 }

@@ -22,7 +22,8 @@ from tests.conftest import ALL_FORMATS
 def test_public_names() -> None:
     assert set(lra_data.__all__) == {
         "BuildError", "LraDataError", "SetError", "UsageError", "__version__", "build", "generate", "get_task", "load",
-        "take", "task_names", "verify",
+        "take", "task_names",
+        "trivial_predictors", "verify",
     }  # fmt: skip
     for name in lra_data.__all__:
         assert getattr(lra_data, name) is not None

@@ -44,7 +44,35 @@ def statistics(rows: Rows) -> dict[str, Any]:
             "label_shares": dict(zip(rows.task.sheet.label_names, (counts / counts.sum()).tolist(), strict=True)),
             "measures": {name: _distribution(values) for name, values in measures.items()},
         }
-    predictors = {
+    return {
+        "task": rows.task.name,
+        "seed": rows.seed,
+        "splits": splits,
+        "trivial_predictors": _scores(looked_at, labels),
+        "figures": rows.task.figures(rows.batches),
+    }
+
+
+def trivial_predictors(rows: Rows) -> dict[str, dict[str, float]]:
+    """Accuracy of each trivial predictor on validation and test, with a 95 % interval and the number of examples."""
+    labels: dict[str, NDArray[np.int64]] = {}
+    looked_at: dict[str, dict[str, NDArray[np.int64]]] = {}
+    for split in SPLITS:
+        seen: dict[str, list[NDArray[np.int64]]] = {"label": []}
+        for batch in rows.batches(split):
+            seen["label"].append(numbers(batch["label"]))
+            for name, values in rows.task.shortcuts(batch).items():
+                seen.setdefault(name, []).append(values)
+        joined = {name: np.concatenate(parts) for name, parts in seen.items()}
+        labels[split] = joined.pop("label")
+        looked_at[split] = {"majority class": np.zeros_like(labels[split]), **joined}
+    return _scores(looked_at, labels)
+
+
+def _scores(
+    looked_at: dict[str, dict[str, NDArray[np.int64]]], labels: dict[str, NDArray[np.int64]]
+) -> dict[str, dict[str, float]]:
+    return {
         name: _score(
             looked_at["train"][name],
             labels["train"],
@@ -52,13 +80,6 @@ def statistics(rows: Rows) -> dict[str, Any]:
             np.concatenate([labels[split] for split in SPLITS[1:]]),
         )
         for name in looked_at["train"]
-    }
-    return {
-        "task": rows.task.name,
-        "seed": rows.seed,
-        "splits": splits,
-        "trivial_predictors": predictors,
-        "figures": rows.task.figures(rows.batches),
     }
 
 

@@ -16,8 +16,12 @@ from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form
 from lra_data.loading.shares import Sharing, from_environment
 from lra_data.loading.sources import BuiltSource, MadeSource, Source
+from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.rows import BuiltRows, Rows
 from lra_data.task import Task
+
+# Rows held in memory at a time while they are digested.
+_ROWS_A_DIGEST = 1000
 
 
 class Dataset:
@@ -64,6 +68,19 @@ class Dataset:
             "rows": [self._selected.start, self._selected.stop, self._selected.step],
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+    def digest(self, start: int = 0, stop: int | None = None) -> str:
+        """The logical digest of what rows start .. stop - 1 hold, in all columns: 64 hex digits.
+
+        It is the same for a built set of any format and the virtual one, and changes with any value of any row;
+        `identity` only says which rows are meant.
+        """
+        rows = self._selected[start:stop]
+        total = LogicalDigest(self.task.schema)
+        for first in range(0, len(rows), _ROWS_A_DIGEST):
+            batch = self._rows.take(self.split, rows[first : first + _ROWS_A_DIGEST])
+            total.update(batch, row_digests(batch))
+        return total.hexdigest()
 
     def source(self) -> Source:
         """The split's rows for `sources.py`."""

@@ -1,0 +1,24 @@
+"""The trained models that come with the package, and how a checkpoint is named: a folder, or TASK/PRESET/MODEL."""
+
+from pathlib import Path
+
+from reference_models.checkpoint import CARD, CheckpointError
+
+BUNDLED = Path(__file__).parent / "checkpoints"
+
+
+def bundled_names() -> list[str]:
+    """Such as "listops/mini/linear", sorted."""
+    return sorted(card.parent.relative_to(BUNDLED).as_posix() for card in BUNDLED.glob(f"*/*/*/{CARD}"))
+
+
+def checkpoint_folder(name: str) -> Path:
+    """The folder of a checkpoint: one with a card, or a bundled one; raises CheckpointError with what there is."""
+    folder = Path(name)
+    if (folder / CARD).is_file():
+        return folder
+    names = bundled_names()
+    if name in names:
+        return BUNDLED / name
+    known = f"; bundled: {', '.join(names)}" if names else "; none is bundled"
+    raise CheckpointError(f"expected a folder with {CARD}, or a bundled checkpoint, got {name!r}{known}")

@@ -1,0 +1,174 @@
+"""One training as users name it, a task, a model and a preset, and lists of them that run unattended.
+
+    OUT/listops/mini/linear/     model.safetensors, card.json, log.jsonl
+
+A finished one is left as it is, an interrupted one goes on, one that another process is at is passed over. A card is
+complete when it also says what the model answers (`fingerprint.py`) and how far the trivial predictors get.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+import lra_data
+from lra_data import UsageError
+from lra_data.loading.dataset import Dataset
+from reference_models.attention.catalogue import attention_names
+from reference_models.checkpoint import amend_card, load_model
+from reference_models.config import Head, ModelConfig
+from reference_models.fingerprint import FRESH_EXAMPLES, record
+from reference_models.presets import preset
+from reference_models.reading import chosen_device
+from reference_models.recipes import TrainConfig, recipe
+from reference_models.train import Report, Splits, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a dataset comes from. target: a task's name, or the folder or address of a built set. The others are the
+    words of `lra_data.load`.
+    """
+
+    target: str
+    root: str | None = None
+    seed: int = 0
+    raw: str | None = None
+    pairs: str | None = None
+    allow_partial: bool = False
+
+    def open(self, split: str) -> Dataset:
+        """A split, or a slice of one."""
+        return lra_data.load(
+            self.target,
+            split=split,
+            root=self.root,
+            seed=self.seed,
+            raw=self.raw,
+            pairs=self.pairs,
+            allow_partial=self.allow_partial,
+        )
+
+    def open_other(self, split: str, seed: int) -> Dataset:
+        """A split of the same generated task under another seed, made now."""
+        return lra_data.load(self.open("test").task, split=split, seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """source: what is learned. attention: the X-former. preset: of `presets.py` and `recipes.py`. head: for Retrieval.
+    changes: fields of the recipe that are not the preset's.
+    """
+
+    source: Source
+    attention: str
+    preset: str = "mini"
+    head: Head | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def configs(self, family: str) -> tuple[ModelConfig, TrainConfig]:
+        """The model and the recipe for a task's family."""
+        model = preset(self.preset, task=family, attention=self.attention)
+        if self.head is not None:
+            model = replace(model, head=self.head)
+        training = replace(recipe(self.preset, task=family), **self.changes)
+        return replace(model, seed=training.seed), training
+
+
+def run(
+    experiment: Experiment,
+    out: Path,
+    *,
+    device: str = "auto",
+    num_workers: int = 0,
+    window: int | None = None,
+    save_every: int | None = None,
+    report: Report | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Train, and complete the card; returns the folder and the card.
+
+    Raises UsageError if another process is at it, and what `train` raises.
+    """
+    source = experiment.source
+    splits = Splits(train=source.open("train"), validation=source.open("validation"), test=source.open("test"))
+    task = splits.train.task
+    model_config, recipe_config = experiment.configs(task.family)
+    folder = out / task.family / task.variant / experiment.attention
+    first = os.environ.get("RANK", "0") == "0"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        if first:
+            lock.acquire(blocking=False)
+        card = train(
+            model_config,
+            recipe_config,
+            splits,
+            folder,
+            device=device,
+            num_workers=num_workers,
+            window=window,
+            save_every=save_every,
+            report=report,
+            facts={"preset": experiment.preset},
+        )
+        if first and "recorded" not in card:
+            card = complete_card(folder, splits, source, device)
+    except Timeout:
+        raise UsageError(f"{folder}: another process trains this model now: choose another --out, or wait") from None
+    finally:
+        if lock.is_locked:
+            lock.release()
+            (folder / ".lock").unlink(missing_ok=True)
+    return folder, card
+
+
+def complete_card(folder: Path, splits: Splits, source: Source, device: str) -> dict[str, Any]:
+    """Add to a card what the model answers on recorded rows, and the trivial predictors' accuracies."""
+    model, _ = load_model(folder)
+    own_seed = splits.train.rows.seed
+    generated = not splits.train.task.converted
+    entries = record(
+        model.to(chosen_device(device)),
+        source.open,
+        (lambda seed: source.open_other(f"train[:{FRESH_EXAMPLES}]", seed + own_seed)) if generated else None,
+    )
+    trivial = lra_data.trivial_predictors(splits.train)
+    entries["trivial"] = {name: score["accuracy"] for name, score in trivial.items()}
+    return amend_card(folder, entries)
+
+
+def expand(pairs: Sequence[str]) -> list[tuple[str, str]]:
+    """(task, model) of words such as "listops/mini:linear"; "listops/mini:all" is all models."""
+    found = []
+    for word in pairs:
+        task, colon, model = word.rpartition(":")
+        if not colon or not task or not model:
+            raise UsageError(f"expected TASK:MODEL such as listops/mini:linear or listops/mini:all, got {word!r}")
+        found += [(task, name) for name in (attention_names() if model == "all" else [model])]
+    return found
+
+
+def run_all(
+    experiments: Sequence[Experiment],
+    out: Path,
+    shown: Callable[[Experiment], AbstractContextManager[Report]],
+    **machine: Any,
+) -> Iterator[tuple[Experiment, str, bool]]:
+    """Run one after another; one that fails does not stop the others. Gives how each ended, and whether it failed.
+
+    shown: what is told of each. machine: the further words of `run`.
+    """
+    for experiment in experiments:
+        try:
+            with shown(experiment) as report:
+                _, card = run(experiment, out, report=report, **machine)
+        except (lra_data.LraDataError, ValueError, torch.OutOfMemoryError) as error:
+            yield experiment, f"failed: {error}", True
+        else:
+            yield experiment, f"test accuracy {card['test']['accuracy']:.2%}", False

@@ -1,0 +1,134 @@
+"""What a card records of data, so that a change can be found later and laid at the right door.
+
+Of the first rows of train and test, in blocks of 1,000: a digest of the rows, a digest of the batches that the loader
+makes of them, and the model's answers. If the rows' digest is another, the data changed; if only the batches' is, the
+reading of them; if both are the same and the answers are not, the model. For a generated task also the number of right
+answers on rows of another seed, which later versions are compared with where there are no digests to compare.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lra_data.loading.torch_batches import TorchBatch
+from reference_models.classifier import Classifier
+from reference_models.evaluate import logits_of
+from reference_models.reading import read
+
+if TYPE_CHECKING:
+    from lra_data.loading.dataset import Dataset
+
+BLOCK = 1000
+# Rows of each split that are recorded, or as many as there are.
+RECORDED = {"train": 20_000, "test": 2_000}
+FRESH_SEED, FRESH_EXAMPLES = 1, 20_000
+
+_BATCH = 100  # divides BLOCK
+
+
+@dataclass
+class Answers:
+    """What models make of some rows. read: digest of each block as it was read; correct, predicted: by model."""
+
+    examples: int = 0
+    labels: list[NDArray[np.int64]] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
+    predicted: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
+
+    def answers(self, model: str) -> NDArray[np.int64]:
+        """A model's answers (N,)."""
+        return np.concatenate(self.predicted[model])
+
+    def correct(self, model: str) -> int:
+        """How many of a model's answers are right."""
+        return int((self.answers(model) == np.concatenate(self.labels)).sum())
+
+
+def answers(
+    models: Mapping[str, Classifier],
+    dataset: "Dataset",
+    *,
+    device: torch.device,
+    num_workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Answers:
+    """All models' answers on a dataset, which is read once. models: on the device, in evaluation mode, and such that
+    they read it alike. progress: is told of each batch how many examples it had.
+    """
+    found = Answers(predicted={name: [] for name in models})
+    config = next(iter(models.values())).config
+    block = _BlockDigest()
+    for batch in read(config, dataset, _BATCH, num_workers=num_workers):
+        block.update(batch)
+        found.examples += len(batch.labels)
+        found.labels.append(batch.labels.numpy())
+        for name, model in models.items():
+            found.predicted[name].append(logits_of(model, batch, device).argmax(dim=1).numpy())
+        if found.examples % BLOCK == 0:
+            found.read.append(block.hexdigest())
+            block = _BlockDigest()
+        if progress is not None:
+            progress(len(batch.labels))
+    if found.examples % BLOCK:
+        found.read.append(block.hexdigest())
+    return found
+
+
+class _BlockDigest:
+    """A digest of batches that does not depend on where one ends and the next begins."""
+
+    def __init__(self) -> None:
+        self._parts = [hashlib.sha256() for _ in range(3)]
+
+    def update(self, batch: TorchBatch) -> None:
+        for part, tensor in zip(self._parts, (batch.inputs, batch.lengths, batch.labels), strict=True):
+            part.update(tensor.numpy().tobytes())
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256(b"".join(part.digest() for part in self._parts)).hexdigest()
+
+
+def rows_digests(dataset: "Dataset") -> list[str]:
+    """Digests of the rows, one a block; the last block may be smaller."""
+    return [dataset.digest(start, start + BLOCK) for start in range(0, len(dataset), BLOCK)]
+
+
+def as_text(predicted: NDArray[np.int64]) -> list[str]:
+    """Answers from 0 to 9 as digits, a line a block."""
+    digits = "".join(map(str, predicted.tolist()))
+    return [digits[start : start + BLOCK] for start in range(0, len(digits), BLOCK)]
+
+
+def as_answers(lines: Sequence[str]) -> NDArray[np.int64]:
+    """`as_text` undone."""
+    return np.frombuffer("".join(lines).encode(), dtype=np.uint8).astype(np.int64) - ord("0")
+
+
+def record(
+    model: Classifier, open_split: Callable[[str], "Dataset"], open_fresh: Callable[[int], "Dataset"] | None
+) -> dict[str, Any]:
+    """A card's entries `recorded` and `fresh`. open_split: opens a slice of the set. open_fresh: opens the first rows
+    of another seed's train, for a generated task.
+    """
+    device = next(model.parameters()).device
+    recorded: dict[str, Any] = {}
+    for split, most in RECORDED.items():
+        dataset = open_split(f"{split}[:{most}]")
+        found = answers({"": model}, dataset, device=device)
+        recorded[split] = {
+            "examples": found.examples,
+            "correct": found.correct(""),
+            "rows": rows_digests(dataset),
+            "read": found.read,
+            "predictions": as_text(found.answers("")),
+        }
+    entries: dict[str, Any] = {"recorded": recorded, "fresh": None}
+    if open_fresh is not None:
+        found = answers({"": model}, open_fresh(FRESH_SEED), device=device)
+        entries["fresh"] = {"seed": FRESH_SEED, "examples": found.examples, "correct": found.correct("")}
+    return entries

@@ -1,0 +1,74 @@
+"""How a model reads a dataset: every batch padded to one length, so that no row's logits depend on its neighbours.
+
+Models whose blocks, buckets or clusters follow from L would otherwise see other ones in another batch, in training and
+in evaluation. Documents (Text, Retrieval) are cut to what the model takes, as the benchmark cuts them; expressions and
+pictures are not, since the label is of the whole.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from lra_data import UsageError
+from lra_data.loading.torch_batches import TorchBatch, TorchLoader
+from reference_models.config import ModelConfig
+
+if TYPE_CHECKING:
+    from lra_data.loading.dataset import Dataset
+
+_DOCUMENTS = ("text", "retrieval")
+
+
+def reading(config: ModelConfig, dataset: "Dataset") -> dict[str, Any]:
+    """The words for `Dataset.batches` with which a model reads a dataset.
+
+    Raises UsageError for a dataset that the model cannot read: other ids, labels, sequences an example, or too long.
+    """
+    task = dataset.task
+    sequences = sum(name.startswith("inputs") for name in task.schema.names)
+    for what, expected, got in (
+        ("labels", task.num_classes, config.num_classes),
+        ("sequences an example", sequences, config.num_sequences),
+    ):
+        if expected != got:
+            raise UsageError(f"expected a model of {task.name}'s {expected} {what}, got one of {got}")
+    if config.vocab_size < task.vocab_size:
+        raise UsageError(
+            f"expected a model with a vocabulary of {task.vocab_size} ids for {task.name}, got one of "
+            f"{config.vocab_size}"
+        )
+    if task.max_length > config.max_length and task.family not in _DOCUMENTS:
+        raise UsageError(
+            f"expected a model for {task.name}'s {task.max_length:,} elements, got one of max_length "
+            f"{config.max_length:,}: choose a larger preset (or a smaller set)"
+        )
+    length = min(config.max_length, task.max_length)
+    return {"max_length": length, "pad_to": length}
+
+
+def read(
+    config: ModelConfig,
+    dataset: "Dataset",
+    batch_size: int,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int = 0,
+) -> Iterator[TorchBatch]:
+    """The dataset's batches in its own order, of one rank, as a model reads them; the last one may be smaller."""
+    batches = dataset.batches(batch_size, rank=rank, world_size=world_size, **reading(config, dataset))
+    return cast("Iterator[TorchBatch]", iter(TorchLoader(batches, num_workers=num_workers)))
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of a name; "auto" is the first CUDA device, if there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"expected a device such as auto, cpu or cuda:0, got {name!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"expected a CUDA device for {name!r}, torch sees none: use --device cpu")
+    return device

@@ -1,0 +1,260 @@
+"""Our results beside the trivial predictors and the published numbers, as Markdown and as JSON.
+
+A card (`card.json` beside a checkpoint) says what was trained and how it scored; this file only counts, sorts and sets.
+Intervals are rounded outward, so that rounding makes no result look surer than it is.
+
+Not here: training or scoring anything, and what a card says beyond CARD_EXPECTS.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any
+
+from reference_models.attention.catalogue import attention_names
+from reference_models.checkpoint import CARD, FORMAT, CheckpointError, read_card
+from reference_models.metrics import wilson
+from reference_models.presets import PRESETS, TASKS
+from reference_models.published import AUDIT, CHANCE, SOURCES, fails, published
+from reference_models.recipes import recipe
+
+# The published columns; `mega` has one model of ours, and is in the JSON alone.
+COLUMNS = ("lra", "nystromformer", "skyformer", "flashattention")
+
+# What Pathfinder's larger pictures are in the published tables: 128 is Path-X, and 256 is in none.
+_LARGE_PATHFINDER = {"128": "path-x", "256": None}
+
+_NONE = "–"
+
+_LEGEND = f"""\
+Test accuracy in percent, with Wilson's 95 % interval rounded outward. A model is "above" the best trivial predictor of
+its task if the whole interval is, and else "not above".
+
+The published columns are not comparable to ours: they are of the benchmark's full tasks (listops/lra and so on), with
+models and trainings of other sizes. FAIL is at best chance, {CHANCE["path-x"]:.0f} %.
+{AUDIT}
+"""
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+
+
+def _shares(value: Any) -> bool:
+    return isinstance(value, dict) and all(_number(share) and share <= 1 for share in value.values())
+
+
+def _task(value: Any) -> bool:
+    return _text(value) and value.partition("/")[0] in TASKS and bool(value.partition("/")[2])
+
+
+# Where in a card, what is expected there, and whether a value is that.
+CARD_EXPECTS: Sequence[tuple[str, str, Callable[[Any], bool]]] = (
+    ("format", f"{FORMAT}", lambda value: type(value) is int and value == FORMAT),
+    ("attention", "one of the sixteen models", lambda value: value in attention_names()),
+    ("task", "family/preset of a known family", _task),
+    ("preset", f"one of {', '.join(PRESETS)}", lambda value: value in PRESETS),
+    ("parameters", "a whole number from 1 on", _whole(1)),
+    ("recipe.steps", "a whole number from 1 on", _whole(1)),
+    ("recipe.batch_size", "a whole number from 1 on", _whole(1)),
+    ("recipe.seed", "a whole number from 0 on", _whole(0)),
+    ("selected_step", "a whole number from 0 on", _whole(0)),
+    ("device", "a name", _text),
+    ("threads", "a whole number from 1 on", _whole(1)),
+    ("torch", "a version", _text),
+    ("date", "a date", _text),
+    ("wall_seconds", "a number from 0 on", _number),
+    ("test.examples", "a whole number from 1 on", _whole(1)),
+    ("test.correct", "a whole number from 0 on", _whole(0)),
+    ("trivial", "shares from 0 to 1 by name", _shares),
+)
+
+
+def read_cards(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """Every `card.json` in and beneath the folders, each once, by path.
+
+    Raises ValueError with the file's name for a card that the table cannot use, and for a folder without any.
+    """
+    found: set[Path] = set()
+    for folder in folders:
+        paths = {path.resolve() for path in Path(folder).rglob(CARD)}
+        if not paths:
+            raise ValueError(f"{folder}: expected a {CARD} beneath, got none: train a model there with `lra-zoo train`")
+        found |= paths
+    return [_read(path) for path in sorted(found)]
+
+
+def rows(cards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a card, sorted by task and then by test accuracy from the best.
+
+    accuracy, low, high and the values of trivial are shares; published is in percent, "FAIL" or None, by source. above
+    is None where there is no trivial predictor. Raises ValueError for a card that the table cannot use.
+    """
+    made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
+    return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
+
+
+def as_json(cards: Iterable[Mapping[str, Any]]) -> str:
+    """The rows as a JSON list."""
+    return json.dumps(rows(cards), indent=1, ensure_ascii=False)
+
+
+def markdown(cards: Iterable[Mapping[str, Any]]) -> str:
+    """A legend, one section a task, and the published tables' sources."""
+    sections = [_section(task, list(found)) for task, found in groupby(rows(cards), key=lambda row: str(row["task"]))]
+    sources = "\n".join(f"- {SOURCES[key].label}: {SOURCES[key].citation}; {SOURCES[key].note}." for key in COLUMNS)
+    return "\n".join([_LEGEND, *sections, f"## Published tables\n\n{sources}\n"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        card = read_card(path.parent)
+    except CheckpointError as error:
+        raise ValueError(f"{error} (train it again, or leave its folder out)") from error
+    _checked(card, str(path))
+    return card
+
+
+def _checked(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    todo = "train it again, or leave it out"
+    for place, expected, holds in CARD_EXPECTS:
+        value: Any = card
+        for key in place.split("."):
+            if not isinstance(value, Mapping) or key not in value:
+                raise ValueError(f"{name}: expected as {place} {expected}, got none: {todo}")
+            value = value[key]
+        if not holds(value):
+            raise ValueError(f"{name}: expected as {place} {expected}, got {shortened(value)}: {todo}")
+    correct, examples = card["test"]["correct"], card["test"]["examples"]
+    if correct > examples:
+        raise ValueError(f"{name}: expected as test.correct at most {examples}, got {correct}: {todo}")
+    return card
+
+
+def _row(card: Mapping[str, Any]) -> dict[str, Any]:
+    correct, examples = card["test"]["correct"], card["test"]["examples"]
+    low, high = wilson(correct, examples)
+    trivial = dict(card["trivial"])
+    best = min(trivial, key=lambda name: (-trivial[name], name)) if trivial else None
+    return {
+        "task": card["task"],
+        "model": card["attention"],
+        "preset": card["preset"],
+        "seed": card["recipe"]["seed"],
+        "parameters": card["parameters"],
+        "steps": card["recipe"]["steps"],
+        "selected_step": card["selected_step"],
+        "batch_size": card["recipe"]["batch_size"],
+        "correct": correct,
+        "examples": examples,
+        "accuracy": correct / examples,
+        "low": low,
+        "high": high,
+        "trivial": trivial,
+        "best_trivial": best,
+        "above": None if best is None else low > trivial[best],
+        "published": {key: _published(key, card["attention"], card["task"]) for key in SOURCES},
+        "device": card["device"],
+        "threads": card["threads"],
+        "wall_seconds": card["wall_seconds"],
+        "date": card["date"],
+        "torch": card["torch"],
+        "command": _command(card),
+    }
+
+
+def _published(source: str, model: str, task: str) -> float | str | None:
+    """The number of the full task that is nearest to ours."""
+    family, _, name = task.partition("/")
+    full = _LARGE_PATHFINDER.get(name.partition("-")[0], family) if family == "pathfinder" else family
+    if full is None:
+        return None
+    return "FAIL" if fails(source, model, full) else published(source, model, full)
+
+
+def _command(card: Mapping[str, Any]) -> str:
+    """What makes the result, for any MODEL: the preset, and what differs from its recipe."""
+    usual = asdict(recipe(card["preset"], task=card["task"].partition("/")[0]))
+    words = ["lra-zoo", "train", card["task"], "MODEL", "--preset", card["preset"]]
+    for name, value in card["recipe"].items():
+        if name in usual and value != usual[name]:
+            flag = f"--{name.replace('_', '-')}"
+            negated = f"--no-{name.replace('_', '-')}"
+            words += [flag if value else negated] if isinstance(value, bool) else [flag, str(value).lower()]
+    return shlex.join(words)
+
+
+def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
+    heads = {"model": "---", "parameters": "---:", "steps": "---:", "test accuracy": "---:", "correct": "---:"}
+    heads |= {"best trivial": "---", "against it": "---"}
+    heads |= {SOURCES[key].label: "---:" for key in COLUMNS} | {"device": "---", "minutes": "---:"}
+    # Rows of one model differ in these only if the section has several.
+    varying = [key for key in ("preset", "seed") if len({row[key] for row in found}) > 1]
+    lines = [list(heads), list(heads.values()), *(_cells(row, varying) for row in found)]
+    table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |" for cells in lines)
+    missing = [name for name in attention_names() if name not in {row["model"] for row in found}]
+    absent = f"Not trained: {', '.join(missing) or 'none'}."
+    return f"## {task}\n\n{table}\n\n{_made(found)}\n\n{absent}\n"
+
+
+def _cells(row: Mapping[str, Any], varying: Sequence[str]) -> list[str]:
+    best, steps = row["best_trivial"], f"{row['steps']:,}"
+    return [
+        ", ".join([row["model"], *(f"{key} {row[key]}" for key in varying)]),
+        f"{row['parameters']:,}",
+        steps if row["selected_step"] == row["steps"] else f"{row['selected_step']:,} of {steps}",
+        f"{100 * row['accuracy']:.2f} [{_percent(row['low'], math.floor)}, {_percent(row['high'], math.ceil)}]",
+        f"{row['correct']:,} of {row['examples']:,}",
+        _NONE if best is None else f"{best} {100 * row['trivial'][best]:.2f}",
+        {None: _NONE, True: "above", False: "not above"}[row["above"]],
+        *(_printed(key, row["published"][key]) for key in COLUMNS),
+        f"{row['device']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}",
+        f"{row['wall_seconds'] / 60:.2f}",
+    ]
+
+
+def _made(found: Sequence[Mapping[str, Any]]) -> str:
+    """How the section's rows were made, in one line."""
+    said = []
+    for key, label in (
+        ("preset", "preset"),
+        ("seed", "seed"),
+        ("steps", "steps"),
+        ("batch_size", "batch size"),
+        ("date", "date"),
+        ("torch", "torch"),
+    ):
+        values = sorted({row[key] for row in found})
+        said.append(f"{label} {', '.join(f'{value:,}' if key == 'steps' else str(value) for value in values)}")
+    models: dict[str, list[str]] = {}
+    for row in found:
+        models.setdefault(row["command"], []).append(row["model"])
+    commands = [f"`{command}` ({', '.join(dict.fromkeys(names))})" for command, names in models.items()]
+    return f"Made with {'; '.join(said)}; by {', '.join(commands)}."
+
+
+def _percent(share: float, rounded: Callable[[float], int]) -> str:
+    """A share in percent with two digits, rounded up or down."""
+    return f"{rounded(share * 10_000) / 100:.2f}"
+
+
+def _printed(source: str, value: float | str | None) -> str:
+    """A published number with as many digits as its table prints."""
+    return f"{value:.{SOURCES[source].decimals}f}" if isinstance(value, float) else value or _NONE
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", "\\|")

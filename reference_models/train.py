@@ -1,0 +1,412 @@
+"""Trains a model: one process, or one a device under torchrun, with the same result up to rounding.
+
+Everything is a function of the step: the learning rate, the order of examples (`Dataset.batches`), what attentions draw
+(`Attention.on_step`), dropout (the generators are set from seed, step and rank before each step). So a checkpoint needs
+no generator's state, and a training that was killed goes on to the same weights, bit for bit on a CPU.
+
+The global batch is fixed: with N ranks and A micro-batches each takes batch_size / (N A) examples at a time, and the
+gradient is that of the mean over all of them.
+
+    RUN/state.safetensors   while it runs: all there is to go on, replaced in one step
+    RUN/log.jsonl           a line every 50 steps, and one an evaluation
+    RUN/model.safetensors   when it is done: the weights that were best on validation
+    RUN/card.json           then: recipe, data, device, scores
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+import lra_data
+from lra_data import LraDataError, UsageError
+from lra_data.loading.torch_batches import TorchBatch, TorchLoader, to_device
+from reference_models.checkpoint import (
+    CARD,
+    STATE,
+    CheckpointError,
+    load_weights,
+    read_card,
+    read_tensors,
+    save_model,
+    tensors_bytes,
+    write_whole,
+)
+from reference_models.classifier import Classifier, count_parameters
+from reference_models.config import ModelConfig
+from reference_models.evaluate import Evaluation, evaluate
+from reference_models.reading import chosen_device, reading
+from reference_models.recipes import TrainConfig
+
+if TYPE_CHECKING:
+    from lra_data.loading.dataset import Dataset
+
+LOG = "log.jsonl"
+LOG_EVERY = 50
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+class TrainingError(LraDataError):
+    """A training came to a point from which it cannot go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """What is learned from, what chooses the weights, and what the result is measured on."""
+
+    train: "Dataset"
+    validation: "Dataset"
+    test: "Dataset"
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together. rank: this one's number of `size`; device: this one's."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @classmethod
+    def joined(cls, device: str) -> "World":
+        """As torchrun's environment has it; alone without one."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        chosen = chosen_device(device)
+        if size == 1:
+            return cls(0, 1, chosen)
+        if chosen.type == "cuda":
+            chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(chosen)
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        return cls(distributed.get_rank(), size, chosen)
+
+    def meet(self) -> None:
+        """Wait for the others."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def train(
+    config: ModelConfig,
+    recipe: TrainConfig,
+    splits: Splits,
+    run: Path,
+    *,
+    device: str = "auto",
+    num_workers: int = 0,
+    window: int | None = None,
+    save_every: int | None = None,
+    report: Report | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train a model in the folder `run`, or go on with what an earlier call left there; returns the card.
+
+    num_workers: processes that make batches. window: see `Dataset.batches`. save_every: steps between two states, by
+    default those between two evaluations. report: is told what the log is told. facts: further entries of the card.
+
+    Raises UsageError for data that the model cannot read, CheckpointError for a folder that holds another training,
+    TrainingError for a loss that is not finite.
+    """
+    world = World.joined(device)
+    training = Training(config, recipe, splits, run, world, report, num_workers=num_workers, window=window)
+    if (run / CARD).exists():
+        return training.finished_card()
+    training.go_on()
+    training.loop(save_every or recipe.evaluate_every)
+    return training.finish(facts or {})
+
+
+class Training:
+    """A model, its optimiser, and where they stand."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        recipe: TrainConfig,
+        splits: Splits,
+        run: Path,
+        world: World,
+        report: Report | None,
+        *,
+        num_workers: int,
+        window: int | None,
+    ) -> None:
+        self.recipe, self.splits, self.run, self.world = recipe, splits, run, world
+        self.report = report or (lambda event: None)
+        parts = world.size * recipe.accumulate
+        if recipe.batch_size % parts:
+            raise UsageError(
+                f"expected a batch size that {world.size} ranks and {recipe.accumulate} micro-batches divide, got "
+                f"{recipe.batch_size}"
+            )
+        for split in (splits.validation, splits.test):
+            reading(config, split)
+        self.micro_batch = recipe.batch_size // parts
+        batches = splits.train.batches(
+            self.micro_batch * recipe.accumulate,
+            shuffle=True,
+            window=window,
+            seed=recipe.seed,
+            epochs=None,
+            fresh=recipe.fresh,
+            rank=world.rank,
+            world_size=world.size,
+            remainder="drop",
+            **reading(config, splits.train),
+        )
+        if len(splits.train) < recipe.batch_size:
+            raise UsageError(f"expected at least one batch of {recipe.batch_size}, got {len(splits.train)} examples")
+        self.loader = TorchLoader(batches, num_workers=num_workers, pin_memory=world.device.type == "cuda")
+        torch.manual_seed(recipe.seed)
+        self.model = Classifier(config).to(world.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=recipe.learning_rate,
+            betas=(recipe.beta1, recipe.beta2),
+            eps=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+        )
+        self.step, self.seconds = 0, 0.0
+        self.losses = torch.zeros((), dtype=torch.float64, device=world.device)
+        self.best: dict[str, Any] = {}
+        self.best_weights: dict[str, Tensor] = {}
+
+    def loop(self, save_every: int) -> None:
+        """All steps that are left."""
+        recipe, world = self.recipe, self.world
+        model: nn.Module = self.model
+        if world.size > 1:
+            model = DistributedDataParallel(
+                self.model,
+                device_ids=[world.device] if world.device.type == "cuda" else None,
+                broadcast_buffers=False,  # attentions reduce what they learn themselves
+            )
+        self.model.train()
+        began = time.perf_counter() - self.seconds
+        for batch in self._batches():
+            self.step += 1
+            self._one_step(model, to_device(batch, world.device))
+            self.seconds = time.perf_counter() - began
+            last = self.step == recipe.steps
+            if self.step % LOG_EVERY == 0 or last:
+                self._log_loss()
+            if self.step % recipe.evaluate_every == 0 or last:
+                self._look_at_validation()
+            if self.step % save_every == 0 and not last:
+                self.save()
+            if last:
+                return
+
+    def _batches(self) -> Iterator[TorchBatch]:
+        if self.step < self.recipe.steps:
+            yield from cast("Iterator[TorchBatch]", iter(self.loader))
+
+    def _one_step(self, model: nn.Module, batch: TorchBatch) -> None:
+        recipe, world = self.recipe, self.world
+        torch.manual_seed(_mixed(recipe.seed, self.step, world.rank))
+        self.model.on_step(self.step - 1)  # what is drawn anew has until the next evaluation
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.rate(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in range(recipe.accumulate):
+            rows = slice(part * self.micro_batch, (part + 1) * self.micro_batch)
+            if isinstance(model, DistributedDataParallel):
+                model.require_backward_grad_sync = part == recipe.accumulate - 1
+            with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                logits = model(batch.inputs[rows], batch.lengths[rows])
+            loss = functional.cross_entropy(logits, batch.labels[rows])
+            self.losses += loss.detach() / recipe.accumulate
+            auxiliary = self.model.auxiliary_loss()
+            total = loss if auxiliary is None else loss + auxiliary
+            (total / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+
+    def _log_loss(self) -> None:
+        """The mean loss since the last line, over all ranks."""
+        steps = (self.step - 1) % LOG_EVERY + 1
+        if self.world.size > 1:
+            distributed.all_reduce(self.losses)
+        loss = float(self.losses) / (steps * self.world.size)
+        self.losses.zero_()
+        if not loss < float("inf"):  # also for NaN
+            raise TrainingError(
+                f"expected a finite loss in steps {self.step - steps + 1} to {self.step}, got {loss}: "
+                "lower the learning rate or set clip_norm"
+            )
+        self._log({"step": self.step, "loss": round(loss, 6), "rate": self.recipe.rate(self.step)})
+
+    def _look_at_validation(self) -> None:
+        score = self._score(self.splits.validation)
+        self._log({"step": self.step, "validation": score.record()})
+        if not self.best or score.correct > self.best["validation"]["correct"]:
+            self.best = {"step": self.step, "validation": score.record()}
+            self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def _score(self, dataset: "Dataset") -> Evaluation:
+        world = self.world
+        return evaluate(self.model, dataset, precision=self.recipe.precision, rank=world.rank, world_size=world.size)
+
+    def _log(self, event: dict[str, Any]) -> None:
+        if self.world.rank != 0:
+            return
+        event["seconds"] = round(self.seconds, 1)
+        with (self.run / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+        self.report(event)
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What decides the result, as JSON values."""
+        data = {split: getattr(self.splits, split).identity for split in ("train", "validation", "test")}
+        plan = {"model": asdict(self.model.config), "recipe": asdict(self.recipe), "data": data}
+        return cast("dict[str, Any]", json.loads(json.dumps(plan)))
+
+    def save(self) -> None:
+        """Write all there is to go on from this step."""
+        if self.world.size > 1:
+            distributed.reduce(self.losses, 0)
+        if self.world.rank != 0:
+            self.losses.zero_()
+        else:
+            tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+            tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
+            for number, state in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in state.items()}
+            tensors["losses"] = self.losses
+            record = {
+                "plan": self.plan,
+                "step": self.step,
+                "seconds": self.seconds,
+                "best": self.best,
+                "loader": self.loader.state_dict(),
+            }
+            write_whole(self.run / STATE, tensors_bytes(tensors, record))
+        self.world.meet()
+
+    def go_on(self) -> None:
+        """Take up what lies in the folder, if anything does; otherwise begin one."""
+        path = self.run / STATE
+        self.run.mkdir(parents=True, exist_ok=True)
+        self.world.meet()
+        if path.exists():
+            tensors, record = read_tensors(path)
+            self._check_plan(record["plan"], path)
+            parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+            for name, tensor in tensors.items():
+                part, _, rest = name.partition("/")
+                if part in parts:
+                    parts[part][rest] = tensor
+            load_weights(self.model, parts["model"], path)
+            self.best_weights = {name: tensor.to(self.world.device) for name, tensor in parts["best"].items()}
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in parts["optimizer"].items():
+                number, _, what = name.partition("/")
+                moments.setdefault(int(number), {})[what] = tensor
+            self.optimizer.load_state_dict(
+                {"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]}
+            )
+            if self.world.rank == 0:
+                self.losses.copy_(tensors["losses"])
+            self.step, self.seconds, self.best = record["step"], record["seconds"], record["best"]
+            self.loader.load_state_dict(record["loader"])
+        if self.world.rank == 0:
+            self._cut_log()
+
+    def _cut_log(self) -> None:
+        """Drop lines of steps that will be taken again."""
+        path = self.run / LOG
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= self.step]
+        write_whole(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def _check_plan(self, found: Mapping[str, Any], path: Path) -> None:
+        for part, own in self.plan.items():
+            for name, value in own.items():
+                other = found.get(part, {}).get(name)
+                if other != value:
+                    raise CheckpointError(
+                        f"{path}: expected a training with {part}.{name} = {value!r}, got one with {other!r}: "
+                        "choose another folder"
+                    )
+
+    def finished_card(self) -> dict[str, Any]:
+        """The card of the folder, if it is of this training."""
+        card = read_card(self.run)
+        found = {"model": card["model"], "recipe": card["recipe"], "data": card["data"]["identities"]}
+        self._check_plan(found, self.run / CARD)
+        return card
+
+    def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Measure the best weights on test; write them and their card; drop the state."""
+        self.model.load_state_dict(self.best_weights)
+        test = self._score(self.splits.test)
+        if self.world.rank == 0:
+            save_model(self.run, self.model, {**self._card(test), **facts})
+            (self.run / STATE).unlink(missing_ok=True)
+        self.world.meet()
+        return read_card(self.run)
+
+    def _card(self, test: Evaluation) -> dict[str, Any]:
+        task, config = self.splits.train.task, self.model.config
+        return {
+            "attention": config.attention,
+            "task": task.name,
+            "parameters": count_parameters(self.model),
+            "recipe": asdict(self.recipe),
+            "selected_step": self.best["step"],
+            "validation": self.best["validation"],
+            "test": test.record(),
+            "data": {
+                "version": task.version,
+                "config": task.identity(),
+                "seed": self.splits.train.rows.seed,
+                "identities": self.plan["data"],
+                "examples": {name: len(getattr(self.splits, name)) for name in ("train", "validation", "test")},
+                "cut_to": reading(config, self.splits.train)["max_length"],
+            },
+            "device": device_name(self.world.device),
+            "processes": self.world.size,
+            "threads": torch.get_num_threads(),
+            "wall_seconds": round(self.seconds, 1),
+            "date": datetime.now(UTC).date().isoformat(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "lra_data": lra_data.__version__,
+        }
+
+
+def device_name(device: torch.device) -> str:
+    """What computes, for a card."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _mixed(seed: int, step: int, rank: int) -> int:
+    """A seed of the generators for a step: different in each step and rank."""
+    return ((seed * 1_000_003 + step) * 1_000_003 + rank) % 2**63
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of the log; one that was cut off counts as never."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return 2**63
