@@ -1,4 +1,7 @@
-"""`lra-zoo list | describe`: what X-formers there are. Torch is loaded by the commands that need it."""
+"""`lra-zoo`: what X-formers there are, and the commands of `training_commands.py` and `measuring_commands.py`.
+
+Torch is loaded by the commands that need it.
+"""
 
 import importlib
 import importlib.util
@@ -9,6 +12,7 @@ from typing import Any
 import click
 
 from lra_data import LraDataError, UsageError
+from reference_models.measuring_commands import efficiency, span, table
 from reference_models.training_commands import check, evaluate, sweep, train
 
 
@@ -94,7 +98,7 @@ def _parameters(preset: str, task: str, attention: str) -> int:
         return count_parameters(Classifier(preset_of(preset, task=task, attention=attention)))
 
 
-for command in (train, sweep, evaluate, check):
+for command in (train, sweep, evaluate, check, table, efficiency, span):
     cli.add_command(command)
 
 

@@ -94,9 +94,9 @@ def train(task: str, model: str, **options: Any) -> None:
     """
     from reference_models.experiment import Experiment, run
 
-    _set_threads(options["threads"])
+    set_threads(options["threads"])
     experiment = Experiment(
-        source=_source(task, options),
+        source=dataset_source(task, options),
         attention=model,
         preset=options["preset"],
         head=options["head"],
@@ -120,9 +120,11 @@ def sweep(pairs: Sequence[str], **options: Any) -> None:
     """
     from reference_models.experiment import Experiment, expand, run_all
 
-    _set_threads(options["threads"])
+    set_threads(options["threads"])
     experiments = [
-        Experiment(source=_source(task, options), attention=model, preset=options["preset"], changes=_changes(options))
+        Experiment(
+            source=dataset_source(task, options), attention=model, preset=options["preset"], changes=_changes(options)
+        )
         for task, model in expand(pairs)
     ]
     failed = 0
@@ -159,9 +161,9 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
     from reference_models.evaluate import evaluate as score
     from reference_models.reading import chosen_device
 
-    _set_threads(options["threads"])
+    set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))
-    rows = _source(dataset, options).open(split)
+    rows = dataset_source(dataset, options).open(split)
     if rows.task.family != card["task"].partition("/")[0]:
         raise UsageError(
             f"expected a dataset of the task that {checkpoint} learned, {card['task']}, got {rows.task.name}"
@@ -200,8 +202,8 @@ def check(
     from reference_models.check import trained_on
     from reference_models.reading import chosen_device
 
-    _set_threads(options["threads"])
-    source = _source(dataset, options)
+    set_threads(options["threads"])
+    source = dataset_source(dataset, options)
     test = source.open("test")
     device = chosen_device(options["device"])
     chosen = trained_on(
@@ -232,7 +234,8 @@ def check(
         sys.exit(1)
 
 
-def _source(target: str, options: Mapping[str, Any]) -> "Source":
+def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
+    """The dataset that `dataset_options` name."""
     from reference_models.experiment import Source
 
     names = ("root", "raw", "pairs", "allow_partial")
@@ -263,7 +266,8 @@ def _machine(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _set_threads(threads: int | None) -> None:
+def set_threads(threads: int | None) -> None:
+    """Of the CPU, for torch; None leaves it."""
     if threads is not None:
         import torch
 

@@ -147,11 +147,11 @@ class RoutingAttention(Attention):
         nearest = self._scores(unit).argmax(dim=2) + clusters * torch.arange(heads, device=unit.device)[:, None]
         weight = kept.repeat(1, 2)[:, None].expand(nearest.shape).to(unit.dtype)
         chosen = self.centroids.flatten(0, 1)[nearest].to(unit.dtype)
-        loss = self.beta * (weight * (unit - chosen).square().sum(dim=-1)).sum() / weight.sum().clamp(min=1.0)
+        loss = self.beta * (weight * (unit - chosen).square().sum(dim=-1)).sum() / _mean_over_ranks(weight.sum())
         with torch.no_grad():
             total = (torch.cat([unit, torch.ones_like(unit[..., :1])], dim=-1) * weight[..., None]).flatten(0, 2)
             total = total.new_zeros(heads * clusters, width + 1).index_add(0, nearest.flatten(), total)
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
+            if _ranks() > 1:
                 torch.distributed.all_reduce(total)
             sums, counts = torch.split(total.view(heads, clusters, -1), [width, 1], dim=-1)
             moved = self.decay * self.centroids + (1 - self.decay) * sums / counts.clamp(min=1.0)
@@ -185,6 +185,19 @@ class RoutingAttention(Attention):
 def _kept(keep: Tensor | None, q: Tensor) -> Tensor:
     """keep (B, L), also where all are kept."""
     return torch.ones(q.shape[0], q.shape[2], dtype=torch.bool, device=q.device) if keep is None else keep
+
+
+def _ranks() -> int:
+    """Processes that train together."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if there else 1
+
+
+def _mean_over_ranks(tokens: Tensor) -> Tensor:
+    """Tokens a rank, at least 1: the mean of the ranks' losses is then that of one process with all of them."""
+    if _ranks() > 1:
+        torch.distributed.all_reduce(tokens)
+    return (tokens / _ranks()).clamp(min=1.0)
 
 
 def _unit(x: Tensor) -> Tensor:
