@@ -108,11 +108,11 @@ def train(task: str, model: str, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("pairs", metavar="TASK:MODEL...", nargs=-1, required=True)
+@click.argument("wanted", metavar="TASK:MODEL...", nargs=-1, required=True)
 @recipe_options
 @dataset_options
 @machine_options
-def sweep(pairs: Sequence[str], **options: Any) -> None:
+def sweep(wanted: Sequence[str], **options: Any) -> None:
     """Train one after another, such as listops/mini:linear, or listops/mini:all for all sixteen.
 
     Each result is kept as it finishes; what is finished is passed over; one that fails does not stop the others. Run it
@@ -125,7 +125,7 @@ def sweep(pairs: Sequence[str], **options: Any) -> None:
         Experiment(
             source=dataset_source(task, options), attention=model, preset=options["preset"], changes=_changes(options)
         )
-        for task, model in expand(pairs)
+        for task, model in expand(wanted)
     ]
     failed = 0
 

@@ -8,6 +8,7 @@ import pytest
 
 import lra_data
 from lra_data import SetError, UsageError
+from lra_data.checking.set_statistics import statistics
 from lra_data.loading.dataset import Dataset
 from lra_data.store.rows import BuiltRows
 from tests.conftest import SMALL_SIZES
@@ -99,3 +100,38 @@ def test_a_compressed_batch_is_refused_not_read_by_address(tmp_path: Path) -> No
     dataset = lra_data.load("listops/mini", split="test", root=tmp_path, check_digests=False)
     with pytest.raises(SetError, match=r"expected record batches as they lie in the file, got compressed ones"):
         next(dataset.batches(4))
+
+
+def test_digest_is_of_what_rows_hold(tmp_path: Path) -> None:
+    formats = ["arrow", "parquet", "webdataset"]
+    lra_data.build("listops/mini", tmp_path, formats=formats, num_shards=3, sizes={**SMALL_SIZES, "train": 2500})
+    virtual = lra_data.load("listops/mini", split="train[:2500]")
+    found = {lra_data.load("listops/mini", split="train", root=tmp_path, format_name=name).digest() for name in formats}
+    assert found == {virtual.digest()}
+    # Blocks do not matter, places do.
+    assert virtual.digest(100, 1700) == lra_data.load("listops/mini", split="train[100:1700]").digest()
+    assert virtual.digest(0, 1000) != virtual.digest(1, 1001)
+    assert virtual.digest() != lra_data.load("listops/mini", split="train[:2500]", seed=1).digest()
+
+
+def test_digest_changes_with_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = lra_data.load("listops/mini", split="test[:50]")
+    before = dataset.digest()
+    rows = dataset[:]
+    column = rows.schema.get_field_index("label")
+    labels = rows["label"].to_pylist()
+    labels[49] = (labels[49] + 1) % 10
+    changed = rows.set_column(
+        column, rows.schema.field("label"), pa.array(labels, type=rows.schema.field("label").type)
+    )
+    monkeypatch.setattr(dataset.rows, "take", lambda split, indices: changed)
+    assert dataset.digest() != before
+
+
+def test_trivial_predictors_are_those_of_the_statistics() -> None:
+    dataset = lra_data.load("listops/mini", split="train[:10]")
+    found = lra_data.trivial_predictors(dataset)
+    assert found == statistics(dataset.rows)["trivial_predictors"]
+    assert found["majority class"]["examples"] == 4000  # validation and test, whatever slice was given
+    assert 0.10 < found["majority class"]["accuracy"] < 0.14
+    assert 0.24 < found["root operator"]["accuracy"] < 0.28

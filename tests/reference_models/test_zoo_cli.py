@@ -6,12 +6,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from lra_data import LraDataError
 from reference_models.attention.catalogue import attention_names
+from reference_models.checkpoint import save_model
+from reference_models.classifier import Classifier
 from reference_models.cli import cli
 from reference_models.pattern import LENGTH, pattern
+from reference_models.presets import preset
 
 
 def test_list_names_all_with_family_cost_paper_and_parameters() -> None:
@@ -55,3 +61,58 @@ def test_wrong_use_is_one_line() -> None:
     (line,) = found.stderr.splitlines()
     assert line.startswith("Error: unknown attention 'perfomer'; known: ")
     assert line.endswith("Did you mean 'performer'?")
+
+
+@pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    """A checkpoint of a model as it was initialised."""
+    torch.manual_seed(0)
+    model = Classifier(preset("mini", task="listops", attention="local"))
+    save_model(tmp_path / "untrained", model, {"attention": "local", "task": "listops/mini"})
+    return tmp_path / "untrained"
+
+
+def test_span_says_how_far_each_head_looks(untrained: Path) -> None:
+    arguments = ["span", str(untrained), "listops/mini", "--examples", "20", "--device", "cpu"]
+    text = CliRunner().invoke(cli, arguments).output
+    assert "layer 1" in text
+    found = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).output)
+    assert found["examples"] == 20
+    assert found["pixels"] is None
+    # An untrained local attention is nearly uniform within its block of 16.
+    assert 4 < found["tokens"]["mean"] < 6
+
+
+def test_efficiency_prints_a_table_and_draws(tmp_path: Path) -> None:
+    out, plot = tmp_path / "rows.jsonl", tmp_path / "plot.png"
+    arguments = ["efficiency", "--models", "linear", "--lengths", "64,128", "--out", str(out), "--plot", str(plot)]
+    found = CliRunner().invoke(cli, arguments)
+    assert found.exit_code == 0, found.output
+    assert "| linear |" in found.output
+    assert [json.loads(line)["length"] for line in out.read_text().splitlines()] == [64, 128]
+    with Image.open(plot) as picture:
+        assert picture.size >= (1000, 700)
+    before = out.read_bytes()
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    assert out.read_bytes() == before  # nothing is measured twice
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["efficiency", "--lengths", "1k"], "expected as --lengths whole numbers such as 1024,4096, got '1k'"),
+        (["evaluate", "nowhere", "listops/mini"], "expected a folder with card.json, or a bundled checkpoint, got 'no"),
+        (["train", "listops/mini", "linear", "--clip-norm", "much"], "expected as --clip-norm a number or none"),
+        (["train", "listops/mini", "linar"], "unknown attention 'linar'"),
+        (["train", "listops/lra", "linear"], "choose a larger preset"),
+        (["sweep", "listops/mini"], "expected TASK:MODEL such as listops/mini:linear or listops/mini:all, got 'listo"),
+        (["table", "/nonexistent"], "expected a card.json beneath, got none"),
+        (["train", "listops/mini", "linear", "--device", "tpu"], "expected a device such as auto, cpu or cuda:0, got"),
+    ],
+)
+def test_wrong_words_are_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path)] if arguments[0] in ("train", "sweep") else []
+    found = CliRunner().invoke(cli, [*arguments, *out])
+    assert isinstance(found.exception, ValueError | LraDataError), found.output
+    assert message in str(found.exception)
+    assert "\n" not in str(found.exception)
