@@ -19,7 +19,6 @@ are made of, in equal parts. Not here: attention from one document to the other 
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from math import isqrt
 from typing import Any, NamedTuple
@@ -27,14 +26,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-# Its own imports, under which no other module of `lra_data` need be known here.
-from lra_data.loading.torch_batches import Dataset, Form, TorchBatch, TorchExamples  # type: ignore[attr-defined]
+from lra_data.loading.collate import Form
+from lra_data.loading.dataset import Dataset
+from lra_data.loading.torch_batches import TorchBatch, TorchExamples
 from reference_models.attention.contract import Attention
 from reference_models.classifier import Classifier
 from reference_models.config import ModelConfig
 from reference_models.reading import reading
-
-NOT_A_DISTRIBUTION = "not a distribution"
+from reference_models.span_result import NOT_A_DISTRIBUTION, Distances, PerHead, Span
 
 # Of the float32 weights of one layer that are at hand at a time; those of one sequence may be more.
 LARGEST_WEIGHTS = 64 * 2**20
@@ -44,79 +43,6 @@ _SUM_TOLERANCE, _LEAST_ENTRY, _LEAST_SHARE = 1e-3, -1e-6, 1e-6
 
 # A product of two attentions has rows that sum to 1, and is no head's weights (see `dense_weights` there).
 _NOT_OVER_TOKENS = {"set_transformer": "heads look at inducing points, which have no place"}
-
-# A number for each head of each layer, or the words.
-PerHead = tuple[tuple[float | str, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distances:
-    """Spans in one measure of distance. uniform: of uniform attention. heads: of each head of each layer, from the
-    first. A span is a number, or the words "not a distribution".
-    """
-
-    uniform: float
-    heads: PerHead
-
-    @property
-    def layers(self) -> tuple[float | str, ...]:
-        """The mean over the heads of each layer."""
-        return tuple(_mean(heads) for heads in self.heads)
-
-    @property
-    def mean(self) -> float | str:
-        """The mean over all heads of all layers."""
-        return _mean(self.layers)
-
-    @property
-    def ratio(self) -> float | str:
-        """The mean, as a multiple of uniform attention's."""
-        return self.mean if isinstance(self.mean, str) else self.mean / self.uniform
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"layers": self.layers, "mean": self.mean, "ratio": self.ratio}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """The required attention span of a model.
-
-    attention: the X-former. data: set and split. examples, seed: how many were drawn, and by what. sequences: in
-    them, two each for Retrieval. tokens: distances in the sequence. pixels: in the picture, None for other tasks.
-    cls_share: each head's share of weight on CLS, None without CLS. faults: for each head why it has no span, else "".
-    """
-
-    attention: str
-    data: str
-    examples: int
-    seed: int
-    sequences: int
-    tokens: Distances
-    pixels: Distances | None
-    cls_share: PerHead | None
-    faults: tuple[tuple[str, ...], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        pixels = None if self.pixels is None else self.pixels.to_json()
-        return asdict(self) | {"tokens": self.tokens.to_json(), "pixels": pixels}
-
-    def lines(self) -> list[str]:
-        """As text for people."""
-        lines = [f"{self.attention}: required attention span, {self.examples:,} of {self.data}, seed {self.seed}"]
-        for name, distances in (("tokens", self.tokens), ("pixels", self.pixels)):
-            if distances is not None:
-                ratio, uniform = _shown(distances.ratio), _shown(distances.uniform)
-                lines.append(f"{name}: {_shown(distances.mean)}; uniform {uniform}, ratio {ratio}")
-                for layer, heads in enumerate(distances.heads):
-                    each = ", ".join(map(_shown, heads))
-                    lines.append(f"  layer {layer}: {_shown(distances.layers[layer])}; heads {each}")
-        for layer, shares in enumerate(self.cls_share or ()):
-            lines.append(f"  layer {layer}: share on CLS {', '.join(map(_shown, shares))}")
-        for layer, faults in enumerate(self.faults):
-            lines += [f"  layer {layer}, head {head}: {fault}" for head, fault in enumerate(faults) if fault]
-        return lines
 
 
 def attention_span(
@@ -145,10 +71,14 @@ def attention_span(
             model(batch.inputs.to(device), batch.lengths.to(device))
     if max(lengths) < 2:
         raise ValueError(f"expected sequences of 2 tokens or more, got none in {task.name}: there are no distances")
-    whole = [Measured(*(torch.stack(parts, dim=-2).cpu() for parts in zip(*layer, strict=True))) for layer in found]
+    whole = [
+        Measured(*(torch.tensor(parts, dtype=torch.float64) for parts in zip(*layer, strict=True))) for layer in found
+    ]
     faults = tuple(_faults(layer, config.attention) for layer in whole)
     spans = [
-        Distances(uniform=_uniform(table, lengths), heads=_per_head([layer.spans[number] for layer in whole], faults))
+        Distances(
+            uniform=_uniform(table, lengths), heads=_per_head([layer.spans[:, number] for layer in whole], faults)
+        )
         for number, table in enumerate(distances)
     ]
     return Span(
@@ -230,11 +160,11 @@ def measured(weights: Tensor, distances: Sequence[Tensor], *, front: int = 0) ->
 
 
 @contextmanager
-def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iterator[list[list[Measured]]]:
-    """Evaluation mode, without gradients. Each forward adds to the lists of the layers, for each sequence, what the
-    attention's weights are for the very input that it gets. Afterwards the model is as before.
+def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iterator[list[list[list[Any]]]]:
+    """Evaluation mode, without gradients. Each forward adds to the lists of the layers, for each sequence, what is
+    `Measured` of the attention's weights for the very input that it gets. Afterwards the model is as before.
     """
-    found: list[list[Measured]] = [[] for _ in model.attentions]
+    found: list[list[list[Any]]] = [[] for _ in model.attentions]
     in_training = [module for module in model.modules() if module.training]
 
     def look(layer: int, attention: Attention, _: nn.Module, arguments: tuple[Tensor, Tensor]) -> None:
@@ -242,7 +172,8 @@ def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iter
         size = _at_a_time(attention.shape.heads, x.shape[1])
         for part, kept in zip(torch.split(x, size), torch.split(keep, size), strict=True):
             for heads, n in zip(attention.dense_weights(part, kept), kept.sum(dim=1).tolist(), strict=True):
-                found[layer].append(measured(heads[:, :n, :n], distances, front=front))
+                # As numbers: a small tensor that stays would hold the large blocks apart that are freed around it.
+                found[layer].append([facts.tolist() for facts in measured(heads[:, :n, :n], distances, front=front)])
 
     hooks = [each.register_forward_pre_hook(partial(look, layer, each)) for layer, each in enumerate(model.attentions)]
     try:
@@ -299,12 +230,3 @@ def _per_head(layers: Sequence[Tensor], faults: Sequence[Sequence[str]]) -> PerH
     means = [layer.mean(dim=0).tolist() for layer in layers]
     pairs = [zip(*layer, strict=True) for layer in zip(means, faults, strict=True)]
     return tuple(tuple(NOT_A_DISTRIBUTION if fault else mean for mean, fault in layer) for layer in pairs)
-
-
-def _mean(values: Sequence[float | str]) -> float | str:
-    numbers = [value for value in values if not isinstance(value, str)]
-    return sum(numbers) / len(numbers) if len(numbers) == len(values) else NOT_A_DISTRIBUTION
-
-
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:,.2f}"

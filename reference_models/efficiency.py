@@ -32,6 +32,7 @@ import torch
 
 import lra_data
 from reference_models.attention.catalogue import attention_class
+from reference_models.devices import device_name
 from reference_models.efficiency_cell import DTYPES, KINDS, Request
 from reference_models.presets import preset
 
@@ -157,21 +158,11 @@ def _settings(device: str, dtype: str, threads: int) -> Settings:
         raise ValueError(f"expected threads from 1 on, got {threads}")
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device, got none that torch can use: measure with device cpu")
-    name = torch.cuda.get_device_name() if device == "cuda" else processor()
+    name = device_name(torch.device(device))
     batch, warm_up, steps = _PROTOCOLS[device]
     return Settings(
         device=device, device_name=name, batch=batch, dtype=dtype, threads=threads, warm_up=warm_up, steps=steps
     )
-
-
-def processor() -> str:
-    """The CPU's name, as the system has it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _cells(models: Sequence[str], lengths: Sequence[int] | None, quick: bool) -> list[tuple[str, int]]:

@@ -22,9 +22,9 @@ from lra_data.loading.dataset import Dataset
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import amend_card, load_model
 from reference_models.config import Head, ModelConfig
+from reference_models.devices import chosen_device
 from reference_models.fingerprint import FRESH_EXAMPLES, record
 from reference_models.presets import preset
-from reference_models.reading import chosen_device
 from reference_models.recipes import TrainConfig, recipe
 from reference_models.train import Report, Splits, train
 

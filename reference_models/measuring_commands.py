@@ -102,7 +102,7 @@ def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: An
     from reference_models.attention_span import attention_span
     from reference_models.bundled import checkpoint_folder
     from reference_models.checkpoint import load_model
-    from reference_models.reading import chosen_device
+    from reference_models.devices import chosen_device
 
     set_threads(options["threads"])
     model, _ = load_model(checkpoint_folder(checkpoint))

@@ -36,10 +36,8 @@ def wilson(correct: int, total: int, *, level: float = 0.95) -> Interval:
     share, spread = correct / total, z * z / total
     centre = (share + spread / 2) / (1 + spread)
     half = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
-    # At the ends a root is 0 or 1, which rounding would miss.
-    return Interval(
-        0.0 if correct == 0 else max(0.0, centre - half), 1.0 if correct == total else min(1.0, centre + half)
-    )
+    # If all are correct the upper root is 1, which rounding misses; the lower root of none comes out as 0.
+    return Interval(centre - half, 1.0 if correct == total else centre + half)
 
 
 def difference(correct_a: int, total_a: int, correct_b: int, total_b: int, *, level: float = 0.95) -> Interval:

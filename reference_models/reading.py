@@ -8,8 +8,6 @@ pictures are not, since the label is of the whole.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
 from lra_data import UsageError
 from lra_data.loading.torch_batches import TorchBatch, TorchLoader
 from reference_models.config import ModelConfig
@@ -59,16 +57,3 @@ def read(
     """The dataset's batches in its own order, of one rank, as a model reads them; the last one may be smaller."""
     batches = dataset.batches(batch_size, rank=rank, world_size=world_size, **reading(config, dataset))
     return cast("Iterator[TorchBatch]", iter(TorchLoader(batches, num_workers=num_workers)))
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device of a name; "auto" is the first CUDA device, if there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"expected a device such as auto, cpu or cuda:0, got {name!r}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"expected a CUDA device for {name!r}, torch sees none: use --device cpu")
-    return device

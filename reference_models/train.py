@@ -14,7 +14,6 @@ gradient is that of the mean over all of them.
 """
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -44,8 +43,9 @@ from reference_models.checkpoint import (
 )
 from reference_models.classifier import Classifier, count_parameters
 from reference_models.config import ModelConfig
+from reference_models.devices import World, device_name
 from reference_models.evaluate import Evaluation, evaluate
-from reference_models.reading import chosen_device, reading
+from reference_models.reading import reading
 from reference_models.recipes import TrainConfig
 
 if TYPE_CHECKING:
@@ -68,34 +68,6 @@ class Splits:
     train: "Dataset"
     validation: "Dataset"
     test: "Dataset"
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes that train together. rank: this one's number of `size`; device: this one's."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    @classmethod
-    def joined(cls, device: str) -> "World":
-        """As torchrun's environment has it; alone without one."""
-        size = int(os.environ.get("WORLD_SIZE", "1"))
-        chosen = chosen_device(device)
-        if size == 1:
-            return cls(0, 1, chosen)
-        if chosen.type == "cuda":
-            chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-            torch.cuda.set_device(chosen)
-        if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-        return cls(distributed.get_rank(), size, chosen)
-
-    def meet(self) -> None:
-        """Wait for the others."""
-        if self.size > 1:
-            distributed.barrier()
 
 
 def train(
@@ -387,16 +359,6 @@ class Training:
             "python": platform.python_version(),
             "lra_data": lra_data.__version__,
         }
-
-
-def device_name(device: torch.device) -> str:
-    """What computes, for a card."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

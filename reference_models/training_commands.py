@@ -158,8 +158,8 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
     from lra_data import UsageError
     from reference_models.bundled import checkpoint_folder
     from reference_models.checkpoint import load_model
+    from reference_models.devices import chosen_device
     from reference_models.evaluate import evaluate as score
-    from reference_models.reading import chosen_device
 
     set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))
@@ -200,7 +200,7 @@ def check(
     from reference_models.bundled import BUNDLED
     from reference_models.check import check as compare
     from reference_models.check import trained_on
-    from reference_models.reading import chosen_device
+    from reference_models.devices import chosen_device
 
     set_threads(options["threads"])
     source = dataset_source(dataset, options)

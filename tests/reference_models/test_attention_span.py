@@ -19,7 +19,6 @@ from reference_models import attention_span as module
 from reference_models.attention.catalogue import attention_names
 from reference_models.attention.contract import Attention, Projected
 from reference_models.attention_span import (
-    NOT_A_DISTRIBUTION,
     attention_span,
     distances_in,
     distances_of_pixels,
@@ -30,6 +29,7 @@ from reference_models.attention_span import (
 from reference_models.classifier import Classifier
 from reference_models.config import ModelConfig
 from reference_models.encoder import AttentionLayer
+from reference_models.span_result import NOT_A_DISTRIBUTION
 from tests.reference_models.harness import declared
 from tests.tiny_corpora import imdb_files, write_tar
 

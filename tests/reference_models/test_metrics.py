@@ -80,6 +80,14 @@ def test_wrong_ones_have_the_mirrored_interval(correct: int, total: int) -> None
     assert wrong == pytest.approx((1 - right.high, 1 - right.low), abs=1e-12)
 
 
+def test_none_and_all_reach_the_end_at_any_total() -> None:
+    """Rounding would leave some ends a little inside, or outside of 0 and 1."""
+    for total in range(1, 3000):
+        for level in (0.8, 0.95, 0.999):
+            assert wilson(0, total, level=level).low == 0.0
+            assert wilson(total, total, level=level).high == 1.0
+
+
 def test_a_difference_is_turned_round_with_its_samples() -> None:
     one, other = difference(700, 2000, 36, 120), difference(36, 120, 700, 2000)
     assert one == pytest.approx((-other.high, -other.low), abs=1e-15)

@@ -1,0 +1,67 @@
+"""What computes: the device of a name, what it is called, and the processes that train together."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from lra_data import UsageError
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of a name; "auto" is the first CUDA device, if there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"expected a device such as auto, cpu or cuda:0, got {name!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"expected a CUDA device for {name!r}, torch sees none: use --device cpu")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """What the device is called, for a card or a row."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together. rank: this one's number of `size`; device: this one's."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @classmethod
+    def joined(cls, device: str) -> "World":
+        """As torchrun's environment has it; alone without one."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        chosen = chosen_device(device)
+        if size == 1:
+            return cls(0, 1, chosen)
+        if chosen.type == "cuda":
+            chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(chosen)
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        return cls(distributed.get_rank(), size, chosen)
+
+    def meet(self) -> None:
+        """Wait for the others."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def _processor() -> str:
+    """The CPU's name, as the system has it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

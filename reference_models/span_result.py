@@ -1,0 +1,89 @@
+"""What `attention_span` finds: spans of heads, layers and the model, as JSON values and as text."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NOT_A_DISTRIBUTION = "not a distribution"
+
+# A number for each head of each layer, or the words.
+PerHead = tuple[tuple[float | str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distances:
+    """Spans in one measure of distance. uniform: of uniform attention. heads: of each head of each layer, from the
+    first. A span is a number, or the words "not a distribution".
+    """
+
+    uniform: float
+    heads: PerHead
+
+    @property
+    def layers(self) -> tuple[float | str, ...]:
+        """The mean over the heads of each layer."""
+        return tuple(_mean(heads) for heads in self.heads)
+
+    @property
+    def mean(self) -> float | str:
+        """The mean over all heads of all layers."""
+        return _mean(self.layers)
+
+    @property
+    def ratio(self) -> float | str:
+        """The mean, as a multiple of uniform attention's."""
+        return self.mean if isinstance(self.mean, str) else self.mean / self.uniform
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"layers": self.layers, "mean": self.mean, "ratio": self.ratio}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """The required attention span of a model.
+
+    attention: the X-former. data: set and split. examples, seed: how many were drawn, and by what. sequences: in
+    them, two each for Retrieval. tokens: distances in the sequence. pixels: in the picture, None for other tasks.
+    cls_share: each head's share of weight on CLS, None without CLS. faults: for each head why it has no span, else "".
+    """
+
+    attention: str
+    data: str
+    examples: int
+    seed: int
+    sequences: int
+    tokens: Distances
+    pixels: Distances | None
+    cls_share: PerHead | None
+    faults: tuple[tuple[str, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        pixels = None if self.pixels is None else self.pixels.to_json()
+        return asdict(self) | {"tokens": self.tokens.to_json(), "pixels": pixels}
+
+    def lines(self) -> list[str]:
+        """As text for people."""
+        lines = [f"{self.attention}: required attention span, {self.examples:,} of {self.data}, seed {self.seed}"]
+        for name, distances in (("tokens", self.tokens), ("pixels", self.pixels)):
+            if distances is not None:
+                ratio, uniform = _shown(distances.ratio), _shown(distances.uniform)
+                lines.append(f"{name}: {_shown(distances.mean)}; uniform {uniform}, ratio {ratio}")
+                for layer, heads in enumerate(distances.heads):
+                    each = ", ".join(map(_shown, heads))
+                    lines.append(f"  layer {layer}: {_shown(distances.layers[layer])}; heads {each}")
+        for layer, shares in enumerate(self.cls_share or ()):
+            lines.append(f"  layer {layer}: share on CLS {', '.join(map(_shown, shares))}")
+        for layer, faults in enumerate(self.faults):
+            lines += [f"  layer {layer}, head {head}: {fault}" for head, fault in enumerate(faults) if fault]
+        return lines
+
+
+def _mean(values: Sequence[float | str]) -> float | str:
+    numbers = [value for value in values if not isinstance(value, str)]
+    return sum(numbers) / len(numbers) if len(numbers) == len(values) else NOT_A_DISTRIBUTION
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,.2f}"
