@@ -128,7 +128,8 @@ def recipe(name: str, *, task: str) -> TrainConfig:
         if given not in known:
             raise ValueError(f"unknown {what} {given!r}; known: {', '.join(known)}")
     if name == "mini":
-        return TrainConfig(steps=4000, learning_rate=2e-3, warmup=200, clip_norm=1.0, weight_decay=0.01, beta2=0.99)
+        rate = 5e-4 if task in ("image", "pathfinder") else 2e-3
+        return TrainConfig(steps=4000, learning_rate=rate, warmup=200, clip_norm=1.0, weight_decay=0.01, beta2=0.99)
     if name == "xiong":
         return TrainConfig(**_XIONG_ALL, **_XIONG[task])
     settings = dict(_RELEASE[task])

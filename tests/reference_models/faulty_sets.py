@@ -88,9 +88,15 @@ def one_to_the_right(batch: Batch) -> Batch:
     return batch._replace(inputs=np.roll(batch.inputs, 1, axis=-1))
 
 
+def labels_of_the_row_before(batch: Batch) -> Batch:
+    """Labels and inputs are out of step."""
+    return batch._replace(labels=np.roll(batch.labels, 1))
+
+
 READING_FAULTS: dict[str, ReadingFault] = {
     "lengths one too great": one_too_long,
     "inputs shifted by one": one_to_the_right,
+    "labels shifted by one": labels_of_the_row_before,
 }
 
 

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -37,12 +38,15 @@ from reference_models.reading import read
 from reference_models.recipes import TrainConfig
 from reference_models.train import Splits
 from tests.real_corpora import AAN, CIFAR_PYTHON, IMDB, real
+from tests.tiny_corpora import cifar_arrays, write_tar
 
+SPLITS = ("train", "validation", "test")
 EXAMPLES, STEPS, LOGGED = 8, 50, 10
-# Two steps an epoch; the rate stays high to the end, and what is learned by heart stays learned.
+# All examples in each step, at a rate that stays high to the end: half of them, or a rate that falls, leaves reformer and
+# synthesizer on Pathfinder, and several models on noise in place of pictures, too close to where they began.
 RECIPE = TrainConfig(
     steps=STEPS,
-    batch_size=4,
+    batch_size=EXAMPLES,
     learning_rate=1e-2,
     schedule="constant",
     warmup=5,
@@ -57,7 +61,7 @@ MOST = 0.5
 
 @dataclass(frozen=True)
 class Form:
-    """A dataset as these tests read it: its family, the head, and the greatest length of a sequence."""
+    """A dataset as these tests read it: its family, the head, the greatest length of a sequence."""
 
     family: str
     head: Head = "single"
@@ -157,7 +161,7 @@ class Run:
 def learned(name: str, form: str, open_split: Open, folder: Path, patch: pytest.MonkeyPatch) -> Run:
     """Train a small model on the first examples of a form, store it, and read it again."""
     config, family = small(name, form), FORMS[form].family
-    splits = Splits(**{split: open_split(family, f"{split}[:8]") for split in ("train", "validation", "test")})
+    splits = Splits(**{split: open_split(family, f"{split}[:{EXAMPLES}]") for split in SPLITS})
     assert len(splits.train) == EXAMPLES
     events: list[dict[str, Any]] = []
     patch.setattr(training, "LOG_EVERY", LOGGED)
@@ -261,14 +265,11 @@ BROKEN: dict[str, tuple[list[tuple[Any, str, Any]], set[str]]] = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-@pytest.mark.parametrize("form", ["text", "retrieval-four-way"])
-def test_what_is_broken_is_seen(
-    what: str, form: str, open_split: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_broken_is_seen(what: str, open_split: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replacements, expected = BROKEN[what]
     for target, attribute, broken in replacements:
         monkeypatch.setattr(target, attribute, broken)
-    run = learned("linear", form, open_split, tmp_path, monkeypatch)
+    run = learned("linear", "text", open_split, tmp_path, monkeypatch)
     assert expected <= run.faults, run
 
 
@@ -322,12 +323,25 @@ def _only(batch: TorchBatch) -> tuple[set[int], set[int]]:
     return first - second, second - first
 
 
+@pytest.fixture(scope="module")
+def black_below(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Image of pictures whose lower half is black, as padding would be."""
+    files = {}
+    for name, (labels, values) in cifar_arrays().items():
+        values.reshape(-1, 3, 1024)[:, :, 512:] = 0
+        files[f"cifar-10-batches-bin/{name}.bin"] = np.hstack([labels[:, None], values]).tobytes()
+    archive = write_tar(tmp_path_factory.mktemp("black") / "cifar.tar.gz", files)
+    return lra_data.load("image", split="train[:1]", raw=archive, allow_partial=True)
+
+
 @pytest.mark.parametrize("family", ["pathfinder", "image"])
 @pytest.mark.parametrize("name", NAMES)
-def test_black_pixels_are_no_padding(name: str, family: str, open_split: Open) -> None:
+def test_black_pixels_are_no_padding(name: str, family: str, open_split: Open, black_below: Dataset) -> None:
     config = small(name, family)
-    rows = open_split(family, "train[:50]")
-    batch = next(batch for batch in read(config, rows, 1) if (batch.inputs == 0).any())
+    rows = black_below if family == "image" else open_split(family, "train[:1]")
+    (batch,) = read(config, rows, 1)
+    black = batch.inputs[0, 0] == 0
+    assert black.sum() >= 512
     assert batch.lengths.tolist() == [[1024]]
     torch.manual_seed(0)
     model = Classifier(config)
@@ -341,5 +355,4 @@ def test_black_pixels_are_no_padding(name: str, family: str, open_split: Open) -
     model(batch.inputs, batch.lengths)[0, 0].backward()
     gradient = embedded[0].grad
     assert gradient is not None
-    black = batch.inputs[0, 0] == 0
     assert (gradient[0].abs().sum(dim=1)[black] > 0).all()

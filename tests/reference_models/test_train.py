@@ -24,9 +24,10 @@ from reference_models import train as trainer
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, STATE, WEIGHTS, CheckpointError, load_model, read_tensors, tensors_bytes
 from reference_models.classifier import Classifier
+from reference_models.devices import World
 from reference_models.evaluate import Evaluation
 from reference_models.presets import preset
-from reference_models.train import LOG, Splits, Training, TrainingError, World, train
+from reference_models.train import LOG, Splits, Training, TrainingError, train
 from tests.reference_models import training_process
 from tests.reference_models.training_process import (
     STEPS,
@@ -289,10 +290,10 @@ def test_a_full_disk(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert_same(tmp_path, whole)
 
 
-@pytest.mark.parametrize(("size", "file"), [(20_000, STATE), (100, LOG)])
-def test_a_file_that_may_not_grow(size: int, file: str, tmp_path: Path, whole: Path) -> None:
-    """The same from the system itself; the log is written before the first state."""
-    printed = child("disk", tmp_path, size).stdout
+@pytest.mark.parametrize(("size", "save_every", "file"), [(20_000, 2, STATE), (100, 20, LOG)])
+def test_a_file_that_may_not_grow(size: int, save_every: int, file: str, tmp_path: Path, whole: Path) -> None:
+    """The same from the system itself."""
+    printed = child("disk", tmp_path, size, save_every).stdout
     assert printed.startswith(f"CheckpointError: {tmp_path / file}: expected to write ")
     assert "got File too large" in printed
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
@@ -446,6 +447,18 @@ def test_what_is_drawn_is_a_function_of_seed_step_and_rank(tmp_path: Path, monke
             training.step = step
             training._one_step(training.model, cast(TorchBatch, batch))
     assert len({*drawn[0], *drawn[1]}) == 10
+
+
+@pytest.mark.parametrize("name", ["reformer", "sinkhorn"])
+def test_attentions_are_told_of_every_step(name: str, tmp_path: Path) -> None:
+    """Weights are kept with what was drawn for the step that made them, the first of which is step 0."""
+    small_training(name, tmp_path, recipe=small_recipe(evaluate_every=STEPS))
+    expected = Classifier(small_config(name))
+    expected.on_step(STEPS - 1)
+    weights = final_weights(tmp_path)
+    drawn = {part for part in weights if part.endswith(("rotations", "noise"))}
+    assert len(drawn) == 2
+    assert all(torch.equal(weights[part], expected.state_dict()[part]) for part in drawn)
 
 
 def test_ranks_begin_with_the_same_weights(tmp_path: Path) -> None:

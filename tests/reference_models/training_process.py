@@ -3,7 +3,8 @@
     training_process.py kill FOLDER SEED        trains each model twice: undisturbed, and killed in mid-training; then
                                                 one, killed within each of its writes
     training_process.py logits FOLDER           prints what each model in FOLDER answers, as a digest of its logits
-    training_process.py disk FOLDER BYTES       trains where no file may grow beyond so many bytes
+    training_process.py disk FOLDER BYTES EVERY trains where no file may grow beyond so many bytes, with a state after
+                                                so many steps
     torchrun … training_process.py ranks FOLDER trains each model, on all ranks together
 
 Models are small, and read 127 tokens as listops/mini has them, so that every attention has several blocks or segments.
@@ -201,13 +202,13 @@ def answers(folder: Path) -> None:
     print(json.dumps(found))
 
 
-def small_disk(folder: Path, size: int) -> None:
+def small_disk(folder: Path, size: int, save_every: int) -> None:
     """Train with a limit on the size of a file: what the system says is not that the disk is full, but comes the same
     way. Prints the error.
     """
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
-        small_training("linear", folder)
+        small_training("linear", folder, save_every=save_every)
     except lra_data.LraDataError as error:
         print(f"{type(error).__name__}: {error}")
 
@@ -218,7 +219,7 @@ def main() -> None:
     if what == "kill":
         kill(folder, int(rest[0]))
     elif what == "disk":
-        small_disk(folder, int(rest[0]))
+        small_disk(folder, *map(int, rest))
     else:
         {"ranks": all_ranks, "logits": answers}[what](folder)
 
