@@ -1,10 +1,12 @@
 """Checks a dataset with models that learned it: they must still answer what their cards say, and as well as they say.
 
-Rows of the card's own seed are compared one by one: their digests, the digests of the batches made of them, and the
-answers. Rows of another seed, which no card can know, are answered, and the share of right answers is compared with the
-card's; all models' intervals hold together at 99.9 %. What is found is laid at a door:
+Rows of the cards' own seed are compared one by one: their digests, the digests of the batches made of them, and the
+answers. Rows of another seed, which no card can know, are answered, and two things are compared with the card's: the
+share of right answers, and the mean of label - answer in each group of rows (`fingerprint.groups`), which moves where a
+rule of the labels changes that few answers depend on. All intervals together hold at 99.9 %. What is found is laid at a
+door:
 
-    data changed        the rows are others, or are answered worse or better than chance allows
+    data changed        the rows are others, or what models make of rows that no card knows is
     reading changed     the rows are the same, the batches made of them are not
     models drifted      rows and batches are the same, the answers are not
 
@@ -21,8 +23,9 @@ import torch
 from lra_data import UsageError
 from reference_models.checkpoint import CARD, load_model, read_card
 from reference_models.classifier import Classifier
-from reference_models.fingerprint import BLOCK, Answers, answers, as_answers, rows_digests
-from reference_models.metrics import differ
+from reference_models.fingerprint import BLOCK, Answers, answers, as_answers, errors, rows_digests
+from reference_models.metrics import differ, means_differ
+from reference_models.reading import reading
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
@@ -63,30 +66,45 @@ class Model:
 
 
 def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: torch.device) -> dict[str, Model]:
-    """The models in a folder whose cards are of this task's configuration and version, by attention.
+    """The models in a folder whose cards are complete and of this task's configuration and version, by attention.
 
-    Raises UsageError for a task that none was trained on, or names that are not there.
+    Raises UsageError for a task that none was trained on, names that are not there, and two models of one attention.
     """
     cards = {path.parent: read_card(path.parent) for path in sorted(folder.rglob(CARD))}
-    fitting = {
-        card["attention"]: path
-        for path, card in cards.items()
-        if card["task"] == task.name and card["data"]["version"] == task.version and "recorded" in card
-    }
+    of_task = {path: card for path, card in cards.items() if card["task"] == task.name}
+    fitting: dict[str, Path] = {}
+    for path, card in of_task.items():
+        name = card["attention"]
+        if card["data"]["version"] != task.version or "recorded" not in card or (names and name not in names):
+            continue
+        if name in fitting:
+            raise UsageError(f"expected one {name} for {task.name}, got two: {fitting[name]} and {path}")
+        fitting[name] = path
+    missing = set(names or ()) - {card["attention"] for card in of_task.values()}
+    if of_task and missing:
+        known = ", ".join(sorted({card["attention"] for card in of_task.values()}))
+        raise UsageError(f"expected models among {known}, got {', '.join(sorted(missing))}")
     if not fitting:
-        known = ", ".join(sorted({card["task"] for card in cards.values()})) or "nothing"
-        raise UsageError(
-            f"expected a dataset that models in {folder} were trained on ({known}), got {task.name}: "
-            f"train some with `lra-zoo sweep {task.name}:all`, and name their folder with --checkpoints"
-        )
-    missing = set(names or ()) - set(fitting)
-    if missing:
-        raise UsageError(f"expected models among {', '.join(fitting)}, got {', '.join(sorted(missing))}")
+        raise UsageError(f"{folder}: {_why_none(task, of_task, cards)}")
     found = {}
-    for name in names or fitting:
-        classifier, card = load_model(fitting[name])
+    for name, path in fitting.items():
+        classifier, card = load_model(path)
         found[name] = Model(classifier.to(device), card)
     return found
+
+
+def _why_none(task: "Task", of_task: Mapping[Path, Any], cards: Mapping[Path, Any]) -> str:
+    """Why no model can be used, and what to do."""
+    if of_task:
+        versions = sorted({card["data"]["version"] for card in of_task.values()})
+        if task.version not in versions:
+            return f"expected models of {task.name} in version {task.version}, got version {versions[-1]}: train anew"
+        return f"expected complete cards of {task.name}, got {len(of_task)} that are not: run the training again"
+    known = ", ".join(sorted({card["task"] for card in cards.values()})) or "none"
+    return (
+        f"expected models that were trained on {task.name}, got models of {known}: train some with `lra-zoo sweep "
+        f"{task.name}:all`, and name their folder with --checkpoints"
+    )
 
 
 def check(
@@ -94,7 +112,7 @@ def check(
     open_split: OpenSplit,
     *,
     seed: int,
-    other_seed: int | None,
+    other_seed: int,
     device: torch.device,
     num_workers: int = 0,
     progress: Callable[[int], None] | None = None,
@@ -102,115 +120,149 @@ def check(
     """Compare a set with the cards of models that were trained on its configuration.
 
     open_split: opens a slice of a split under a seed: the set's own, `seed`, or of the same task made now. other_seed:
-    whose rows are answered and counted; None for a corpus, which has but one. A set of another seed than the cards'
-    is counted only, its own rows. progress: is told of each batch how many examples it had.
+    whose rows are answered and counted if the set is of the cards' seed; a set of another seed is counted itself, once
+    the cards' seed, made now, is as they say. A corpus has no rows but its own. progress: is told of each batch how
+    many examples it had.
     """
+    known = _known_seed(models)
+    checking = _Checking(models, open_split, device, num_workers, progress)
+    if all(model.card["fresh"] is not None for model in models.values()):
+        if known == other_seed:
+            raise UsageError(f"expected as other seed one that no model learned, got {other_seed}")
+        checking.compare(known)
+        checking.count(other_seed if seed == known else seed)
+    elif seed == known:
+        checking.compare(known)
+    else:
+        raise UsageError(f"expected a set of seed {known}, which the models learned, got one of seed {seed}")
+    return checking.report
+
+
+def _known_seed(models: Mapping[str, Model]) -> int:
+    """The seed whose rows all cards recorded; raises UsageError for models that cannot be compared side by side."""
     if not models:
         raise UsageError("expected at least one trained model to check with, got none")
-    report = Report(measured={name: {} for name in models})
-    trained = {model.card["data"]["seed"] for model in models.values()}
-    classifiers = {name: model.classifier for name, model in models.items()}
-    counted = other_seed
-    if seed in trained:
-        _compare(report, models, open_split, seed, device, num_workers, progress)
-    else:
-        counted = seed
-    if counted is not None and counted not in trained:
-        examples = min(model.card["fresh"]["examples"] for model in models.values())
-        dataset = open_split(f"train[:{examples}]", counted)
-        found = answers(classifiers, dataset, device=device, num_workers=num_workers, progress=progress)
-        _count(report, models, found, counted)
-    return report
-
-
-def _compare(
-    report: Report,
-    models: Mapping[str, Model],
-    open_split: OpenSplit,
-    seed: int,
-    device: torch.device,
-    num_workers: int,
-    progress: Callable[[int], None] | None,
-) -> None:
-    """Rows of the cards' own seed, one by one."""
-    first = next(iter(models.values())).card["recorded"]
-    different: dict[str, list[int]] = {name: [0, 0] for name in models}
-    same = True
-    for split, entry in first.items():
-        there = len(open_split(split, seed))
-        # A set with fewer rows is compared as far as it goes in whole blocks.
-        rows = entry["examples"] if there >= entry["examples"] else there // BLOCK * BLOCK
-        if rows == 0:
-            report.lines.append(f"{split}: {there} rows, fewer than the block of {BLOCK} that can be compared")
-            continue
-        dataset = open_split(f"{split}[:{rows}]", seed)
-        found = answers(
-            {name: model.classifier for name, model in models.items()},
-            dataset,
-            device=device,
-            num_workers=num_workers,
-            progress=progress,
-        )
-        same &= _same_blocks(report, split, rows, entry["rows"], rows_digests(dataset), "data changed", "rows")
-        if same:
-            same &= _same_blocks(report, split, rows, entry["read"], found.read, "reading changed", "batches")
-        for name, model in models.items():
-            own = model.card["recorded"][split]
-            if own["rows"] != entry["rows"]:
+    first_name, first = next(iter(models.items()))
+    for name, model in models.items():
+        if model.card["data"]["seed"] != first.card["data"]["seed"]:
+            raise UsageError(
+                f"expected models that learned one seed, got {first_name} and {name} of two: name --models"
+            )
+        for split, entry in first.card["recorded"].items():
+            if model.card["recorded"][split]["rows"] != entry["rows"]:
                 raise UsageError(f"expected models that were recorded on the same rows, {name} was on others")
-            was = as_answers(own["predictions"])[:rows]
-            different[name][0] += int((found.answers(name) != was).sum())
-            different[name][1] += rows
-    for name, (changed, compared) in different.items():
-        report.measured[name] |= {"compared": compared, "different": changed}
-        if same and changed > MOST_DIFFERENT * compared:
-            report.findings.append(
-                Finding(
+    return int(first.card["data"]["seed"])
+
+
+class _Checking:
+    """One check, whose report grows."""
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        open_split: OpenSplit,
+        device: torch.device,
+        num_workers: int,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.models, self.open_split = models, open_split
+        self.device, self.num_workers, self.progress = device, num_workers, progress
+        self.report = Report(measured={name: {} for name in models})
+
+    def compare(self, seed: int) -> None:
+        """Rows of the cards' own seed, one by one."""
+        recorded = next(iter(self.models.values())).card["recorded"]
+        different, compared, same = dict.fromkeys(self.models, 0), 0, True
+        for split, entry in recorded.items():
+            there = len(self.open_split(split, seed))
+            # A set with fewer rows is compared as far as it goes in whole blocks.
+            rows = entry["examples"] if there >= entry["examples"] else there // BLOCK * BLOCK
+            if rows == 0:
+                self.report.lines.append(f"{split}: {there} rows, fewer than the block of {BLOCK} that can be compared")
+                continue
+            dataset = self.open_split(f"{split}[:{rows}]", seed)
+            found = self._answers(dataset)
+            same &= self._same_blocks(split, rows, entry["rows"], rows_digests(dataset), "data changed", "rows")
+            if same:
+                same &= self._same_blocks(split, rows, entry["read"], found.read, "reading changed", "batches")
+            compared += rows
+            for name, model in self.models.items():
+                was = as_answers(model.card["recorded"][split]["predictions"])[:rows]
+                different[name] += int((found.answers(name) != was).sum())
+        if compared == 0:
+            raise UsageError(f"expected {BLOCK} rows of train or test at least, got a set with fewer: build more")
+        for name, changed in different.items():
+            self.report.measured[name] |= {"compared": compared, "different": changed}
+            if same and changed > MOST_DIFFERENT * compared:
+                self._find(
                     "models drifted",
                     f"{name}: expected at most {MOST_DIFFERENT:.1%} other answers on the same batches, got "
                     f"{changed:,} of {compared:,}",
                 )
-            )
 
-
-def _same_blocks(
-    report: Report, split: str, rows: int, expected: list[str], found: list[str], door: Door, what: str
-) -> bool:
-    """Whether all digests are the recorded ones; otherwise a finding says which blocks are not."""
-    changed = [number for number, digest in enumerate(found) if digest != expected[number]]
-    report.lines.append(f"{split}: {what} of {rows:,} examples, {len(changed)} of {len(found)} blocks changed")
-    if changed:
-        first = changed[0] * BLOCK
-        report.findings.append(
-            Finding(
-                door,
-                f"{split}: expected the recorded {what}, {len(changed)} of {len(found)} blocks of {BLOCK} are others, "
-                f"first that of example {first:,}",
-            )
+    def count(self, seed: int) -> None:
+        """Right answers, and the mean of label - answer in each group, on rows that no card knows."""
+        examples = min(model.card["fresh"]["examples"] for model in self.models.values())
+        dataset = self.open_split(f"train[:{examples}]", seed)
+        found = self._answers(dataset)
+        comparisons = sum(1 + len(model.card["fresh"]["errors"]) for model in self.models.values())
+        outside = []
+        for name, model in self.models.items():
+            fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, dataset)
+            self.report.measured[name] |= {
+                "seed": seed,
+                "examples": found.examples,
+                "correct": correct,
+                "errors": now,
+            }
+            counts = (correct, found.examples, fresh["correct"], fresh["examples"])
+            if differ(*counts, comparisons=comparisons, level=LEVEL):
+                outside.append(
+                    f"{name} right {correct / found.examples:.2%} instead of {fresh['correct'] / fresh['examples']:.2%}"
+                )
+            for group, was in fresh["errors"].items():
+                if means_differ(now.get(group, (0, 0, 0)), was, comparisons=comparisons, level=LEVEL):
+                    outside.append(f"{name} off by {_mean(now[group]):+.3f} in {group} instead of {_mean(was):+.3f}")
+        self.report.lines.append(
+            f"seed {seed}: {found.examples:,} examples answered, {len(outside)} of {comparisons} figures outside"
         )
-    return not changed
-
-
-def _count(report: Report, models: Mapping[str, Model], found: Answers, seed: int) -> None:
-    """Right answers on rows that no card knows."""
-    outside = []
-    for name, model in models.items():
-        fresh, correct = model.card["fresh"], found.correct(name)
-        report.measured[name] |= {"seed": seed, "examples": found.examples, "correct": correct}
-        if differ(correct, found.examples, fresh["correct"], fresh["examples"], comparisons=len(models), level=LEVEL):
-            outside.append(
-                f"{name} {correct / found.examples:.2%} instead of {fresh['correct'] / fresh['examples']:.2%}"
-            )
-    report.lines.append(
-        f"seed {seed}: {found.examples:,} examples answered, {len(outside)} of {len(models)} accuracies outside"
-    )
-    if outside:
-        # What has been found in rows that are known explains this too.
-        door = report.findings[0].door if report.findings else "data changed"
-        report.findings.append(
-            Finding(
+        if outside:
+            # What has been found in rows that are known explains this too.
+            door = self.report.findings[0].door if self.report.findings else "data changed"
+            self._find(
                 door,
-                f"seed {seed}: expected the recorded accuracy within a joint {LEVEL:.1%} interval, got "
+                f"seed {seed}: expected the recorded figures within joint {LEVEL:.1%} intervals, got "
                 f"{', '.join(outside)}",
             )
+
+    def _answers(self, dataset: "Dataset") -> Answers:
+        ways = {str(reading(model.classifier.config, dataset)) for model in self.models.values()}
+        if len(ways) > 1:
+            raise UsageError(f"expected models that read alike, got {len(ways)} ways: name some with --models")
+        return answers(
+            {name: model.classifier for name, model in self.models.items()},
+            dataset,
+            device=self.device,
+            num_workers=self.num_workers,
+            progress=self.progress,
         )
+
+    def _same_blocks(self, split: str, rows: int, expected: list[str], found: list[str], door: Door, what: str) -> bool:
+        """Whether all digests are the recorded ones; otherwise a finding says which blocks are not."""
+        changed = [number for number, digest in enumerate(found) if digest != expected[number]]
+        self.report.lines.append(f"{split}: {what} of {rows:,} examples, {len(changed)} of {len(found)} blocks changed")
+        if changed:
+            self._find(
+                door,
+                f"{split}: expected the recorded {what}, {len(changed)} of {len(found)} blocks of {BLOCK} are others, "
+                f"first that of example {changed[0] * BLOCK:,}",
+            )
+        return not changed
+
+    def _find(self, door: Door, text: str) -> None:
+        self.report.findings.append(Finding(door, text))
+
+
+def _mean(figures: Sequence[int]) -> float:
+    """Of (number, sum, sum of squares)."""
+    return figures[1] / max(figures[0], 1)

@@ -15,6 +15,7 @@ Not here: two models on the same examples as pairs. That takes the answers to ea
 """
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -55,11 +56,29 @@ def differ(
     comparisons: how many are made side by side. Each has the level 1 - (1 - level) / comparisons (Bonferroni), so that
     all of them together are right with the level, however they depend on one another.
     """
-    if not isinstance(comparisons, int) or comparisons < 1:
-        raise ValueError(f"expected as comparisons a whole number from 1 on, got {comparisons!r}")
-    of_each = 1 - (1 - level) / comparisons
+    of_each = _level_of_each(comparisons, level)
     low, high = difference(correct_a, total_a, correct_b, total_b, level=of_each)
     return low > 0 or high < 0
+
+
+def means_differ(a: Sequence[int], b: Sequence[int], *, comparisons: int = 1, level: float = 0.999) -> bool:
+    """Whether two means differ, each given as (number, sum, sum of squares) of independent values: their difference is
+    larger than its standard error allows (Welch's statistic, normal for the numbers here). comparisons: see `differ`.
+
+    Samples of fewer than two values say nothing.
+    """
+    of_each = _level_of_each(comparisons, level)
+    if min(a[0], b[0]) < 2:
+        return False
+    apart = abs(a[1] / a[0] - b[1] / b[0])
+    variances = [(squares - total**2 / n) / (n - 1) / n for n, total, squares in (a, b)]
+    return apart > _quantile(of_each) * math.sqrt(sum(variances))
+
+
+def _level_of_each(comparisons: int, level: float) -> float:
+    if not isinstance(comparisons, int) or comparisons < 1:
+        raise ValueError(f"expected as comparisons a whole number from 1 on, got {comparisons!r}")
+    return 1 - (1 - level) / comparisons
 
 
 def _quantile(level: float) -> float:

@@ -206,16 +206,14 @@ def check(
     source = dataset_source(dataset, options)
     test = source.open("test")
     device = chosen_device(options["device"])
-    chosen = trained_on(
-        test.task, Path(checkpoints) if checkpoints else BUNDLED, None if models is None else models.split(","), device
-    )
+    chosen = trained_on(test.task, Path(checkpoints) if checkpoints else BUNDLED, _names(models), device)
     own = test.rows.seed
     with _counted(None, f"checking with {len(chosen)} models") as progress:
         report = compare(
             chosen,
             lambda split, seed: source.open(split) if seed == own else source.open_other(split, seed),
             seed=own,
-            other_seed=None if test.task.converted else other_seed,
+            other_seed=other_seed,
             device=device,
             num_workers=options["workers"],
             progress=progress,
@@ -240,6 +238,18 @@ def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
 
     names = ("root", "raw", "pairs", "allow_partial")
     return Source(target=target, seed=options["data_seed"], **{name: options[name] for name in names})
+
+
+def _names(words: str | None) -> list[str] | None:
+    """Names with commas between them; None stands for all."""
+    from lra_data import UsageError
+
+    if words is None:
+        return None
+    names = [word.strip() for word in words.split(",")]
+    if not all(names):
+        raise UsageError(f"expected as --models names such as linear,local, got {words!r}")
+    return names
 
 
 def _changes(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import lra_data
 from lra_data import UsageError
 from lra_data.checking.verify import verify
 from reference_models import bundled, fingerprint
+from reference_models.attention.catalogue import attention_names
 from reference_models.check import Model, Report, check, trained_on
 from reference_models.checkpoint import CheckpointError, amend_card, load_model, read_card, save_model
 from reference_models.classifier import Classifier
@@ -126,7 +127,7 @@ def models_of(zoo: Path) -> dict[str, Model]:
     return trained_on(lra_data.get_task(MINI), zoo, None, CPU)
 
 
-def report_of(models: Mapping[str, Model], *, seed: int = 0, other_seed: int | None = None) -> Report:
+def report_of(models: Mapping[str, Model], *, seed: int = 0, other_seed: int = 2) -> Report:
     source = Source(target=MINI)
     return check(models, source.open_other, seed=seed, other_seed=other_seed, device=CPU)
 
@@ -141,7 +142,7 @@ def assert_all_is_well(said: Checked) -> None:
         "train: batches of 2,000 examples, 0 of 2 blocks changed",
         "test: rows of 1,000 examples, 0 of 1 blocks changed",
         "test: batches of 1,000 examples, 0 of 1 blocks changed",
-        f"seed 2: 2,000 examples answered, 0 of {len(said.models)} accuracies outside",
+        f"seed 2: 2,000 examples answered, 0 of {5 * len(said.models)} figures outside",
     ]
     for found in said.models.values():
         assert (found["compared"], found["different"]) == (3000, 0)
@@ -176,16 +177,17 @@ def test_text_for_people(zoo: Path, sound: Path) -> None:
     assert result.output.splitlines()[-1] == "listops/mini: as 1 models know it"
 
 
-def test_a_set_of_another_seed_is_counted_only(zoo: Path, tmp_path: Path) -> None:
+def test_a_set_of_another_seed_is_counted_after_the_known_seed_is_compared(zoo: Path, tmp_path: Path) -> None:
     for said in (checked(zoo, built(tmp_path, sizes=SIZES, seed=7)), checked(zoo, MINI, "--data-seed", "7")):
         assert said.findings == []
-        assert said.compared == ["seed 7: 2,000 examples answered, 0 of 1 accuracies outside"]
-        assert said.models["linear"].keys() == {"seed", "examples", "correct"}
+        assert said.compared[0] == "train: rows of 2,000 examples, 0 of 2 blocks changed"
+        assert said.compared[-1] == "seed 7: 2,000 examples answered, 0 of 5 figures outside"
+        assert said.models["linear"]["seed"] == 7
 
 
 def test_a_smaller_set_of_another_seed_is_counted_as_far_as_it_goes(zoo: Path, tmp_path: Path) -> None:
     said = checked(zoo, built(tmp_path, sizes={**SIZES, "train": 700}, seed=7))
-    assert said.compared == ["seed 7: 700 examples answered, 0 of 1 accuracies outside"]
+    assert said.compared[-1] == "seed 7: 700 examples answered, 0 of 5 figures outside"
 
 
 def test_a_smaller_set_is_compared_in_whole_blocks(zoo: Path, tmp_path: Path) -> None:
@@ -201,9 +203,19 @@ def test_a_smaller_set_is_compared_in_whole_blocks(zoo: Path, tmp_path: Path) ->
 
 
 def test_a_corpus_has_no_other_seed(zoo: Path) -> None:
-    report = report_of(models_of(zoo), other_seed=None)
+    models = {name: Model(model.classifier, {**model.card, "fresh": None}) for name, model in models_of(zoo).items()}
+    report = report_of(models)
     assert report.findings == []
     assert len(report.lines) == 4
+    with pytest.raises(UsageError, match=r"^expected a set of seed 0, which the models learned, got one of seed 5$"):
+        report_of(models, seed=5)
+
+
+def test_a_set_with_too_few_rows_is_refused(zoo: Path, tmp_path: Path) -> None:
+    folder = built(tmp_path, shuffled, sizes={"train": 900, "validation": 10, "test": 900})
+    assert refused(zoo, folder, "--models", "linear") == (
+        "expected 1000 rows of train or test at least, got a set with fewer: build more"
+    )
 
 
 # Data that changed.
@@ -227,8 +239,8 @@ def test_accuracy_alone_finds_faults_of_the_data(zoo: Path, tmp_path: Path, name
     said = checked(zoo, built(tmp_path, DATA_FAULTS[name], sizes=SIZES, seed=7))
     assert said.doors == {"data changed"}
     fresh = read_card(zoo / MINI / "linear")["fresh"]
-    assert said.text == (
-        "seed 7: expected the recorded accuracy within a joint 99.9% interval, got linear "
+    assert said.text.startswith(
+        "seed 7: expected the recorded figures within joint 99.9% intervals, got linear right "
         f"{said.models['linear']['correct'] / FRESH:.2%} instead of {fresh['correct'] / FRESH:.2%}"
     )
     assert fresh["correct"] > said.models["linear"]["correct"] + 100
@@ -364,7 +376,7 @@ def test_one_answer_in_200_may_differ(own_zoo: Path, changed: int, drifted: bool
     lines[0] = "".join(str((int(digit) + 1) % 10) for digit in lines[0][:changed]) + lines[0][changed:]
     amend_card(folder, {"recorded": recorded})
     report = report_of(models_of(own_zoo))
-    assert report.measured["linear"] == {"compared": 3000, "different": changed}
+    assert report.measured["linear"].items() >= {"compared": 3000, "different": changed}.items()
     assert [finding.door for finding in report.findings] == ["models drifted"] * drifted
 
 
@@ -390,7 +402,7 @@ def test_the_interval_widens_with_the_number_of_models(zoo: Path) -> None:
         for other in range(correct, FRESH)
         if differ(correct, FRESH, other, FRESH) and not differ(correct, FRESH, other, FRESH, comparisons=6)
     )
-    card = {**model.card, "fresh": {"seed": 1, "examples": FRESH, "correct": recorded}}
+    card = {**model.card, "fresh": {"seed": 1, "examples": FRESH, "correct": recorded, "errors": {}}}
     odd, even = (
         Model(model.classifier, card),
         Model(model.classifier, {**card, "fresh": {**card["fresh"], "correct": correct}}),
@@ -401,7 +413,8 @@ def test_the_interval_widens_with_the_number_of_models(zoo: Path) -> None:
 
 def test_accuracy_that_rose_is_found_too(zoo: Path) -> None:
     model = models_of(zoo)["linear"]
-    low = Model(model.classifier, {**model.card, "fresh": {"seed": 1, "examples": FRESH, "correct": FRESH // 10}})
+    fresh = {"seed": 1, "examples": FRESH, "correct": FRESH // 10, "errors": {}}
+    low = Model(model.classifier, {**model.card, "fresh": fresh})
     assert [finding.door for finding in report_of({"low": low}, seed=7).findings] == ["data changed"]
 
 
@@ -410,13 +423,13 @@ def test_accuracy_that_rose_is_found_too(zoo: Path) -> None:
 
 def test_a_set_that_no_model_was_trained_on(zoo: Path) -> None:
     assert refused(zoo, "listops/lra") == (
-        f"expected a dataset that models in {zoo} were trained on (listops/mini), got listops/lra: "
+        f"{zoo}: expected models that were trained on listops/lra, got models of listops/mini: "
         "train some with `lra-zoo sweep listops/lra:all`, and name their folder with --checkpoints"
     )
 
 
 def test_a_folder_without_models(tmp_path: Path) -> None:
-    assert "were trained on (nothing), got listops/mini: train some with" in refused(tmp_path, MINI)
+    assert "expected models that were trained on listops/mini, got models of none: train" in refused(tmp_path, MINI)
 
 
 def test_names_that_are_not_there(zoo: Path) -> None:
@@ -432,14 +445,57 @@ def test_a_card_that_recorded_nothing_is_passed_over(own_zoo: Path) -> None:
         path.write_text(json.dumps(card))
         if name == "linear":
             assert list(models_of(own_zoo)) == ["local"]
-            assert refused(own_zoo, MINI, "--models", "linear") == "expected models among local, got linear"
-    assert "expected a dataset that models in" in refused(own_zoo, MINI)
+            assert "expected complete cards of listops/mini, got 2 that" in refused(own_zoo, MINI, "--models", "linear")
+    assert "expected complete cards of listops/mini, got 2 that are not: run" in refused(own_zoo, MINI)
 
 
 def test_a_card_of_another_version_of_the_task_is_passed_over(own_zoo: Path) -> None:
     data = read_card(own_zoo / MINI / "linear")["data"]
     amend_card(own_zoo / MINI / "linear", {"data": {**data, "version": data["version"] + 1}})
     assert list(models_of(own_zoo)) == ["local"]
+    amend_card(own_zoo / MINI / "local", {"data": {**data, "version": data["version"] + 1}})
+    version = data["version"]
+    assert f"in version {version}, got version {version + 1}: train anew" in refused(own_zoo, MINI)
+
+
+def test_two_models_of_one_attention(own_zoo: Path) -> None:
+    shutil.copytree(own_zoo / MINI / "linear", own_zoo / "again" / "linear")
+    assert refused(own_zoo, MINI).startswith("expected one linear for listops/mini, got two: ")
+
+
+def test_models_of_two_seeds_or_two_ways_of_reading(zoo: Path) -> None:
+    models = models_of(zoo)
+    data = {**models["local"].card["data"], "seed": 9}
+    with pytest.raises(UsageError, match="expected models that learned one seed, linear and local did not"):
+        report_of({**models, "local": Model(models["local"].classifier, {**models["local"].card, "data": data})})
+    config = replace(models["local"].classifier.config, max_length=500)
+    longer = Model(Classifier(config), models["local"].card)
+    assert report_of({"local": longer}).lines  # one way of reading: listops/mini is no longer than 127
+    with pytest.raises(UsageError, match="expected as other seed one that no model learned, got 0"):
+        report_of(models, other_seed=0)
+
+
+def test_names_may_have_blanks(zoo: Path, sound: Path) -> None:
+    assert list(checked(zoo, sound, models="linear, local").models) == ["linear", "local"]
+    assert (
+        refused(zoo, sound, "--models", "linear,") == "expected as --models names such as linear,local, got 'linear,'"
+    )
+
+
+@pytest.mark.slow
+def test_bundled_models_know_the_set_and_find_medians_rounded_up() -> None:
+    """Right answers do not tell it; the mean of label - answer under a median does, with one model."""
+    models = trained_on(lra_data.get_task(MINI), bundled.BUNDLED, None, CPU)
+    assert sorted(models) == attention_names()
+    source = Source(target=MINI)
+    report = check(models, source.open_other, seed=0, other_seed=2, device=CPU)
+    assert report.findings == []
+    one = {"local": models["local"]}
+    with rows_with(DATA_FAULTS["medians rounded up"]):
+        (finding,) = check(one, source.open_other, seed=3, other_seed=2, device=CPU).findings[-1:]
+    assert "local off by" in finding.text
+    assert "in [MED instead of" in finding.text
+    assert "local right" not in finding.text
 
 
 def test_no_models_at_all() -> None:
