@@ -145,9 +145,7 @@ def _known_seed(models: Mapping[str, Model]) -> int:
     first_name, first = next(iter(models.items()))
     for name, model in models.items():
         if model.card["data"]["seed"] != first.card["data"]["seed"]:
-            raise UsageError(
-                f"expected models that learned one seed, got {first_name} and {name} of two: name --models"
-            )
+            raise UsageError(f"expected models that learned one seed, {first_name} and {name} did not: name --models")
         for split, entry in first.card["recorded"].items():
             if model.card["recorded"][split]["rows"] != entry["rows"]:
                 raise UsageError(f"expected models that were recorded on the same rows, {name} was on others")

@@ -141,6 +141,18 @@ def test_stopped_before_every_step(
         assert_same(tmp_path / str(step), whole)
 
 
+def test_workers_are_ahead_of_the_state(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that they have made ready are made again after a stop, by workers or without."""
+    with monkeypatch.context() as patch:
+        for step, num_workers in ((6, 2), (10, 0)):
+            stop_before(patch, step)
+            with pytest.raises(Stop):
+                small_training("linear", tmp_path, num_workers=num_workers)
+            patch.undo()
+    small_training("linear", tmp_path, num_workers=1)
+    assert_same(tmp_path, whole)
+
+
 def test_each_step_in_a_training_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_training("routing", tmp_path / "whole")
     for step in range(2, STEPS + 1):
