@@ -116,7 +116,7 @@ def markdown(cards: Iterable[Mapping[str, Any]]) -> str:
     """A legend, one section a task, and the published tables' sources."""
     sections = [_section(task, list(found)) for task, found in groupby(rows(cards), key=lambda row: str(row["task"]))]
     sources = "\n".join(f"- {SOURCES[key].label}: {SOURCES[key].citation}; {SOURCES[key].note}." for key in COLUMNS)
-    return "\n".join([_LEGEND, *sections, f"## Published tables\n\n{sources}\n"])
+    return "\n".join([_LEGEND, *sections, f"### Published tables\n\n{sources}\n"])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |" for cells in lines)
     missing = [name for name in attention_names() if name not in {row["model"] for row in found}]
     absent = f"Not trained: {', '.join(missing) or 'none'}."
-    return f"## {task}\n\n{table}\n\n{_made(found)}\n\n{absent}\n"
+    return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{absent}\n"
 
 
 def _cells(row: Mapping[str, Any], varying: Sequence[str]) -> list[str]:

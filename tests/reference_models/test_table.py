@@ -58,7 +58,7 @@ def card(attention: str = "linear", correct: int = 703, **changes: Any) -> dict[
 
 def cells(text: str, section: str = "listops/mini") -> list[list[str]]:
     """The table of a section: the heads, and the cells of each row."""
-    body = text.split(f"## {section}\n")[1].partition("\n## ")[0]
+    body = text.split(f"## {section}\n")[1].partition("\n### ")[0]
     lines = [line for line in body.splitlines() if line.startswith("|")]
     table = [[cell.strip() for cell in line.replace("\\|", "\0").strip("|").split("|")] for line in lines]
     return [table[0], *table[2:]]

@@ -1,0 +1,71 @@
+"""What `lra-zoo check` finds without digests: faults of the data and of reading, on rows that no card knows.
+
+    python -m benchmarks.check_power [--models full,linear,performer] [--seed 2]
+
+Each bundled model of listops/mini answers 20,000 rows as they are and with each fault, and is compared with its card as
+the check of all sixteen would: right answers, and the mean of label - answer under each root operator. Prints Markdown.
+"""
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+
+import lra_data
+from lra_data.loading.dataset import Dataset
+from reference_models.bundled import BUNDLED
+from reference_models.check import LEVEL, Model, trained_on
+from reference_models.fingerprint import answers, errors
+from reference_models.metrics import differ, means_differ
+from tests.reference_models.faulty_sets import DATA_FAULTS, READING_FAULTS, batches_with, rows_with
+
+CPU = torch.device("cpu")
+# Right answers and four root operators, of sixteen models.
+COMPARISONS = 16 * 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="full,linear,performer")
+    parser.add_argument("--seed", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    models = trained_on(lra_data.get_task("listops/mini"), BUNDLED, given.models.split(","), CPU)
+    faults: dict[str, Callable[[], AbstractContextManager[None]]] = {
+        "none": nullcontext,
+        **{name: partial(rows_with, fault) for name, fault in DATA_FAULTS.items()},
+        **{name: partial(batches_with, fault) for name, fault in READING_FAULTS.items()},
+    }
+    print("| fault | " + " | ".join(f"{name}: right, points" for name in models) + " | means that moved |")
+    print("|---|" + "---|" * (len(models) + 1))
+    for fault, made in faults.items():
+        cells, moved = [], []
+        for name, model in models.items():
+            with made():
+                dataset = lra_data.load("listops/mini", split="train[:20000]", seed=given.seed)
+                right, found, groups = compared(name, model, dataset)
+            cells.append(f"{right:+.2f}{', found' if found else ''}")
+            moved.append(f"{len(groups)} of 4")
+        print(f"| {fault} | " + " | ".join(cells) + f" | {', '.join(moved)} |", flush=True)
+
+
+def compared(name: str, model: Model, dataset: Dataset) -> tuple[float, bool, list[str]]:
+    """The change of right answers against the card in percentage points, whether it is found, and the groups whose
+    mean of label - answer is.
+    """
+    found = answers({name: model.classifier}, dataset, device=CPU)
+    fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, dataset)
+    counts = (correct, found.examples, fresh["correct"], fresh["examples"])
+    moved = [
+        group
+        for group, was in fresh["errors"].items()
+        if means_differ(now[group], was, comparisons=COMPARISONS, level=LEVEL)
+    ]
+    points = 100 * (correct / found.examples - fresh["correct"] / fresh["examples"])
+    return points, differ(*counts, comparisons=COMPARISONS, level=LEVEL), moved
+
+
+if __name__ == "__main__":
+    main()

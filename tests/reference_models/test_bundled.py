@@ -1,0 +1,69 @@
+"""The models that come with the package: whole, made by the recipes that are here, as good as the page says."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+import lra_data
+from reference_models.attention.catalogue import attention_names
+from reference_models.bundled import BUNDLED, bundled_names
+from reference_models.checkpoint import WEIGHTS, load_model
+from reference_models.evaluate import evaluate
+from reference_models.fingerprint import as_answers
+from reference_models.metrics import wilson
+from reference_models.presets import preset
+from reference_models.recipes import recipe
+from reference_models.table import markdown, read_cards
+
+PAGE = Path(__file__).parents[2] / "docs" / "baselines.md"
+NAMES = bundled_names()
+
+
+def test_all_sixteen_learned_listops() -> None:
+    assert [name for name in NAMES if name.startswith("listops/mini/")] == [
+        f"listops/mini/{name}" for name in attention_names()
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_whole_small_and_made_by_its_preset(name: str) -> None:
+    folder = BUNDLED / name
+    model, card = load_model(folder)  # compares the weights with the card's digest
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_500_000
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "log.jsonl", WEIGHTS]
+    family, _, attention = name.partition("/")[0], *name.rpartition("/")[1:]
+    assert card["task"] == name.rpartition("/")[0]
+    assert model.config == preset("mini", task=family, attention=attention)
+    assert card["recipe"] == asdict(recipe("mini", task=family))
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+    for split, rows in (("train", 20_000), ("test", 2_000)):
+        entry = card["recorded"][split]
+        found = as_answers(entry["predictions"])
+        assert (len(found), entry["examples"]) == (rows, rows)
+        assert len(entry["rows"]) == len(entry["read"]) == rows // 1000
+    assert card["fresh"]["seed"] != card["data"]["seed"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("listops/mini/")])
+def test_each_is_better_than_the_best_trivial_predictor(name: str) -> None:
+    """All sixteen are; twelve would be enough."""
+    _, card = load_model(BUNDLED / name)
+    best = max(card["trivial"].values())
+    assert 0.24 < best < 0.28  # the root operator
+    assert wilson(card["test"]["correct"], card["test"]["examples"]).low > best
+    assert wilson(card["fresh"]["correct"], card["fresh"]["examples"]).low > best
+
+
+def test_a_score_can_be_measured_again() -> None:
+    model, card = load_model(BUNDLED / "listops/mini/local")
+    found = evaluate(model, lra_data.load("listops/mini", split="test"))
+    # Another machine rounds otherwise, and an answer in 200 may be another.
+    assert abs(found.correct - card["test"]["correct"]) <= 10
+
+
+def test_the_page_has_the_table_of_the_bundled_models() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    shown = text.partition("<!-- lra-zoo table -->\n")[2].partition("<!-- end -->")[0]
+    assert shown == markdown(read_cards([BUNDLED])), "paste what `lra-zoo table` prints"
