@@ -39,17 +39,18 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(
             f"{path}: expected to write {len(data):,} bytes, got {error.strerror}: make room, or choose another folder"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def tensors_bytes(tensors: Mapping[str, Tensor], record: Mapping[str, Any] | None = None) -> bytes:
@@ -65,7 +66,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}, json.loads(metadata.get("record", "{}"))
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{path}: expected a whole safetensors file, got: {error}") from error
 
 
@@ -105,7 +106,7 @@ def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
         raise CheckpointError(f"{path}: expected the card's weights, got {error.strerror}") from error
     if found != card.get("sha256"):
         raise CheckpointError(f"{path}: expected weights with sha256 {card.get('sha256')}, got {found}")
-    model = Classifier(config_of(card["model"], folder / CARD))
+    model = Classifier(config_of(card.get("model", {}), folder / CARD))
     load_weights(model, read_tensors(path)[0], path)
     return model.eval(), card
 

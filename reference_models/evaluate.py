@@ -73,17 +73,19 @@ def evaluate(
     training, device = model.training, next(model.parameters()).device
     model.eval()
     examples, correct, loss = 0, 0, 0.0
-    share = {"rank": rank, "world_size": world_size}
-    for batch in read(model.config, dataset, batch_size, num_workers=num_workers, **share):
-        if len(batch.labels) == 0:
-            continue
-        logits = logits_of(model, batch, device, precision)
-        examples += len(batch.labels)
-        correct += int((logits.argmax(dim=1) == batch.labels).sum())
-        loss += float(functional.cross_entropy(logits.double(), batch.labels, reduction="sum"))
-        if progress is not None:
-            progress(len(batch.labels))
-    model.train(training)
+    try:
+        share = {"rank": rank, "world_size": world_size}
+        for batch in read(model.config, dataset, batch_size, num_workers=num_workers, **share):
+            if len(batch.labels) == 0:
+                continue
+            logits = logits_of(model, batch, device, precision)
+            examples += len(batch.labels)
+            correct += int((logits.argmax(dim=1) == batch.labels).sum())
+            loss += float(functional.cross_entropy(logits.double(), batch.labels, reduction="sum"))
+            if progress is not None:
+                progress(len(batch.labels))
+    finally:
+        model.train(training)
     if world_size > 1:
         sums = torch.tensor([examples, correct, loss], dtype=torch.float64, device=device)
         distributed.all_reduce(sums)

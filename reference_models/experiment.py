@@ -101,7 +101,7 @@ def run(
     folder = out / task.family / task.variant / experiment.attention
     first = os.environ.get("RANK", "0") == "0"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder.with_name(f".{experiment.attention}.lock"))
     try:
         if first:
             lock.acquire(blocking=False)
@@ -123,8 +123,7 @@ def run(
         raise UsageError(f"{folder}: another process trains this model now: choose another --out, or wait") from None
     finally:
         if lock.is_locked:
-            lock.release()
-            (folder / ".lock").unlink(missing_ok=True)
+            lock.release()  # the file stays: another process may be waiting for it
     return folder, card
 
 
@@ -169,6 +168,8 @@ def run_all(
             with shown(experiment) as report:
                 _, card = run(experiment, out, report=report, **machine)
         except (lra_data.LraDataError, ValueError, torch.OutOfMemoryError) as error:
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                raise  # the other ranks are still in this one, and must not meet the next
             yield experiment, f"failed: {error}", True
         else:
             yield experiment, f"test accuracy {card['test']['accuracy']:.2%}", False

@@ -67,6 +67,14 @@ class TrainConfig:
                 raise ValueError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"expected a learning_rate above 0, got {self.learning_rate!r}")
+        if self.learning_rate == math.inf:
+            raise ValueError(f"expected a finite learning_rate, got {self.learning_rate!r}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
+        for name in ("epsilon", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"expected as {name} a number from 0 on, got {getattr(self, name)!r}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"expected a clip_norm above 0 or none, got {self.clip_norm!r}")
         if self.batch_size % self.accumulate:
@@ -89,8 +97,10 @@ class TrainConfig:
             return self.learning_rate * climbed * (1 + math.cos(math.pi * done)) / 2
         if self.schedule == "linear":
             if step < self.warmup:
+                # OneCycleLR is at its start in the first step, and at its peak in step `warmup`.
+                climbed = (step - 1) / (self.warmup - 1)
                 return self.learning_rate * (_LINEAR_START + (1 - _LINEAR_START) * climbed)
-            return self.learning_rate * (1 - done * (1 - _LINEAR_START * _LINEAR_END))
+            return self.learning_rate * (1 - done * (1 - _LINEAR_END))
         return self.learning_rate * climbed
 
 
@@ -107,7 +117,7 @@ _PAPER_RATES = {"retrieval": 0.5, "image": 0.01, "pathfinder": 0.01}
 
 # Its schedule, OneCycleLR, also moves beta1 between 0.85 and 0.95; here it stays.
 _XIONG: dict[str, dict[str, Any]] = {
-    "listops": {"steps": 5000, "warmup": 1000},
+    "listops": {"steps": 5000, "warmup": 1000, "evaluate_every": 50},
     "text": {"steps": 20_000, "warmup": 8000},
     "retrieval": {"steps": 30_000, "warmup": 800, "evaluate_every": 300},
     "image": {"steps": 35_000, "warmup": 175, "batch_size": 256, "evaluate_every": 175},

@@ -14,8 +14,10 @@ gradient is that of the mean over all of them.
 """
 
 import json
+import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -125,6 +127,11 @@ class Training:
             )
         for split in (splits.validation, splits.test):
             reading(config, split)
+            if len(split) == 0:
+                raise UsageError(f"expected at least one example in {split.task.name} {split.split}, got none")
+        names = {split.task.family for split in (splits.train, splits.validation, splits.test)}
+        if len(names) > 1:
+            raise UsageError(f"expected splits of one family of tasks, got {', '.join(sorted(names))}")
         self.micro_batch = recipe.batch_size // parts
         batches = splits.train.batches(
             self.micro_batch * recipe.accumulate,
@@ -160,11 +167,14 @@ class Training:
         recipe, world = self.recipe, self.world
         model: nn.Module = self.model
         if world.size > 1:
-            model = DistributedDataParallel(
-                self.model,
-                device_ids=[world.device] if world.device.type == "cuda" else None,
-                broadcast_buffers=False,  # attentions reduce what they learn themselves
-            )
+            with warnings.catch_warnings():
+                # Newer torch has another word for it, which torch 2.4 does not know.
+                warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+                model = DistributedDataParallel(
+                    self.model,
+                    device_ids=[world.device] if world.device.type == "cuda" else None,
+                    broadcast_buffers=False,  # attentions reduce what they learn themselves
+                )
         self.model.train()
         began = time.perf_counter() - self.seconds
         for batch in self._batches():
@@ -223,6 +233,11 @@ class Training:
 
     def _look_at_validation(self) -> None:
         score = self._score(self.splits.validation)
+        if not score.loss < float("inf"):  # also for NaN
+            raise TrainingError(
+                f"expected a finite loss on validation at step {self.step}, got {score.loss}: "
+                "lower the learning rate or set clip_norm"
+            )
         self._log({"step": self.step, "validation": score.record()})
         if not self.best or score.correct > self.best["validation"]["correct"]:
             self.best = {"step": self.step, "validation": score.record()}
@@ -236,8 +251,17 @@ class Training:
         if self.world.rank != 0:
             return
         event["seconds"] = round(self.seconds, 1)
-        with (self.run / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        line = json.dumps(event) + "\n"
+        try:
+            with (self.run / LOG).open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.run / LOG}: expected to write {len(line)} bytes, got {error.strerror}: make room, or choose "
+                "another folder"
+            ) from error
         self.report(event)
 
     @property
@@ -276,6 +300,8 @@ class Training:
         self.world.meet()
         if path.exists():
             tensors, record = read_tensors(path)
+            if "plan" not in record:
+                raise CheckpointError(f"{path}: expected the state of a training, got other tensors: remove it")
             self._check_plan(record["plan"], path)
             parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
             for name, tensor in tensors.items():
@@ -296,6 +322,8 @@ class Training:
             self.step, self.seconds, self.best = record["step"], record["seconds"], record["best"]
             self.loader.load_state_dict(record["loader"])
         if self.world.rank == 0:
+            for left in self.run.glob(f".{STATE}.*.tmp"):  # by a run that was killed while it wrote
+                left.unlink()
             self._cut_log()
 
     def _cut_log(self) -> None:
@@ -320,6 +348,8 @@ class Training:
         card = read_card(self.run)
         found = {"model": card["model"], "recipe": card["recipe"], "data": card["data"]["identities"]}
         self._check_plan(found, self.run / CARD)
+        if self.world.rank == 0:
+            (self.run / STATE).unlink(missing_ok=True)  # killed between the card and this
         return card
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -370,5 +400,5 @@ def _step_of(line: str) -> int:
     """The step of a line of the log; one that was cut off counts as never."""
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return 2**63

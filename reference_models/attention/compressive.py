@@ -20,8 +20,9 @@ gets none of the task's; the key and value projections learn from slots as from 
 Positions: a slot counts as one step, whatever it stands for. The newest slot is one step behind the oldest token of the
 memory, so i - j goes from -(S-1) to S+M+C-1. The paper does not say; with c = 1 these are the tokens' own distances.
 
-Differences from the paper: bidirectional unless `causal`, and what `transformer_xl.py` says; the squared error is the
-mean over queries. Padding is no key, 0 for the convolution, left out by pooling; a slot of padding alone is no key.
+Differences from the paper: bidirectional unless `causal`, and what `transformer_xl.py` says; the squared error is a
+mean over the queries of each sequence, and of these over sequences. Padding is no key, 0 for the convolution, left out
+by pooling; a slot of padding alone is no key.
 """
 
 from typing import Literal, get_args
@@ -147,7 +148,9 @@ class CompressiveAttention(Attention):
         error = self._looked_up(h, old, old_keep) - self._looked_up(h, *self.compress(old, old_keep))
         real = (h_keep & old_keep.any(dim=2, keepdim=True)).flatten(0, 1)  # (B n, S, 1)
         error = error.to(torch.promote_types(error.dtype, torch.float32)) * real
-        return error.square().sum() / real.sum().clamp(min=1)
+        error, real = (part.view(len(x), -1, part.shape[-1]) for part in (error, real))
+        # A mean of each sequence's mean, so that parts of a batch (ranks, micro-batches) add up to the whole.
+        return (error.square().sum(dim=(1, 2)) / real.sum(dim=(1, 2)).clamp(min=1)).mean()
 
     def _looked_up(self, h: Tensor, memory: Tensor, keep: Tensor) -> Tensor:
         """Attention by content of h (B, n, S, D) over memory (B, n, T, D), keep (B, n, T, 1); no projection learns."""

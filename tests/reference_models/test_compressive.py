@@ -78,7 +78,7 @@ def looked_up(model: CompressiveAttention, h: Tensor, memory: Tensor, keep: Tens
 
 
 def walk(layers: list[CompressiveAttention], x: Tensor, keep: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Algorithms 1 and 2 of the paper: the outputs, and each layer's reconstruction loss, a mean over queries."""
+    """Algorithms 1 and 2 of the paper: the outputs, and each layer's loss, a mean of each sequence's mean."""
     batch, _, dim = x.shape
     size = layers[0].segment
     nothing = [
@@ -86,7 +86,7 @@ def walk(layers: list[CompressiveAttention], x: Tensor, keep: Tensor) -> tuple[T
         for count in (layers[0].compressed, layers[0].memory)
     ]
     queues = [list(nothing) for _ in layers]
-    outs, errors, queries = [], [x.new_zeros(()) for _ in layers], [0 for _ in layers]
+    outs, errors, queries = [], [x.new_zeros(batch) for _ in layers], [torch.zeros(batch) for _ in layers]
     for start in range(0, x.shape[1], size):
         out, own_keep = x[:, start : start + size], keep[:, start : start + size]
         missing = size - out.shape[1]
@@ -108,10 +108,12 @@ def walk(layers: list[CompressiveAttention], x: Tensor, keep: Tensor) -> tuple[T
             ]
             lost = looked_up(layer, h.detach(), old, old_keep) - looked_up(layer, h.detach(), new, new_keep)
             counted = own_keep & old_keep.any(dim=1, keepdim=True)
-            errors[number] = errors[number] + lost.square().sum(dim=(1, 3))[counted].sum()
-            queries[number] += int(counted.sum())
+            errors[number] = errors[number] + (lost.square().sum(dim=(1, 3)) * counted).sum(dim=1)
+            queries[number] += counted.sum(dim=1)
         outs.append(out)
-    return torch.cat(outs, dim=1), [error / max(count, 1) for error, count in zip(errors, queries, strict=True)]
+    return torch.cat(outs, dim=1), [
+        (error / count.clamp(min=1)).mean() for error, count in zip(errors, queries, strict=True)
+    ]
 
 
 def learners(model: torch.nn.Module) -> list[Tensor]:

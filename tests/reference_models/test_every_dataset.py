@@ -42,8 +42,8 @@ from tests.tiny_corpora import cifar_arrays, write_tar
 
 SPLITS = ("train", "validation", "test")
 EXAMPLES, STEPS, LOGGED = 8, 50, 10
-# All examples in each step, at a rate that stays high. With half of them, or a rate that falls, reformer and synthesizer
-# on Pathfinder, and several models on noise in place of pictures, end too close to where they began.
+# All examples in each step, at a rate that stays high. With half of them, or a rate that falls, reformer and
+# synthesizer on Pathfinder, and several models on noise in place of pictures, end too close to where they began.
 RECIPE = TrainConfig(
     steps=STEPS,
     batch_size=EXAMPLES,
