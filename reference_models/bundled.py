@@ -1,8 +1,10 @@
 """The trained models that come with the package, and how a checkpoint is named: a folder, or TASK/PRESET/MODEL."""
 
 from pathlib import Path
+from typing import Any
 
-from reference_models.checkpoint import CARD, CheckpointError
+from reference_models.checkpoint import CARD, CheckpointError, load_model
+from reference_models.classifier import Classifier
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 
@@ -22,3 +24,8 @@ def checkpoint_folder(name: str) -> Path:
         return BUNDLED / name
     known = f"; bundled: {', '.join(names)}" if names else "; none is bundled"
     raise CheckpointError(f"expected a folder with {CARD}, or a bundled checkpoint, got {name!r}{known}")
+
+
+def bundled_model(name: str) -> tuple[Classifier, dict[str, Any]]:
+    """A bundled model such as "listops/mini/linear", in evaluation mode, and its card."""
+    return load_model(checkpoint_folder(name))

@@ -26,7 +26,7 @@ from reference_models.devices import chosen_device
 from reference_models.fingerprint import FRESH_EXAMPLES, record
 from reference_models.presets import preset
 from reference_models.recipes import TrainConfig, recipe
-from reference_models.train import Report, Splits, train
+from reference_models.training import Report, Splits, train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lra_data.loading.torch_batches import TorchBatch
 from reference_models.classifier import Classifier
-from reference_models.evaluate import logits_of
+from reference_models.evaluation import logits_of
 from reference_models.reading import read
 
 if TYPE_CHECKING:

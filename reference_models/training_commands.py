@@ -159,7 +159,7 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
     from reference_models.bundled import checkpoint_folder
     from reference_models.checkpoint import load_model
     from reference_models.devices import chosen_device
-    from reference_models.evaluate import evaluate as score
+    from reference_models.evaluation import evaluate as score
 
     set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))

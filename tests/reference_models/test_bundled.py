@@ -1,5 +1,6 @@
 """The models that come with the package: whole, made by the recipes that are here, as good as the page says."""
 
+import importlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import pytest
 import torch
 
 import lra_data
+import reference_models
 from reference_models.attention.catalogue import attention_names
 from reference_models.bundled import BUNDLED, bundled_names
 from reference_models.checkpoint import WEIGHTS, load_model
-from reference_models.evaluate import evaluate
 from reference_models.fingerprint import as_answers
 from reference_models.metrics import wilson
 from reference_models.presets import preset
@@ -57,8 +58,8 @@ def test_each_is_better_than_the_best_trivial_predictor(name: str) -> None:
 
 
 def test_a_score_can_be_measured_again() -> None:
-    model, card = load_model(BUNDLED / "listops/mini/local")
-    found = evaluate(model, lra_data.load("listops/mini", split="test"))
+    model, card = reference_models.bundled_model("listops/mini/local")
+    found = reference_models.evaluate(model, lra_data.load("listops/mini", split="test"))
     # Another machine rounds otherwise, and an answer in 200 may be another.
     assert abs(found.correct - card["test"]["correct"]) <= 10
 
@@ -67,3 +68,12 @@ def test_the_page_has_the_table_of_the_bundled_models() -> None:
     text = PAGE.read_text(encoding="utf-8")
     shown = text.partition("<!-- lra-zoo table -->\n")[2].partition("<!-- end -->")[0]
     assert shown == markdown(read_cards([BUNDLED])), "paste what `lra-zoo table` prints"
+
+
+def test_public_names() -> None:
+    for name in reference_models.__all__:
+        assert callable(getattr(reference_models, name)), name
+    importlib.import_module("reference_models.training")
+    assert callable(reference_models.train)  # and not the module
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        reference_models.trian  # noqa: B018

@@ -32,7 +32,7 @@ from reference_models.experiment import Source
 from reference_models.metrics import differ
 from reference_models.presets import preset
 from reference_models.recipes import TrainConfig
-from reference_models.train import Splits, train
+from reference_models.training import Splits, train
 from tests.reference_models.faulty_sets import (
     DATA_FAULTS,
     READING_FAULTS,

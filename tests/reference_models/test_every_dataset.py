@@ -26,17 +26,17 @@ from torch import Tensor, nn
 import lra_data
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.torch_batches import TorchBatch, to_device
-from reference_models import train as training
+from reference_models import training
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import load_model, save_model
 from reference_models.classifier import Classifier
 from reference_models.config import Head, ModelConfig
 from reference_models.encoder import AttentionLayer
-from reference_models.evaluate import evaluate
+from reference_models.evaluation import evaluate
 from reference_models.presets import preset
 from reference_models.reading import read
 from reference_models.recipes import TrainConfig
-from reference_models.train import Splits
+from reference_models.training import Splits
 from tests.real_corpora import AAN, CIFAR_PYTHON, IMDB, real
 from tests.tiny_corpora import cifar_arrays, write_tar
 

@@ -32,10 +32,10 @@ from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, STATE, load_model
 from reference_models.classifier import Classifier
 from reference_models.config import ModelConfig
-from reference_models.evaluate import evaluate
+from reference_models.evaluation import evaluate
 from reference_models.presets import preset
 from reference_models.recipes import TrainConfig
-from reference_models.train import Splits, train
+from reference_models.training import Splits, train
 
 STEPS = 12
 

@@ -18,7 +18,7 @@ from reference_models.checkpoint import save_model
 from reference_models.classifier import Classifier
 from reference_models.cli import cli
 from reference_models.config import ModelConfig
-from reference_models.evaluate import Evaluation, evaluate
+from reference_models.evaluation import Evaluation, evaluate
 from reference_models.presets import preset
 from reference_models.reading import read, reading
 from tests.reference_models.training_process import small_config
@@ -93,7 +93,7 @@ def test_workers_change_nothing(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize(("ranks", "num_workers"), [(2, 0), (2, 2), (3, 0), (50, 0)])
 def test_ranks_share_a_split(ranks: int, num_workers: int, dataset: Dataset) -> None:
-    """Each example is read by one of them; test_train.py has real ranks that add up their scores."""
+    """Each example is read by one of them; test_training.py has real ranks that add up their scores."""
     config = small_config("linear")
     seen: list[int] = []
     for rank in range(ranks):

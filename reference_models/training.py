@@ -46,7 +46,7 @@ from reference_models.checkpoint import (
 from reference_models.classifier import Classifier, count_parameters
 from reference_models.config import ModelConfig
 from reference_models.devices import World, device_name
-from reference_models.evaluate import Evaluation, evaluate
+from reference_models.evaluation import Evaluation, evaluate
 from reference_models.reading import reading
 from reference_models.recipes import TrainConfig
 
