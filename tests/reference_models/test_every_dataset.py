@@ -42,14 +42,14 @@ from tests.tiny_corpora import cifar_arrays, write_tar
 
 SPLITS = ("train", "validation", "test")
 EXAMPLES, STEPS, LOGGED = 8, 50, 10
-# All examples in each step, at a rate that stays high. With half of them, or a rate that falls, reformer and
+# All examples in each step, at a rate that climbs slowly and stays high. With half of them, or a rate that falls, reformer and
 # synthesizer on Pathfinder, and several models on noise in place of pictures, end too close to where they began.
 RECIPE = TrainConfig(
     steps=STEPS,
     batch_size=EXAMPLES,
     learning_rate=1e-2,
     schedule="constant",
-    warmup=5,
+    warmup=10,
     beta2=0.99,
     weight_decay=0.0,  # which would move weights that have no gradient
     clip_norm=1.0,

@@ -97,6 +97,17 @@ def test_efficiency_prints_a_table_and_draws(tmp_path: Path) -> None:
     assert out.read_bytes() == before  # nothing is measured twice
 
 
+def test_efficiency_quick_is_1k_and_2k(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    found = CliRunner().invoke(cli, ["efficiency", "--quick", "--models", "linear", "--out", str(out)])
+    assert found.exit_code == 0, found.output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["length"], row["outcome"]) for row in rows] == [(1024, "ok"), (2048, "ok")]
+    # 12 times as fast on a quiet machine; what is saved for the backward pass is no matter of time.
+    assert rows[1]["ratio_to_naive"] > 1.5
+    assert rows[1]["saved_bytes"] < 0.3 * rows[1]["naive_saved_bytes"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
