@@ -33,8 +33,7 @@ import torch
 import lra_data
 from reference_models.attention.catalogue import attention_class
 from reference_models.devices import device_name
-from reference_models.efficiency_cell import DTYPES, KINDS, Request
-from reference_models.presets import preset
+from reference_models.efficiency_cell import DTYPES, KINDS, Request, options_at
 
 Row = dict[str, Any]
 Progress = Callable[[str], None]
@@ -186,13 +185,7 @@ def _is_of(row: Row, settings: Settings) -> bool:
 
 
 def _is_cell(row: Row, model: str, length: int) -> bool:
-    return (row.get("model"), row.get("length"), row.get("options")) == (model, length, _options(model))
-
-
-def _options(model: str) -> dict[str, Any]:
-    """As JSON gives them back, so that they compare equal."""
-    options: dict[str, Any] = json.loads(json.dumps(dict(preset("xiong", task="text", attention=model).options)))
-    return options
+    return (row.get("model"), row.get("length"), row.get("options")) == (model, length, options_at(model, length))
 
 
 def _may_go_further(row: Row, cap_seconds: float) -> bool:
@@ -205,7 +198,7 @@ def _measure_cell(
     """The row of one cell."""
     kinds = ("model", *(kind for kind, finding in baselines.items() if finding.outcome == "ok"))
     cell = _process(_request(settings, kinds, model, length), cap_seconds)
-    row: Row = {"model": model, "length": length, **asdict(settings), "options": _options(model)}
+    row: Row = {"model": model, "length": length, **asdict(settings), "options": options_at(model, length)}
     row |= {"outcome": cell.outcome, "error": cell.error, "cap_seconds": cap_seconds}
     row |= {f"{kind}_outcome": finding.outcome for kind, finding in baselines.items()}
     for kind, memory in {"model": cell, **baselines}.items():

@@ -82,11 +82,25 @@ class NaiveAttention(FullAttention):
         return weights.to(v.dtype) @ v
 
 
+def options_at(model: str, length: int) -> dict[str, Any]:
+    """The model's options, as JSON has them: the preset's, but the Sparse Transformer's stride is √L, as its paper has
+    it and its cost says (Child et al. 2019, section 4.2, with c = 8); with a fixed one it is quadratic.
+    """
+    if model == "sparse":
+        return {"pattern": "fixed", "stride": math.isqrt(length), "summary": min(8, math.isqrt(length))}
+    options: dict[str, Any] = json.loads(json.dumps(dict(preset("xiong", task="text", attention=model).options)))
+    return options
+
+
 def build(kind: str, model: str, length: int) -> Classifier:
     """The `xiong` classifier of bytes for one kind, without dropout; naive and sdpa get the same weights."""
     name = model if kind == "model" else "full"
     config = replace(
-        preset("xiong", task="text", attention=name), max_length=length, dropout=0.0, attention_dropout=0.0
+        preset("xiong", task="text", attention=name),
+        options=options_at(name, length),
+        max_length=length,
+        dropout=0.0,
+        attention_dropout=0.0,
     )
     torch.manual_seed(0)
     built = Classifier(config)

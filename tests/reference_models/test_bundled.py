@@ -12,6 +12,8 @@ import reference_models
 from reference_models.attention.catalogue import attention_names
 from reference_models.bundled import BUNDLED, bundled_names
 from reference_models.checkpoint import WEIGHTS, load_model
+from reference_models.efficiency import read_rows
+from reference_models.efficiency_report import table
 from reference_models.fingerprint import as_answers
 from reference_models.metrics import wilson
 from reference_models.presets import preset
@@ -68,6 +70,12 @@ def test_the_page_has_the_table_of_the_bundled_models() -> None:
     text = PAGE.read_text(encoding="utf-8")
     shown = text.partition("<!-- lra-zoo table -->\n")[2].partition("<!-- end -->")[0]
     assert shown == markdown(read_cards([BUNDLED])), "paste what `lra-zoo table` prints"
+
+
+def test_the_page_has_the_table_of_the_measured_rows() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    shown = text.partition("<!-- lra-zoo efficiency -->\n")[2].partition("<!-- end -->")[0]
+    assert shown == table(read_rows(PAGE.parent / "efficiency.jsonl")), "paste what `lra-zoo efficiency` prints"
 
 
 def test_public_names() -> None:
