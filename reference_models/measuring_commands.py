@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from reference_models.training_commands import dataset_options, dataset_source, set_threads
+from reference_models.training_commands import dataset_options, dataset_source, names_of, set_threads
 
 
 @click.command()
@@ -29,7 +29,7 @@ def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
 
 
 @click.command()
-@click.option("--models", default="all", show_default=True, help="Such as linear,local.")
+@click.option("--models", help="Such as linear,local; default: all.")
 @click.option("--lengths", help="Such as 1024,4096; default: 1K to 4K, and 8K and 16K where the cost allows.")
 @click.option("--quick", is_flag=True, help="1K and 2K only.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda (batch 32).")
@@ -45,7 +45,7 @@ def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw time against length into this PNG.")
 def efficiency(
-    models: str,
+    models: str | None,
     lengths: str | None,
     quick: bool,
     device: str,
@@ -70,7 +70,7 @@ def efficiency(
     except ValueError:
         raise UsageError(f"expected as --lengths whole numbers such as 1024,4096, got {lengths!r}") from None
     rows = measure(
-        attention_names() if models == "all" else models.split(","),
+        names_of(models) or attention_names(),
         asked,
         out=out,
         device=device,

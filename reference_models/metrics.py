@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
+from lra_data.intervals import wilson_interval
+
 
 class Interval(NamedTuple):
     """From low to high, both included."""
@@ -33,12 +35,9 @@ def wilson(correct: int, total: int, *, level: float = 0.95) -> Interval:
     Raises ValueError for a total below 1, counts that do not fit, or a level not between 0 and 1.
     """
     _check_counts(correct, total)
-    z = _quantile(level)
-    share, spread = correct / total, z * z / total
-    centre = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
-    # If all are correct the upper root is 1, which rounding misses; the lower root of none comes out as 0.
-    return Interval(centre - half, 1.0 if correct == total else centre + half)
+    low, high = wilson_interval(correct / total, total, _quantile(level))
+    # At the ends a root is 0 or 1, which rounding would miss.
+    return Interval(0.0 if correct == 0 else max(0.0, low), 1.0 if correct == total else min(1.0, high))
 
 
 def difference(correct_a: int, total_a: int, correct_b: int, total_b: int, *, level: float = 0.95) -> Interval:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,13 +127,11 @@ def sweep(wanted: Sequence[str], **options: Any) -> None:
         )
         for task, model in expand(wanted)
     ]
+
+    def shown(experiment: "Experiment") -> AbstractContextManager[Any]:
+        return _shown(f"{experiment.source.target} {experiment.attention}")
+
     failed = 0
-
-    @contextmanager
-    def shown(experiment: "Experiment") -> Iterator[Any]:
-        with _shown(f"{experiment.source.target} {experiment.attention}") as report:
-            yield report
-
     for experiment, outcome, error in run_all(experiments, options["out"], shown, **_machine(options)):
         failed += error
         _say(f"{experiment.source.target} {experiment.attention}: {outcome}")
@@ -206,7 +204,7 @@ def check(
     source = dataset_source(dataset, options)
     test = source.open("test")
     device = chosen_device(options["device"])
-    chosen = trained_on(test.task, Path(checkpoints) if checkpoints else BUNDLED, _names(models), device)
+    chosen = trained_on(test.task, Path(checkpoints) if checkpoints else BUNDLED, names_of(models), device)
     own = test.rows.seed
     with _counted(None, f"checking with {len(chosen)} models") as progress:
         report = compare(
@@ -240,7 +238,7 @@ def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
     return Source(target=target, seed=options["data_seed"], **{name: options[name] for name in names})
 
 
-def _names(words: str | None) -> list[str] | None:
+def names_of(words: str | None) -> list[str] | None:
     """Names with commas between them; None stands for all."""
     from lra_data import UsageError
 
