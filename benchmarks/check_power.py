@@ -17,7 +17,7 @@ import lra_data
 from lra_data.loading.dataset import Dataset
 from reference_models.bundled import BUNDLED
 from reference_models.check import LEVEL, Model, trained_on
-from reference_models.fingerprint import answers, errors
+from reference_models.fingerprint import answers, errors, groups
 from reference_models.metrics import differ, means_differ
 from tests.reference_models.faulty_sets import DATA_FAULTS, READING_FAULTS, batches_with, rows_with
 
@@ -56,7 +56,7 @@ def compared(name: str, model: Model, dataset: Dataset) -> tuple[float, bool, li
     mean of label - answer is.
     """
     found = answers({name: model.classifier}, dataset, device=CPU)
-    fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, dataset)
+    fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, groups(dataset))
     counts = (correct, found.examples, fresh["correct"], fresh["examples"])
     moved = [
         group

@@ -23,7 +23,7 @@ import torch
 from lra_data import UsageError
 from reference_models.checkpoint import CARD, load_model, read_card
 from reference_models.classifier import Classifier
-from reference_models.fingerprint import BLOCK, Answers, answers, as_answers, errors, rows_digests
+from reference_models.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
 from reference_models.metrics import differ, means_differ
 from reference_models.reading import reading
 
@@ -204,9 +204,9 @@ class _Checking:
         dataset = self.open_split(f"train[:{examples}]", seed)
         found = self._answers(dataset)
         comparisons = sum(1 + len(model.card["fresh"]["errors"]) for model in self.models.values())
-        outside = []
+        outside, group_of_row = [], groups(dataset)
         for name, model in self.models.items():
-            fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, dataset)
+            fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, group_of_row)
             self.report.measured[name] |= {
                 "seed": seed,
                 "examples": found.examples,

@@ -23,7 +23,7 @@ from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import amend_card, load_model
 from reference_models.config import Head, ModelConfig
 from reference_models.devices import chosen_device
-from reference_models.fingerprint import FRESH_EXAMPLES, record
+from reference_models.fingerprint import FRESH_EXAMPLES, FRESH_SEEDS_ON, record
 from reference_models.presets import preset
 from reference_models.recipes import TrainConfig, recipe
 from reference_models.training import Report, Splits, train
@@ -130,13 +130,10 @@ def run(
 def complete_card(folder: Path, splits: Splits, source: Source, device: str) -> dict[str, Any]:
     """Add to a card what the model answers on recorded rows, and the trivial predictors' accuracies."""
     model, _ = load_model(folder)
-    own_seed = splits.train.rows.seed
-    generated = not splits.train.task.converted
-    entries = record(
-        model.to(chosen_device(device)),
-        source.open,
-        (lambda seed: source.open_other(f"train[:{FRESH_EXAMPLES}]", seed + own_seed)) if generated else None,
-    )
+    fresh = None
+    if not splits.train.task.converted:
+        fresh = source.open_other(f"train[:{FRESH_EXAMPLES}]", splits.train.rows.seed + FRESH_SEEDS_ON)
+    entries = record(model.to(chosen_device(device)), source.open, fresh)
     trivial = lra_data.trivial_predictors(splits.train)
     entries["trivial"] = {name: score["accuracy"] for name, score in trivial.items()}
     return amend_card(folder, entries)

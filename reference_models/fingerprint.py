@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 BLOCK = 1000
 # Rows of each split that are recorded, or as many as there are.
 RECORDED = {"train": 20_000, "test": 2_000}
-FRESH_SEED, FRESH_EXAMPLES = 1, 20_000
+# Of rows of another seed: how far it is from the set's own, and how many.
+FRESH_SEEDS_ON, FRESH_EXAMPLES = 1, 20_000
 
 _BATCH = 100  # divides BLOCK
 
@@ -105,10 +106,10 @@ def groups(dataset: "Dataset") -> list[str]:
     return [words[word] for word in rows["root_operator"].to_pylist()]
 
 
-def errors(found: Answers, model: str, dataset: "Dataset") -> dict[str, list[int]]:
+def errors(found: Answers, model: str, group_of_row: Sequence[str]) -> dict[str, list[int]]:
     """For each group the number of rows, the sum of label - answer, and the sum of its squares."""
     off = np.concatenate(found.labels) - found.answers(model)
-    of_row = np.array(groups(dataset))
+    of_row = np.array(group_of_row)
     return {
         str(group): [int(inside.sum()), int(off[inside].sum()), int((off[inside] ** 2).sum())]
         for group in np.unique(of_row)
@@ -132,11 +133,9 @@ def as_answers(lines: Sequence[str]) -> NDArray[np.int64]:
     return np.frombuffer("".join(lines).encode(), dtype=np.uint8).astype(np.int64) - ord("0")
 
 
-def record(
-    model: Classifier, open_split: Callable[[str], "Dataset"], open_fresh: Callable[[int], "Dataset"] | None
-) -> dict[str, Any]:
-    """A card's entries `recorded` and `fresh`. open_split: opens a slice of the set. open_fresh: opens the first rows
-    of another seed's train, for a generated task.
+def record(model: Classifier, open_split: Callable[[str], "Dataset"], fresh: "Dataset | None") -> dict[str, Any]:
+    """A card's entries `recorded` and `fresh`. open_split: opens a slice of the set. fresh: rows of another seed's
+    train, for a generated task.
     """
     device = next(model.parameters()).device
     recorded: dict[str, Any] = {}
@@ -151,13 +150,12 @@ def record(
             "predictions": as_text(found.answers("")),
         }
     entries: dict[str, Any] = {"recorded": recorded, "fresh": None}
-    if open_fresh is not None:
-        dataset = open_fresh(FRESH_SEED)
-        found = answers({"": model}, dataset, device=device)
+    if fresh is not None:
+        found = answers({"": model}, fresh, device=device)
         entries["fresh"] = {
-            "seed": FRESH_SEED,
+            "seed": fresh.rows.seed,
             "examples": found.examples,
             "correct": found.correct(""),
-            "errors": errors(found, "", dataset),
+            "errors": errors(found, "", groups(fresh)),
         }
     return entries

@@ -346,7 +346,8 @@ class Training:
     def finished_card(self) -> dict[str, Any]:
         """The card of the folder, if it is of this training."""
         card = read_card(self.run)
-        found = {"model": card["model"], "recipe": card["recipe"], "data": card["data"]["identities"]}
+        data = card.get("data", {}).get("identities", {})
+        found = {"model": card.get("model", {}), "recipe": card.get("recipe", {}), "data": data}
         self._check_plan(found, self.run / CARD)
         if self.world.rank == 0:
             (self.run / STATE).unlink(missing_ok=True)  # killed between the card and this

@@ -73,7 +73,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(fingerprint, "RECORDED", RECORDED)
         for name in ("linear", "local"):
             model, _ = load_model(folder / MINI / name)
-            entries = fingerprint.record(model, source.open, lambda seed: source.open_other(f"train[:{FRESH}]", seed))
+            entries = fingerprint.record(model, source.open, source.open_other(f"train[:{FRESH}]", 1))
             amend_card(folder / MINI / name, entries)
     return folder
 
@@ -209,6 +209,13 @@ def test_a_corpus_has_no_other_seed(zoo: Path) -> None:
     assert len(report.lines) == 4
     with pytest.raises(UsageError, match=r"^expected a set of seed 0, which the models learned, got one of seed 5$"):
         report_of(models, seed=5)
+
+
+def test_a_card_says_the_seed_of_its_other_rows(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "RECORDED", {"train": 100, "test": 100})
+    source = Source(target=MINI, seed=5)
+    entries = fingerprint.record(models_of(zoo)["linear"].classifier, source.open, source.open_other("train[:100]", 6))
+    assert (entries["fresh"]["seed"], entries["fresh"]["examples"]) == (6, 100)
 
 
 def test_a_set_with_too_few_rows_is_refused(zoo: Path, tmp_path: Path) -> None:
