@@ -158,6 +158,7 @@ def _row(card: Mapping[str, Any]) -> dict[str, Any]:
         "steps": card["recipe"]["steps"],
         "selected_step": card["selected_step"],
         "batch_size": card["recipe"]["batch_size"],
+        "train_examples": card.get("data", {}).get("examples", {}).get("train"),
         "correct": correct,
         "examples": examples,
         "accuracy": correct / examples,
@@ -239,6 +240,10 @@ def _made(found: Sequence[Mapping[str, Any]]) -> str:
     ):
         values = sorted({row[key] for row in found})
         said.append(f"{label} {', '.join(f'{value:,}' if key == 'steps' else str(value) for value in values)}")
+    # The command names no built set; one of another size must show.
+    learned = sorted({row["train_examples"] for row in found if row["train_examples"] is not None})
+    if learned:
+        said.append(f"learned from {', '.join(f'{count:,}' for count in learned)} examples")
     models: dict[str, list[str]] = {}
     for row in found:
         models.setdefault(row["command"], []).append(row["model"])
