@@ -1,5 +1,8 @@
 """What computes: the device of a name, what it is called, and the processes that train together."""
 
+import atexit
+import gc
+import importlib
 import os
 import platform
 from dataclasses import dataclass
@@ -48,13 +51,25 @@ class World:
             chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(chosen)
         if not distributed.is_initialized():
+            # Its functions keep, as a default, the group that there is when it is imported, and with it Gloo's threads.
+            importlib.import_module("torch.distributed.nn.functional")
             distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+            atexit.register(leave)
         return cls(distributed.get_rank(), size, chosen)
 
     def meet(self) -> None:
         """Wait for the others."""
         if self.size > 1:
             distributed.barrier()
+
+
+def leave() -> None:
+    """End the group of processes and its threads, while the interpreter still runs: one that takes its lock later dies,
+    and the process with it. Does nothing where there is no group.
+    """
+    gc.collect()  # DistributedDataParallel is part of a cycle, and holds the group
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _processor() -> str:

@@ -353,9 +353,12 @@ def test_two_ranks_are_one_process(alone: dict[str, dict[str, Tensor]], tmp_path
     expected = training_process.scores(0, 1)
     for rank in (0, 1):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert found.keys() == expected.keys()
-        for split, score in found.items():
+        assert found["scores"].keys() == expected.keys()
+        for split, score in found["scores"].items():
             assert score == pytest.approx(expected[split], abs=2e-6)
+        # One that outlives the interpreter ends the process with SIGABRT, now and then.
+        assert found["threads"]
+        assert found["left"] == []
 
 
 # Its centroids move with every micro-batch.

@@ -32,6 +32,7 @@ from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, STATE, load_model
 from reference_models.classifier import Classifier
 from reference_models.config import ModelConfig
+from reference_models.devices import leave
 from reference_models.evaluation import evaluate
 from reference_models.presets import preset
 from reference_models.recipes import TrainConfig
@@ -184,12 +185,20 @@ def scores(rank: int, world_size: int) -> dict[str, Any]:
 
 
 def all_ranks(folder: Path) -> None:
-    """FOLDER/NAME of every model, trained by all ranks of torchrun together; FOLDER/RANK.json: `scores`."""
+    """FOLDER/NAME of every model, trained by all ranks of torchrun together; FOLDER/RANK.json: `scores`, and the
+    threads that the group had and left.
+    """
     for name in attention_names():
         train(ranks_config(name), ranks_recipe(), small_splits(), folder / name, device="cpu", save_every=4)
     rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    (folder / f"{rank}.json").write_text(json.dumps(scores(rank, size)))
-    torch.distributed.destroy_process_group()
+    found = {"scores": scores(rank, size), "threads": _gloo_threads()}
+    leave()
+    (folder / f"{rank}.json").write_text(json.dumps({**found, "left": _gloo_threads()}))
+
+
+def _gloo_threads() -> list[str]:
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return sorted(name for name in names if "gloo" in name)
 
 
 def answers(folder: Path) -> None:
