@@ -35,6 +35,11 @@ def models() -> list[str]:
 _NOT_MODELS = {"__init__", "__main__", "mutant"}
 
 
+def source_of(model: str, mutant: Mutant) -> str:
+    """Path of the file that a fault is put into, from the project's root."""
+    return mutant.file or f"reference_models/attention/{model}.py"
+
+
 def caught_by(model: str, mutant: Mutant | None) -> str:
     """The first test that fails with the fault (without any for None), or "" if all pass."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
@@ -44,7 +49,7 @@ def caught_by(model: str, mutant: Mutant | None) -> str:
         for part in ("lra_data", "pyproject.toml"):
             (folder / part).symlink_to(ROOT / part)
         if mutant is not None:
-            path = folder / (mutant.file or f"reference_models/attention/{model}.py")
+            path = folder / source_of(model, mutant)
             text = path.read_text()
             if text.count(mutant.old) != 1:
                 raise SystemExit(
