@@ -243,7 +243,7 @@ def _made(found: Sequence[Mapping[str, Any]]) -> str:
     # The command names no built set; one of another size must show.
     learned = sorted({row["train_examples"] for row in found if row["train_examples"] is not None})
     if learned:
-        said.append(f"learned from {', '.join(f'{count:,}' for count in learned)} examples")
+        said.append(f"train split of {', '.join(f'{count:,}' for count in learned)} examples")
     models: dict[str, list[str]] = {}
     for row in found:
         models.setdefault(row["command"], []).append(row["model"])

@@ -30,6 +30,12 @@ def test_all_sixteen_learned_listops() -> None:
     ]
 
 
+def test_three_were_trained_on_pathfinder() -> None:
+    assert [name for name in NAMES if not name.startswith("listops/mini/")] == [
+        f"pathfinder/32-easy/{name}" for name in ("full", "linear", "local")
+    ]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_whole_small_and_made_by_its_preset(name: str) -> None:
     folder = BUNDLED / name
