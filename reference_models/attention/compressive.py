@@ -31,7 +31,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reference_models.attention.contract import Attention, Projected, Shape, attend, joined, padded_to, softmax_weights
+from reference_models.attention.contract import (
+    Attention,
+    Projected,
+    Shape,
+    attend,
+    joined,
+    padded_to,
+    pieces,
+    softmax_weights,
+)
 
 Compression = Literal["conv", "mean", "max"]
 
@@ -88,9 +97,15 @@ class CompressiveAttention(Attention):
         mask = self._behind(old_keep, _segments(keep[:, None, :, None], segment)).transpose(-1, -2)
         if self.causal:
             mask = mask & mask.new_ones(segment, k.shape[3]).tril(k.shape[3] - segment)
-        weights = softmax_weights(self._logits(_segments(q, segment), k), mask)
-        weights = functional.dropout(weights, self.shape.dropout, self.training)
-        return torch.matmul(weights.to(v.dtype), v).flatten(2, 3)[:, :, : x.shape[1]]
+        keys = k.shape[3]
+        # One distance more than there are: the shift reads it, nobody uses it.
+        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=x.device))
+        mixed = []
+        for some_q, some_k, some_v, some_mask in pieces(keys, _segments(q, segment), k, v, mask):
+            weights = softmax_weights(self._logits(some_q, some_k, positions), some_mask)
+            weights = functional.dropout(weights, self.shape.dropout, self.training)
+            mixed.append(weights.to(v.dtype) @ some_v)
+        return torch.cat(mixed, dim=2).flatten(2, 3)[:, :, : x.shape[1]]
 
     def _behind(self, old: list[Tensor], own: Tensor) -> Tensor:
         """Own (B, H, n, S, E) behind what each segment sees of old slots and tokens (B, H, T, E); 0 where none is."""
@@ -122,11 +137,11 @@ class CompressiveAttention(Attention):
             return tokens.sum(dim=3) / keep.sum(dim=3).clamp(min=1), kept
         return self.convolution(tokens.flatten(3)), kept
 
-    def _logits(self, q: Tensor, k: Tensor) -> Tensor:
-        """A / sqrt(E): (B, H, n, S, K) of q (B, H, n, S, E) and k (B, H, n, K, E), whose last S are the segment."""
-        segment, keys = q.shape[3], k.shape[3]
-        # One distance more than there are: the shift reads it, nobody uses it.
-        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
+    def _logits(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
+        """A / sqrt(E): (B, H, n, S, K) of q (B, H, n, S, E), k (B, H, n, K, E), whose last S are the segment, and W_R r
+        (H, K + S, E) of the distances from K - 1 to -S.
+        """
+        keys = k.shape[3]
         content = (q + self.content_bias[:, None, None]) @ k.transpose(-1, -2)
         by_distance = torch.einsum("bhnse,hpe->bhnsp", q + self.position_bias[:, None, None], positions)
         return torch.mul(content + _shifted(by_distance, keys), self.shape.head_dim**-0.5)

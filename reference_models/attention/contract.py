@@ -9,6 +9,7 @@ Not here: embeddings, feed-forward layers, residuals, norms (`encoder.py`).
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -165,6 +166,19 @@ def padded_to(x: Tensor, multiple: int, dim: int, value: float | bool = 0) -> Te
     after = [0, 0] * (x.ndim - 1 - dim % x.ndim) + [0, missing]
     padded: Tensor = functional.pad(x, after, value=value)
     return padded
+
+
+# glibc keeps freed memory of up to 32 MiB; what is larger it takes from the system each time, page by page.
+_PIECE_BYTES = 16 * 2**20
+
+
+def pieces(keys: int, *segments: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors (B, H, n, …) of n segments, the first with the queries (B, H, n, S, E), cut alike along n, so that a
+    piece's float32 logits over so many keys, (B, H, n', S, keys), are small, or those of one segment.
+    """
+    batch, heads, _, length, _ = segments[0].shape
+    at_once = max(1, _PIECE_BYTES // (4 * batch * heads * length * keys))
+    return zip(*(torch.split(part, at_once, dim=2) for part in segments), strict=True)
 
 
 def _projection(inputs: int, outputs: int) -> nn.Linear:

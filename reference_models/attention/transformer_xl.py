@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
+from reference_models.attention.contract import Attention, Projected, Shape, padded_to, pieces, softmax_weights
 
 
 class TransformerXLAttention(Attention):
@@ -63,16 +63,21 @@ class TransformerXLAttention(Attention):
         else:
             k, v = _segments(k, segment), _segments(v, segment)
         mask = self._mask(x, keep, segment, memory)
-        weights = softmax_weights(self._logits(_segments(q, segment), k), mask)
-        weights = functional.dropout(weights, self.shape.dropout, self.training)
-        mixed: Tensor = (weights.to(v.dtype) @ v).flatten(2, 3)[:, :, :length]
-        return mixed
-
-    def _logits(self, q: Tensor, k: Tensor) -> Tensor:
-        """A / sqrt(E): (B, H, n, S, K) of q (B, H, n, S, E) and k (B, H, n, K, E), whose last S are the segment."""
-        segment, keys = q.shape[3], k.shape[3]
+        keys = memory + segment
         # One distance more than there are: the shift reads it, nobody uses it.
-        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
+        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=x.device))
+        mixed = []
+        for some_q, some_k, some_v, some_mask in pieces(keys, _segments(q, segment), k, v, mask):
+            weights = softmax_weights(self._logits(some_q, some_k, positions), some_mask)
+            weights = functional.dropout(weights, self.shape.dropout, self.training)
+            mixed.append(weights.to(v.dtype) @ some_v)
+        return torch.cat(mixed, dim=2).flatten(2, 3)[:, :, :length]
+
+    def _logits(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
+        """A / sqrt(E): (B, H, n, S, K) of q (B, H, n, S, E), k (B, H, n, K, E), whose last S are the segment, and W_R r
+        (H, K + S, E) of the distances from K - 1 to -S.
+        """
+        keys = k.shape[3]
         content = (q + self.content_bias[:, None, None]) @ k.transpose(-1, -2)
         by_distance = torch.einsum("bhnse,hpe->bhnsp", q + self.position_bias[:, None, None], positions)
         return torch.mul(content + _shifted(by_distance, keys), self.shape.head_dim**-0.5)
