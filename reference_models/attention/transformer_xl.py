@@ -65,7 +65,7 @@ class TransformerXLAttention(Attention):
         mask = self._mask(x, keep, segment, memory)
         keys = memory + segment
         # One distance more than there are: the shift reads it, nobody uses it.
-        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=x.device))
+        positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
         mixed = []
         for some_q, some_k, some_v, some_mask in pieces(keys, _segments(q, segment), k, v, mask):
             weights = softmax_weights(self._logits(some_q, some_k, positions), some_mask)
