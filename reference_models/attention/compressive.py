@@ -37,8 +37,8 @@ from reference_models.attention.contract import (
     Shape,
     attend,
     joined,
+    mix_in_pieces,
     padded_to,
-    pieces,
     softmax_weights,
 )
 
@@ -100,12 +100,15 @@ class CompressiveAttention(Attention):
         keys = k.shape[3]
         # One distance more than there are: the shift reads it, nobody uses it.
         positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
-        mixed = []
-        for some_q, some_k, some_v, some_mask in pieces(keys, _segments(q, segment), k, v, mask):
-            weights = softmax_weights(self._logits(some_q, some_k, positions), some_mask)
-            weights = functional.dropout(weights, self.shape.dropout, self.training)
-            mixed.append(weights.to(v.dtype) @ some_v)
-        return torch.cat(mixed, dim=2).flatten(2, 3)[:, :, : x.shape[1]]
+        mixed = mix_in_pieces(
+            lambda some_q, some_k: self._logits(some_q, some_k, positions),
+            lambda weights: functional.dropout(weights, self.shape.dropout, self.training),
+            _segments(q, segment),
+            k,
+            v,
+            mask,
+        )
+        return mixed.flatten(2, 3)[:, :, : x.shape[1]]
 
     def _behind(self, old: list[Tensor], own: Tensor) -> Tensor:
         """Own (B, H, n, S, E) behind what each segment sees of old slots and tokens (B, H, T, E); 0 where none is."""

@@ -9,7 +9,7 @@ Not here: embeddings, feed-forward layers, residuals, norms (`encoder.py`).
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -172,13 +172,28 @@ def padded_to(x: Tensor, multiple: int, dim: int, value: float | bool = 0) -> Te
 _PIECE_BYTES = 16 * 2**20
 
 
-def pieces(keys: int, *segments: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors (B, H, n, …) of n segments, the first with the queries (B, H, n, S, E), cut alike along n, so that a
-    piece's float32 logits over so many keys, (B, H, n', S, keys), are small, or those of one segment.
+def mix_in_pieces(
+    logits: Callable[[Tensor, Tensor], Tensor],
+    drop: Callable[[Tensor], Tensor],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+) -> Tensor:
+    """softmax(logits(q, k)) v for n segments, (B, H, n, S, E), as many of them at once as have small logits.
+
+    q: (B, H, n, S, E). k, v: (B, H, n, K, E). mask: (B, 1, n, S or 1, K). logits: from q and k of some of the segments
+    to (B, H, n', S, K). drop: dropout of the weights.
     """
-    batch, heads, _, length, _ = segments[0].shape
-    at_once = max(1, _PIECE_BYTES // (4 * batch * heads * length * keys))
-    return zip(*(torch.split(part, at_once, dim=2) for part in segments), strict=True)
+    batch, heads, _, length, _ = q.shape
+    at_once = max(1, _PIECE_BYTES // (4 * batch * heads * length * k.shape[3]))
+    mixed = [
+        drop(softmax_weights(logits(some_q, some_k), some_mask)).to(v.dtype) @ some_v
+        for some_q, some_k, some_v, some_mask in zip(
+            *(torch.split(part, at_once, dim=2) for part in (q, k, v, mask)), strict=True
+        )
+    ]
+    return torch.cat(mixed, dim=2)
 
 
 def _projection(inputs: int, outputs: int) -> nn.Linear:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reference_models.attention.contract import Attention, Projected, Shape, padded_to, pieces, softmax_weights
+from reference_models.attention.contract import Attention, Projected, Shape, mix_in_pieces, padded_to, softmax_weights
 
 
 class TransformerXLAttention(Attention):
@@ -66,12 +66,15 @@ class TransformerXLAttention(Attention):
         keys = memory + segment
         # One distance more than there are: the shift reads it, nobody uses it.
         positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
-        mixed = []
-        for some_q, some_k, some_v, some_mask in pieces(keys, _segments(q, segment), k, v, mask):
-            weights = softmax_weights(self._logits(some_q, some_k, positions), some_mask)
-            weights = functional.dropout(weights, self.shape.dropout, self.training)
-            mixed.append(weights.to(v.dtype) @ some_v)
-        return torch.cat(mixed, dim=2).flatten(2, 3)[:, :, :length]
+        mixed = mix_in_pieces(
+            lambda some_q, some_k: self._logits(some_q, some_k, positions),
+            lambda weights: functional.dropout(weights, self.shape.dropout, self.training),
+            _segments(q, segment),
+            k,
+            v,
+            mask,
+        )
+        return mixed.flatten(2, 3)[:, :, :length]
 
     def _logits(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
         """A / sqrt(E): (B, H, n, S, K) of q (B, H, n, S, E), k (B, H, n, K, E), whose last S are the segment, and W_R r
