@@ -32,7 +32,7 @@ LRA_STEPS_PER_SECOND: dict[str, tuple[float, ...]] = {
 }
 _JUDGED = 4096
 
-_SAME = ("device", "device_name", "batch", "dtype", "threads", "torch", "lra_data")
+_SAME = ("device", "device_name", "batch", "dtype", "threads", "malloc", "torch", "lra_data")
 _MIB = 2**20
 
 _SIZE = (1000, 700)

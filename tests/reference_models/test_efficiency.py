@@ -224,6 +224,18 @@ def test_resuming_measures_nothing_twice(
     assert len(read_rows(copy)) == 6
 
 
+def test_processes_keep_memory_and_rows_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = "sys.exit(' '.join(f'{name}={value}' for name, value in os.environ.items() if name.startswith('MALLOC_')))"
+    in_place_of_the_process(monkeypatch, tmp_path, script)
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
+    out = tmp_path / "rows.jsonl"
+    (row,) = measure(["linear"], [64], out=out, progress=print)
+    assert row["malloc"] == row["error"] == "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000"
+    # A row of glibc's own settings is another measurement.
+    out.write_text(json.dumps({name: value for name, value in row.items() if name != "malloc"}) + "\n")
+    assert measure(["linear"], [64], out=out, progress=print) == read_rows(out)[1:]
+
+
 def test_a_line_that_was_cut_off_is_measured_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     in_place_of_the_process(monkeypatch, tmp_path, "sys.exit('started')")
     out, silent = tmp_path / "rows.jsonl", list[str]()
@@ -372,7 +384,8 @@ def made_up(model: str, length: int, seconds: float | None, **changed: Any) -> R
     naive = 10 * (length / 4096) ** 2
     row = {
         "model": model, "length": length, "device": "cpu", "device_name": "CPU", "batch": 1, "dtype": "float32",
-        "threads": 1, "torch": "2", "lra_data": "1", "outcome": "ok", "error": None, "median_seconds": seconds,
+        "threads": 1, "malloc": "", "torch": "2", "lra_data": "1", "outcome": "ok", "error": None,
+        "median_seconds": seconds,
         "naive_median_seconds": naive, "sdpa_median_seconds": naive / 2, "saved_bytes": 3 * 2**20,
         "naive_saved_bytes": 12 * 2**20, "steps_per_second": seconds and 1 / seconds,
         "ratio_to_naive": seconds and naive / seconds, "ratio_to_sdpa": seconds and naive / seconds / 2,
