@@ -186,7 +186,7 @@ class _Checking:
             compared += rows
             for name, model in self.models.items():
                 was = as_answers(model.card["recorded"][split]["predictions"])[:rows]
-                different[name] += int((found.answers(name) != was).sum())
+                different[name] += int((found.predicted[name] != was).sum())
         if compared == 0:
             raise UsageError(f"expected {BLOCK} rows of train or test at least, got a set with fewer: build more")
         for name, changed in different.items():

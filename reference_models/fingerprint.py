@@ -34,20 +34,20 @@ _BATCH = 100  # divides BLOCK
 
 @dataclass
 class Answers:
-    """What models make of some rows. read: digest of each block as it was read; correct, predicted: by model."""
+    """What models make of N rows. labels, and predicted by model: (N,); read: digest of each block as it was read."""
 
-    examples: int = 0
-    labels: list[NDArray[np.int64]] = field(default_factory=list)
+    labels: NDArray[np.int64]
+    predicted: dict[str, NDArray[np.int64]]
     read: list[str] = field(default_factory=list)
-    predicted: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
 
-    def answers(self, model: str) -> NDArray[np.int64]:
-        """A model's answers (N,)."""
-        return np.concatenate(self.predicted[model])
+    @property
+    def examples(self) -> int:
+        """N."""
+        return len(self.labels)
 
     def correct(self, model: str) -> int:
         """How many of a model's answers are right."""
-        return int((self.answers(model) == np.concatenate(self.labels)).sum())
+        return int((self.predicted[model] == self.labels).sum())
 
 
 def answers(
@@ -61,22 +61,21 @@ def answers(
     """All models' answers on a dataset, which is read once. models: on the device, in evaluation mode, and such that
     they read it alike. progress: is told of each batch how many examples it had.
     """
-    found = Answers(predicted={name: [] for name in models})
+    # Arrays that are there from the start: what a batch left between tensors that are freed would split the heap.
+    found = Answers(np.empty(len(dataset), np.int64), {name: np.empty(len(dataset), np.int64) for name in models})
     config = next(iter(models.values())).config
-    block = _BlockDigest()
+    block, end = _BlockDigest(), 0
     for batch in read(config, dataset, _BATCH, num_workers=num_workers):
         block.update(batch)
-        found.examples += len(batch.labels)
-        found.labels.append(batch.labels.numpy())
+        start, end = end, end + len(batch.labels)
+        found.labels[start:end] = batch.labels.numpy()
         for name, model in models.items():
-            found.predicted[name].append(logits_of(model, batch, device).argmax(dim=1).numpy())
-        if found.examples % BLOCK == 0:
+            found.predicted[name][start:end] = logits_of(model, batch, device).argmax(dim=1).numpy()
+        if end % BLOCK == 0 or end == len(dataset):
             found.read.append(block.hexdigest())
             block = _BlockDigest()
         if progress is not None:
             progress(len(batch.labels))
-    if found.examples % BLOCK:
-        found.read.append(block.hexdigest())
     return found
 
 
@@ -108,7 +107,7 @@ def groups(dataset: "Dataset") -> list[str]:
 
 def errors(found: Answers, model: str, group_of_row: Sequence[str]) -> dict[str, list[int]]:
     """For each group the number of rows, the sum of label - answer, and the sum of its squares."""
-    off = np.concatenate(found.labels) - found.answers(model)
+    off = found.labels - found.predicted[model]
     of_row = np.array(group_of_row)
     return {
         str(group): [int(inside.sum()), int(off[inside].sum()), int((off[inside] ** 2).sum())]
@@ -147,7 +146,7 @@ def record(model: Classifier, open_split: Callable[[str], "Dataset"], fresh: "Da
             "correct": found.correct(""),
             "rows": rows_digests(dataset),
             "read": found.read,
-            "predictions": as_text(found.answers("")),
+            "predictions": as_text(found.predicted[""]),
         }
     entries: dict[str, Any] = {"recorded": recorded, "fresh": None}
     if fresh is not None:
