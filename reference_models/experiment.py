@@ -90,7 +90,8 @@ def run(
     save_every: int | None = None,
     report: Report | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Train, and complete the card; returns the folder and the card.
+    """Train, and complete the card; returns the folder and the card. report: is told how many steps there are, as
+    {"steps": N}, and then what `train` tells it.
 
     Raises UsageError if another process is at it, and what `train` raises.
     """
@@ -98,6 +99,8 @@ def run(
     splits = Splits(train=source.open("train"), validation=source.open("validation"), test=source.open("test"))
     task = splits.train.task
     model_config, recipe_config = experiment.configs(task.family)
+    if report is not None:
+        report({"steps": recipe_config.steps})
     folder = out / task.family / task.variant / experiment.attention
     first = os.environ.get("RANK", "0") == "0"
     folder.mkdir(parents=True, exist_ok=True)

@@ -102,7 +102,7 @@ def train(task: str, model: str, **options: Any) -> None:
         head=options["head"],
         changes=_changes(options),
     )
-    with _shown(f"{task} {model}") as report:
+    with shown_training(f"{task} {model}") as report:
         folder, card = run(experiment, options["out"], **_machine(options), report=report)
     _say(f"{folder}: {_scores(card)}")
 
@@ -129,7 +129,7 @@ def sweep(wanted: Sequence[str], **options: Any) -> None:
     ]
 
     def shown(experiment: "Experiment") -> AbstractContextManager[Any]:
-        return _shown(f"{experiment.source.target} {experiment.attention}")
+        return shown_training(f"{experiment.source.target} {experiment.attention}")
 
     failed = 0
     for experiment, outcome, error in run_all(experiments, options["out"], shown, **_machine(options)):
@@ -301,13 +301,14 @@ def _scores(card: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _shown(title: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def shown_training(title: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Shows how a training goes: a bar on a terminal, a line an evaluation elsewhere. Both go to stderr."""
     latest: dict[str, str] = {}
 
     def line(event: Mapping[str, Any]) -> str | None:
         if "loss" in event:
             latest["loss"] = f"loss {event['loss']:.4f}"
+        if "validation" not in event:
             return None
         latest["validation"] = f"validation {event['validation']['accuracy']:.2%}"
         return f"{title}: step {event['step']:,}, {', '.join(latest.values())}, {event['seconds']:.0f} s"
@@ -320,16 +321,19 @@ def _shown(title: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
     columns = (
         rich_progress.TextColumn("{task.description}"),
-        rich_progress.TextColumn("step {task.completed}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
         rich_progress.TextColumn("{task.fields[latest]}"),
         rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, latest="")
 
         def show(event: Mapping[str, Any]) -> None:
             line(event)
-            bar.update(task, completed=event["step"], latest=", ".join(latest.values()))
+            place = {"total": event["steps"]} if "steps" in event else {"completed": event["step"]}
+            bar.update(task, latest=", ".join(latest.values()), **place)
 
         yield show
 

@@ -1,5 +1,6 @@
 """lra-zoo: the list, a description, the drawings, and one line for what is wrong."""
 
+import io
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from reference_models.classifier import Classifier
 from reference_models.cli import cli
 from reference_models.pattern import LENGTH, pattern
 from reference_models.presets import preset
+from reference_models.training_commands import shown_training
 
 
 def test_list_names_all_with_family_cost_paper_and_parameters() -> None:
@@ -120,3 +122,28 @@ def test_wrong_words_are_one_line(arguments: list[str], message: str, tmp_path: 
     assert isinstance(found.exception, ValueError | LraDataError), found.output
     assert message in str(found.exception)
     assert "\n" not in str(found.exception)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def told_to(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a training of 200 steps shows there."""
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with shown_training("listops/mini linear") as report:
+        report({"steps": 200})
+        report({"step": 50, "loss": 2.25, "rate": 1e-3, "seconds": 3.0})
+        report({"step": 50, "validation": {"accuracy": 0.125}, "seconds": 4.0})
+    return stream.getvalue()
+
+
+def test_a_training_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    bar = told_to(Terminal(), monkeypatch)
+    assert "50/200" in bar
+    assert "loss 2.2500, validation 12.50%" in bar
+    line = told_to(io.StringIO(), monkeypatch)
+    assert line == "listops/mini linear: step 50, loss 2.2500, validation 12.50%, 4 s\n"
