@@ -19,6 +19,9 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
     assert "lra_data/py.typed" in names
     assert {f"lra_data/pathfinder/tables/{size}.npz" for size in (32, 64, 128, 256)} <= set(names)
     assert "lra_data/pathfinder/tracer_weights.json" in names
+    bundled = {path.relative_to(ROOT).as_posix() for path in (ROOT / "reference_models/checkpoints").rglob("*.*")}
+    assert len(bundled) >= 3 * 19  # weights, card and log of each model
+    assert bundled <= set(names)
     assert not [name for name in names if name.startswith("tests/")]
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
@@ -39,3 +42,13 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
     ):
         subprocess.run([command, *arguments], check=True, cwd=tmp_path, env=variables)
     assert (tmp_path / "data" / "listops" / "mini" / "manifest.json").exists()
+    without_torch = subprocess.run(
+        [environment / "bin" / "lra-zoo", "table"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=variables,
+        check=False,
+    )
+    assert without_torch.returncode == 2
+    assert without_torch.stderr == "Error: expected the library torch, found none: pip install 'lra-data[torch]'\n"
