@@ -206,7 +206,8 @@ def check(
     device = chosen_device(options["device"])
     chosen = trained_on(test.task, Path(checkpoints) if checkpoints else BUNDLED, names_of(models), device)
     own = test.rows.seed
-    with _counted(None, f"checking with {len(chosen)} models") as progress:
+    who = "1 model" if len(chosen) == 1 else f"{len(chosen)} models"
+    with _counted(None, f"checking with {who}") as progress:
         report = compare(
             chosen,
             lambda split, seed: source.open(split) if seed == own else source.open_other(split, seed),
@@ -225,7 +226,7 @@ def check(
         for finding in report.findings:
             click.echo(f"{finding.door}: {finding.text}")
         if not report.findings:
-            click.echo(f"{test.task.name}: as {len(chosen)} models know it")
+            click.echo(f"{test.task.name}: as {who} learned it")
     if report.findings:
         sys.exit(1)
 

@@ -11,17 +11,21 @@ import lra_data
 import reference_models
 from reference_models.attention.catalogue import attention_names
 from reference_models.bundled import BUNDLED, bundled_names
+from reference_models.check import MOST_DIFFERENT
 from reference_models.checkpoint import WEIGHTS, load_model
 from reference_models.efficiency import read_rows
 from reference_models.efficiency_report import table
-from reference_models.fingerprint import as_answers
+from reference_models.experiment import Source
+from reference_models.fingerprint import BLOCK, answers, as_answers
 from reference_models.metrics import wilson
 from reference_models.presets import preset
 from reference_models.recipes import recipe
 from reference_models.table import markdown, read_cards
+from tests.real_corpora import IMDB, real
 
 PAGE = Path(__file__).parents[2] / "docs" / "baselines.md"
 NAMES = bundled_names()
+ANSWERED = 200
 
 
 def test_all_sixteen_learned_listops() -> None:
@@ -30,9 +34,9 @@ def test_all_sixteen_learned_listops() -> None:
     ]
 
 
-def test_three_were_trained_on_pathfinder() -> None:
+def test_three_were_trained_on_pathfinder_and_on_text() -> None:
     assert [name for name in NAMES if not name.startswith("listops/mini/")] == [
-        f"pathfinder/32-easy/{name}" for name in ("full", "linear", "local")
+        f"{task}/{name}" for task in ("pathfinder/32-easy", "text/holdout") for name in ("full", "linear", "local")
     ]
 
 
@@ -52,7 +56,10 @@ def test_each_is_whole_small_and_made_by_its_preset(name: str) -> None:
         found = as_answers(entry["predictions"])
         assert (len(found), entry["examples"]) == (rows, rows)
         assert len(entry["rows"]) == len(entry["read"]) == rows // 1000
-    assert card["fresh"]["seed"] != card["data"]["seed"]
+    if family == "text":  # a corpus has no rows of another seed
+        assert card["fresh"] is None
+    else:
+        assert card["fresh"]["seed"] != card["data"]["seed"]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("listops/mini/")])
@@ -63,6 +70,23 @@ def test_each_is_better_than_the_best_trivial_predictor(name: str) -> None:
     assert 0.24 < best < 0.28  # the root operator
     assert wilson(card["test"]["correct"], card["test"]["examples"]).low > best
     assert wilson(card["fresh"]["correct"], card["fresh"]["examples"]).low > best
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("text/")])
+def test_each_has_learned_something_of_text(name: str) -> None:
+    _, card = load_model(BUNDLED / name)
+    assert wilson(card["test"]["correct"], card["test"]["examples"]).low > max(card["trivial"].values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_answers_what_its_card_says(name: str) -> None:
+    model, card = load_model(BUNDLED / name)
+    source = Source(target=card["task"], raw=str(real(IMDB)) if name.startswith("text/") else None)
+    assert source.open("test").digest(0, BLOCK) == card["recorded"]["test"]["rows"][0]
+    found = answers({name: model}, source.open(f"test[:{ANSWERED}]"), device=torch.device("cpu"))
+    # Another machine rounds otherwise.
+    recorded = as_answers(card["recorded"]["test"]["predictions"])[:ANSWERED]
+    assert int((found.predicted[name] != recorded).sum()) <= MOST_DIFFERENT * ANSWERED
 
 
 def test_a_score_can_be_measured_again() -> None:

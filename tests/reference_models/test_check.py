@@ -175,7 +175,7 @@ def test_worker_processes_change_nothing(zoo: Path, sound: Path, workers: str) -
 def test_text_for_people(zoo: Path, sound: Path) -> None:
     result = CliRunner().invoke(cli, ["check", str(sound), "--checkpoints", str(zoo), "--models", "linear"])
     assert result.exit_code == 0
-    assert result.output.splitlines()[-1] == "listops/mini: as 1 models know it"
+    assert result.output.splitlines()[-1] == "listops/mini: as 1 model learned it"
 
 
 def test_a_set_of_another_seed_is_counted_after_the_known_seed_is_compared(zoo: Path, tmp_path: Path) -> None:
