@@ -25,6 +25,9 @@ from tests.real_corpora import IMDB, real
 
 PAGE = Path(__file__).parents[2] / "docs" / "baselines.md"
 NAMES = bundled_names()
+PICTURES = ("full", "linear", "local")
+TEXT = ("full", "linear", "linformer", "local", "performer", "set_transformer", "sinkhorn")
+BY_HEART = "linformer"  # on text: docs/baselines.md
 ANSWERED = 200
 
 
@@ -34,9 +37,10 @@ def test_all_sixteen_learned_listops() -> None:
     ]
 
 
-def test_three_were_trained_on_pathfinder_and_on_text() -> None:
+def test_some_were_trained_on_pathfinder_and_on_text() -> None:
+    of = {"pathfinder/32-easy": PICTURES, "text/holdout": TEXT}
     assert [name for name in NAMES if not name.startswith("listops/mini/")] == [
-        f"{task}/{name}" for task in ("pathfinder/32-easy", "text/holdout") for name in ("full", "linear", "local")
+        f"{task}/{name}" for task, names in of.items() for name in names
     ]
 
 
@@ -72,9 +76,9 @@ def test_each_is_better_than_the_best_trivial_predictor(name: str) -> None:
     assert wilson(card["fresh"]["correct"], card["fresh"]["examples"]).low > best
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("text/")])
-def test_each_has_learned_something_of_text(name: str) -> None:
-    _, card = load_model(BUNDLED / name)
+@pytest.mark.parametrize("name", [name for name in TEXT if name != BY_HEART])
+def test_all_but_one_have_learned_something_of_text(name: str) -> None:
+    _, card = load_model(BUNDLED / "text/holdout" / name)
     assert wilson(card["test"]["correct"], card["test"]["examples"]).low > max(card["trivial"].values())
 
 
