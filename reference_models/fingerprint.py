@@ -76,6 +76,7 @@ def answers(
             block = _BlockDigest()
         if progress is not None:
             progress(len(batch.labels))
+    assert end == len(dataset), f"{end} of {len(dataset)} rows were read: the rest of the arrays is not answers"
     return found
 
 
