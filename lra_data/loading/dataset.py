@@ -14,7 +14,7 @@ from lra_data.errors import UsageError
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form
-from lra_data.loading.shares import Sharing, from_environment
+from lra_data.loading.shares import Sharing
 from lra_data.loading.sources import BuiltSource, MadeSource, Source
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.rows import BuiltRows, Rows
@@ -111,7 +111,7 @@ class Dataset:
         prefetch: int = 0,
         threads: int = 1,
     ) -> Batches:
-        """Batches of an epoch, each example in exactly one of them over all ranks: an iterator with `len` and state.
+        """Batches of an epoch, each example in exactly one of them over all ranks; each `iter` is the next epoch.
 
         batch_size: of this rank. shuffle: in the order of (seed, epoch), which has nothing to do with the set's own
         seed. window: shuffle so that files are read one after another, `shards_at_once` of them at a time, and rows
@@ -120,9 +120,10 @@ class Dataset:
         positions. epochs: how many, from `epoch` on; None for no end. fresh: new examples in every epoch, for generated
         tasks that are virtual.
 
-        rank, world_size: by default from RANK and WORLD_SIZE, as torchrun sets them, else 0 and 1. remainder: what
-        becomes of the last, smaller step: see `shares.py`. max_length, pad_to, pad_to_multiple_of, offset, dtype: see
-        `collate.Form`. prefetch: batches that are prepared ahead, by `threads` threads.
+        rank, world_size: by default looked up when a pass begins, in the process that iterates: see
+        `ranks.find_ranks`. remainder: what becomes of the last, smaller step: see `shares.py`. max_length, pad_to,
+        pad_to_multiple_of, offset, dtype: see `collate.Form`. prefetch: batches that are prepared ahead, by `threads`
+        threads.
         """
         source = self.source()
         if isinstance(source, BuiltSource):
@@ -147,13 +148,11 @@ class Dataset:
         if window is not None and isinstance(source, BuiltSource):
             arrangement = replace(arrangement, starts=source.shards())
             source.opened.keep_shards(arrangement.at_once)
-        own_rank, ranks = from_environment(rank, world_size)
         return Batches(
             source,
             self.task,
             self.identity,
-            Sharing(n=len(self), batch_size=batch_size, world_size=ranks, remainder=remainder),
-            own_rank,
+            Sharing(n=len(self), batch_size=batch_size, remainder=remainder),
             Form(
                 max_length=max_length,
                 pad_to=pad_to,
@@ -162,6 +161,8 @@ class Dataset:
                 dtype=dtype,
             ),
             arrangement,
+            rank=rank,
+            world_size=world_size,
             seed=seed,
             epoch=epoch,
             epochs=epochs,

@@ -1,13 +1,10 @@
 """Splits for Hugging Face `datasets`: the files as they are, memory-mapped, or a stream in our order."""
 
-import copy
-from collections.abc import Iterator
 from typing import Any
 
 from lra_data.errors import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.gather import sequence_names
 from lra_data.loading.missing_library import require
 from lra_data.store.rows import BuiltRows
 
@@ -28,28 +25,13 @@ def to_hf(dataset: Dataset) -> Any:
 
 
 def stream_hf(batches: Batches) -> Any:
-    """A datasets.IterableDataset of single examples in the order of `batches`, of its rank, from where it stands.
+    """A datasets.IterableDataset of single examples in the order of `batches`, of its rank.
+
+    Each `iter` is the next epoch, at first the one that `batches` would give next; `batches` itself does not move.
 
     Columns: `inputs` (or `inputs_1`, `inputs_2`), values as in the batches but without padding, `label`, `index`.
     """
-    library = require("datasets", "hf")
-    names = sequence_names(batches.task.schema)
-    width = library.Value("int32")
-    features = library.Features(
-        {name: library.List(width) for name in names}
-        | {
-            "label": library.ClassLabel(names=list(batches.task.sheet.label_names)),
-            "index": library.Value("int64"),
-        }
-    )
-    return library.IterableDataset.from_generator(_examples, features=features, gen_kwargs={"batches": batches})
+    require("datasets", "hf")
+    from lra_data.loading.hf_stream import open_stream
 
-
-def _examples(batches: Batches) -> Iterator[dict[str, Any]]:
-    names = sequence_names(batches.task.schema)
-    for batch in copy.copy(batches):
-        for row in range(len(batch.labels)):
-            sequences = {
-                name: batch.inputs[row, place, : batch.lengths[row, place]] for place, name in enumerate(names)
-            }
-            yield {**sequences, "label": int(batch.labels[row]), "index": int(batch.indices[row])}
+    return open_stream(batches)

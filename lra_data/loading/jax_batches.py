@@ -1,6 +1,7 @@
 """Batches as JAX arrays, with `jax.device_put`. grain's worker processes: `grain_source.py`."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -43,18 +44,27 @@ def to_jax(batch: Batch | ReadBatch, *, device: Any = None, offset: int = 0) -> 
 
 
 class JaxLoader:
-    """`Batches` as JAX arrays: an iterable with the same length, epochs and state."""
+    """`Batches` as JAX arrays: the same length, epochs and state. Each `iter` is the next epoch."""
 
     def __init__(self, batches: Batches, *, device: Any = None) -> None:
         require("jax", "jax")
         self.batches, self._device = batches, device
 
     def __len__(self) -> int:
-        return self.batches.pass_length
+        """Batches of a whole pass: see Batches."""
+        return len(self.batches)
+
+    @property
+    def remaining(self) -> int:
+        """Batches that are left: see Batches."""
+        return self.batches.remaining
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass: see Batches."""
+        self.batches.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[JaxBatch]:
-        for batch in self.batches:
-            yield to_jax(batch, device=self._device, offset=self.batches.offset)
+        return map(partial(to_jax, device=self._device, offset=self.batches.offset), iter(self.batches))
 
     def state_dict(self) -> dict[str, Any]:
         """See Batches."""

@@ -8,7 +8,7 @@ from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form, ReadBatch
 from lra_data.loading.protocol_view import ProtocolView
-from lra_data.loading.shares import Sharing, from_environment
+from lra_data.loading.shares import Sharing
 from lra_data.loading.sources import ReadSource
 from lra_data.task import Task
 
@@ -58,15 +58,15 @@ class ReadDataset:
         threads: int = 1,
     ) -> Batches:
         """Batches of `ReadBatch`; the protocol says lengths and values. See `Dataset.batches` for the rest."""
-        own_rank, ranks = from_environment(rank, world_size)
         return Batches(
             self.source(),
             self.task,
             self.identity,
-            Sharing(n=len(self), batch_size=batch_size, world_size=ranks, remainder=remainder),
-            own_rank,
+            Sharing(n=len(self), batch_size=batch_size, remainder=remainder),
             Form(),
             Arrangement(shuffle=shuffle, bucket_window=bucket_window),
+            rank=rank,
+            world_size=world_size,
             seed=seed,
             epoch=epoch,
             epochs=epochs,

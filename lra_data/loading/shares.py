@@ -8,11 +8,11 @@ them, rank after rank. Where fewer are left, `remainder` decides:
     pad    ranks get full batches, with the epoch's first positions again after its last
 """
 
-import os
 from dataclasses import dataclass
 
 from lra_data.errors import UsageError, unknown_name
 from lra_data.loading.arguments import whole_number
+from lra_data.loading.ranks import find_ranks
 
 REMAINDERS = ("keep", "drop", "pad")
 
@@ -68,14 +68,5 @@ class Sharing:
 
 
 def from_environment(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Rank and world size, where they are not given from RANK and WORLD_SIZE, as torchrun sets them; else one rank."""
-    if (rank is None) != (world_size is None):
-        raise UsageError(f"expected both rank and world_size or neither, got {rank!r} and {world_size!r}")
-    if rank is not None and world_size is not None:
-        return rank, world_size
-    found = [os.environ.get(name) for name in ("RANK", "WORLD_SIZE")]
-    if found == [None, None]:
-        return 0, 1
-    if not all(text is not None and text.isdecimal() for text in found):
-        raise UsageError(f"expected whole numbers in RANK and WORLD_SIZE, got {found[0]!r} and {found[1]!r}")
-    return int(found[0] or 0), int(found[1] or 1)
+    """This process's rank and the number of ranks, as `Dataset.batches` finds them: see `ranks.find_ranks`."""
+    return find_ranks(rank, world_size)[:2]

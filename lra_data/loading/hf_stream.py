@@ -1,0 +1,119 @@
+"""A stream of single examples for Hugging Face `datasets`, in the order of `Batches`. Each pass is an epoch."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
+
+from lra_data.loading.batches import Batches
+from lra_data.loading.collate import Batch, ReadBatch
+from lra_data.loading.gather import sequence_names
+from lra_data.loading.missing_library import require
+from lra_data.loading.ranks import in_torch_worker
+from lra_data.loading.worker_epochs import WorkerPasses
+
+require("datasets", "hf")
+
+import datasets  # noqa: E402
+
+
+class EpochStream(datasets.IterableDataset):  # type: ignore[misc]
+    """A datasets.IterableDataset that begins another epoch each time it is iterated, also what `map`, `with_format` and
+    its other methods make of it. `set_epoch` chooses the epoch of the next pass, and the state names it.
+    """
+
+    _lra_data: "_Examples"
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass: see Batches."""
+        self._lra_data.batches.set_epoch(epoch)
+        super().set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for example in super().__iter__():
+            self._starting_state_dict = None  # its place belongs to this pass alone
+            yield example
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of `datasets`, and that of `Batches` at the start of the pass."""
+        return {**super().state_dict(), "lra_data": self._lra_data.start}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on in the next pass where a state was taken."""
+        rest = dict(state_dict)
+        self._lra_data.load(rest.pop("lra_data"))
+        super().set_epoch(rest["epoch"])
+        super().load_state_dict(rest)
+
+
+def _keeps_epochs(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of a stream, whose result is a stream of the same epochs."""
+
+    @wraps(method)
+    def call(self: EpochStream, *arguments: Any, **options: Any) -> Any:
+        made = method(self, *arguments, **options)
+        return _adopt(made, self._lra_data) if type(made) is datasets.IterableDataset else made
+
+    return call
+
+
+for _name, _method in inspect.getmembers(datasets.IterableDataset, inspect.isfunction):
+    if "IterableDataset" in str(inspect.signature(_method).return_annotation) and not _name.startswith("__"):
+        setattr(EpochStream, _name, _keeps_epochs(_method))
+
+
+def _adopt(made: Any, examples: "_Examples") -> EpochStream:
+    made.__class__ = EpochStream
+    made._lra_data = examples
+    stream: EpochStream = made
+    return stream
+
+
+def open_stream(batches: Batches) -> EpochStream:
+    """See `hf_datasets.stream_hf`."""
+    names = sequence_names(batches.task.schema)
+    width = datasets.Value("int32")
+    features = datasets.Features(
+        {name: datasets.List(width) for name in names}
+        | {
+            "label": datasets.ClassLabel(names=list(batches.task.sheet.label_names)),
+            "index": datasets.Value("int64"),
+        }
+    )
+    examples = _Examples(batches.copy())
+    made = datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs={"examples": examples})
+    return _adopt(made, examples)
+
+
+class _Examples:
+    """The passes of a stream, here or in the one worker of a PyTorch loader that gets examples."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches, self._in_workers = batches, WorkerPasses(batches)
+        self.start = batches.state_dict()
+
+    def load(self, start: dict[str, Any]) -> None:
+        """Begin the next pass where another one began."""
+        self.batches.load_state_dict(start)
+        self.start = self.batches.state_dict()
+
+    def begin(self) -> Iterator[Batch | ReadBatch]:
+        """The batches of the next pass."""
+        if in_torch_worker():
+            course = self._in_workers.begin(0, sure=False).course
+            self.start = self.batches.state_of(course)
+            return course.rest()
+        one = iter(self.batches)
+        course, _ = one.begin()
+        self.start = self.batches.state_of(course)
+        return one
+
+
+def _rows(examples: _Examples) -> Iterator[dict[str, Any]]:
+    names = sequence_names(examples.batches.task.schema)
+    for batch in examples.begin():
+        for row in range(len(batch.labels)):
+            sequences = {
+                name: batch.inputs[row, place, : batch.lengths[row, place]] for place, name in enumerate(names)
+            }
+            yield {**sequences, "label": int(batch.labels[row]), "index": int(batch.indices[row])}

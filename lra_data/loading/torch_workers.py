@@ -1,0 +1,67 @@
+"""What `TorchBatches` does inside a DataLoader of the user's own: the epochs of its workers, and what it must refuse.
+
+A batch that a worker made carries a mark. Where the process that iterates unpickles it, the mark says that the pass has
+been drawn from, so its epoch has begun.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import default_convert
+
+from lra_data.errors import UsageError
+from lra_data.loading.worker_epochs import Notes
+
+Mark = tuple[str, str]
+
+
+def batches_arrive() -> bool:
+    """Whether the loader sends our batches on as they are, with their marks: it does unless it has a collate_fn."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "_worker_loop" and "collate_fn" in frame.f_locals:
+            return frame.f_locals["collate_fn"] is default_convert
+    return False
+
+
+# The last mark of each dataset object that arrived in this process.
+_arrived: dict[str, str] = {}
+
+
+def arrive(kind: Callable[..., Any], fields: tuple[Any, ...], mark: Mark) -> Any:
+    """Unpickle a marked batch. What a loader throws away when it begins another pass has not been drawn."""
+    name, token = mark
+    if _arrived.get(name) != token and not _thrown_away():
+        _arrived[name] = token
+        Notes(name, os.getpid()).write_drawn(token)
+    return kind(*fields)
+
+
+def _thrown_away() -> bool:
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "_reset":
+            return True
+        if frame.f_code.co_name == "__next__":
+            return False
+    return False
+
+
+def refuse_accelerate(dataset: Any) -> None:
+    """Raise UsageError where Accelerate iterates over a dataset of several ranks: it would share out a share again."""
+    state = sys.modules.get("accelerate.state")
+    active = None if state is None else state.GradientState().active_dataloader
+    inner = getattr(active, "dataset", None)
+    if dataset not in (inner, getattr(inner, "dataset", None)):
+        return
+    ranks = dataset.batches.ranks
+    if ranks.world_size > 1:
+        raise UsageError(
+            "expected batches of one rank in a loader that Accelerate prepared, which shares them out itself, got "
+            f"those of rank {ranks.rank} of {ranks.world_size}: prepare a TorchLoader, or pass rank=0 and world_size=1 "
+            "to batches"
+        )
