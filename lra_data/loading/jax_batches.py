@@ -1,6 +1,6 @@
 """Batches as JAX arrays, with `jax.device_put`. grain's worker processes: `grain_source.py`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Batch, ReadBatch
+from lra_data.loading.loader import Loader
 from lra_data.loading.missing_library import require
 
 if TYPE_CHECKING:
@@ -43,33 +44,13 @@ def to_jax(batch: Batch | ReadBatch, *, device: Any = None, offset: int = 0) -> 
     return JaxBatch(inputs, *arrays[1:])
 
 
-class JaxLoader:
+class JaxLoader(Loader):
     """`Batches` as JAX arrays: the same length, epochs and state. Each `iter` is the next epoch."""
 
     def __init__(self, batches: Batches, *, device: Any = None) -> None:
         require("jax", "jax")
-        self.batches, self._device = batches, device
-
-    def __len__(self) -> int:
-        """Batches of a whole pass: see Batches."""
-        return len(self.batches)
-
-    @property
-    def remaining(self) -> int:
-        """Batches that are left: see Batches."""
-        return self.batches.remaining
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass: see Batches."""
-        self.batches.set_epoch(epoch)
+        super().__init__(batches)
+        self._device = device
 
     def __iter__(self) -> Iterator[JaxBatch]:
         return map(partial(to_jax, device=self._device, offset=self.batches.offset), iter(self.batches))
-
-    def state_dict(self) -> dict[str, Any]:
-        """See Batches."""
-        return self.batches.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See Batches."""
-        self.batches.load_state_dict(state)

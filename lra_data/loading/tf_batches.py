@@ -1,20 +1,20 @@
 """Batches for TensorFlow, as a `tf.data.Dataset`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from copy import copy
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from lra_data.loading.batches import Batches, Pass
+from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Batch, ReadBatch
 from lra_data.loading.course import Course
 from lra_data.loading.gather import sequence_names
+from lra_data.loading.loader import CountedPass, Loader
 from lra_data.loading.missing_library import require
 
 
-class TensorFlowLoader:
+class TensorFlowLoader(Loader):
     """`Batches` through `tf.data`. Each `iter` is the next epoch. The state counts what was delivered, not what tf.data
     has ready.
 
@@ -23,20 +23,8 @@ class TensorFlowLoader:
 
     def __init__(self, batches: Batches, *, ready: int = 2) -> None:
         require("tensorflow", "tensorflow")
-        self.batches, self._ready = batches, ready
-
-    def __len__(self) -> int:
-        """Batches of a whole pass: see Batches."""
-        return len(self.batches)
-
-    @property
-    def remaining(self) -> int:
-        """Batches that are left: see Batches."""
-        return self.batches.remaining
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass: see Batches."""
-        self.batches.set_epoch(epoch)
+        super().__init__(batches)
+        self._ready = ready
 
     def dataset(self) -> Any:
         """A tf.data.Dataset of `Batch` or `ReadBatch` of tensors, as `keras.Model.fit` takes it.
@@ -70,47 +58,10 @@ class TensorFlowLoader:
         return tf.data.Dataset.from_generator(batches, output_signature=signature)
 
     def __iter__(self) -> Iterator[Any]:
-        return _TensorPass(iter(self.batches), self._open)
+        return CountedPass(iter(self.batches), self._open)
 
     def _open(self, course: Course) -> Iterator[Any]:
         """The rest of a pass through tf.data."""
         made = self._dataset(copy(course).rest, course)
         tensors: Iterator[Any] = iter(made.prefetch(self._ready))
         return tensors
-
-    def state_dict(self) -> dict[str, Any]:
-        """See Batches."""
-        return self.batches.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See Batches."""
-        self.batches.load_state_dict(state)
-
-
-class _TensorPass:
-    """One pass, counted when tf.data delivers it."""
-
-    def __init__(self, one: Pass, opened: Callable[[Course], Iterator[Any]]) -> None:
-        self._pass, self._open, self._lock = one, opened, Lock()
-        self._delivered: Iterator[Any] | None = None
-
-    def __iter__(self) -> "_TensorPass":
-        return self
-
-    def __next__(self) -> Any:
-        with self._lock:
-            course, first = self._pass.begin()
-            try:
-                if self._delivered is None:
-                    self._delivered = self._open(course)
-                batch = next(self._delivered)
-            except StopIteration:
-                self._pass.end()
-                raise
-            except BaseException:
-                if first:
-                    self._pass.withdraw()
-                    self._delivered = None
-                raise
-            self._pass.skip(1)
-            return batch

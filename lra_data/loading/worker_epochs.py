@@ -29,6 +29,7 @@ from lra_data.loading.course import Course
 _KEPT = 4
 _PATIENCE = 300.0
 _LOOK = 0.005
+_SILENT = f"expected word of a loader's other workers, got none in {_PATIENCE:.0f} s: use TorchLoader"
 
 
 class Notes:
@@ -87,15 +88,28 @@ class Notes:
                 if record["token"] == token:
                     return record
             time.sleep(_LOOK)
-        raise LraDataError(
-            f"expected a note of loader worker 0 on where the pass begins, got none in {_PATIENCE:.0f} s: "
-            "use TorchLoader"
-        )
+        raise LraDataError(_SILENT)
+
+    def write_left(self, token: str, worker: int, left: bool) -> None:
+        """Of a worker that has loaded a state: whether anything is left for it in this pass."""
+        self._write(f"left-{token}-{worker}", left)
+
+    def wait_for_left(self, token: str, workers: int) -> bool:
+        """Whether anything is left for any of the workers."""
+        return any(self._wait(f"left-{token}-{worker}") for worker in range(workers))
+
+    def _wait(self, what: str) -> Any:
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            if (found := self._read(what)) is not None:
+                return found
+            time.sleep(_LOOK)
+        raise LraDataError(_SILENT)
 
     def remove(self) -> None:
         """Remove all files."""
-        for what in ("choice", "drawn", "passes"):
-            self._path(what).unlink(missing_ok=True)
+        for path in self._base.parent.glob(f"{self._base.name}.*"):
+            path.unlink(missing_ok=True)
 
 
 def _parent_process() -> int:
@@ -177,12 +191,22 @@ class WorkerPass:
         start = {"epoch": course.epoch, "taken": course.taken, "after": course.after}
         self._notes.write_pass({**self.batches.choice(), **start, "token": self.mark[1], "sure": self._sure})
 
-    def load(self, state: Mapping[str, Any]) -> Course:
-        """Go on where a state says, in this pass."""
+    def load(self, state: Mapping[str, Any], step: int, workers: int) -> int | None:
+        """Go on in this pass where a state says, with this worker's batch at `step` of it.
+
+        Where nothing is left for any worker, this pass is the next epoch; then the worker that is due to make its first
+        batch is returned, for the loader takes turns on.
+        """
         changes = self.batches.choice()["changes"]
         self.batches.load_state_dict(state)
         self.batches.choose({**self.batches.choice(), "changes": changes})
         self.course = self.batches.next_pass()
+        left, first = self.course.place(step) is not None, None
+        self._notes.write_left(self.mark[1], self._worker, left)
+        if not left and not self._notes.wait_for_left(self.mark[1], workers):
+            first = self.course.remaining % workers
+            self.batches.choose({**self.batches.choice(), "epoch": self.course.after, "taken": 0})
+            self.course = self.batches.next_pass()
         if self._worker == 0:
             self.note(self.course)
-        return self.course
+        return first
