@@ -47,7 +47,7 @@ class Classifier(nn.Module):
         vectors, mask = self.encoder(tokens, keep)
         if self.cross is not None:
             vectors = self.cross(vectors, mask)
-        pooled = self.pooled(vectors, mask).view(batch, sequences, -1)
+        pooled = self.pooled(vectors, mask).view(batch, sequences, self.config.dim)
         x = pooled[:, 0] if sequences == 1 else self.compared(pooled[:, 0], pooled[:, 1])
         for layer in self.head[:-1]:
             x = functional.relu(layer(x))
@@ -72,6 +72,20 @@ class Classifier(nn.Module):
     def attentions(self) -> list[Attention]:
         """The layers' attentions, from the first."""
         return [cast(AttentionLayer, layer).attention for layer in self.encoder.attentions]
+
+    @property
+    def never_trained(self) -> dict[str, str]:
+        """Names of parameters that never get a gradient but 0, with the reason; there are few such configurations.
+
+        Only the first output of the last layer is read where a CLS token is pooled and documents are not crossed.
+        """
+        last = self.config.num_layers - 1
+        read = {last: 1} if self.config.pooling == "cls" and self.cross is None else {}
+        return {
+            f"encoder.attentions.{layer}.attention.{name}": reason
+            for layer, attention in enumerate(self.attentions)
+            for name, reason in attention.unread(read.get(layer, self.config.positions_count)).items()
+        }
 
     def auxiliary_loss(self) -> Tensor | None:
         """The sum of the attentions' own losses of the last forward; None if they have none."""
@@ -106,12 +120,12 @@ class CrossAttention(nn.Module):
         return result
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self._heads, -1).transpose(1, 2)
+        return x.view(*x.shape[:2], self._heads, x.shape[2] // self._heads).transpose(1, 2)
 
 
 def _other(x: Tensor) -> Tensor:
     """For each document the one that it is compared with: (2 B, …), neighbours exchanged."""
-    return x.view(-1, 2, *x.shape[1:]).flip(1).flatten(0, 1)
+    return x.view(len(x) // 2, 2, *x.shape[1:]).flip(1).flatten(0, 1)
 
 
 def count_parameters(module: nn.Module) -> int:

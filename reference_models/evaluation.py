@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional
 
+from lra_data import UsageError
 from lra_data.loading.torch_batches import TorchBatch, to_device
 from reference_models.classifier import Classifier
 from reference_models.metrics import wilson
@@ -68,8 +69,13 @@ def evaluate(
     """The model's score on a dataset. The ranks of a process group share it, and all get the whole's score.
 
     The model stays on its device, and in the mode that it was in. progress: is told of each batch how
-    many examples it had.
+    many examples it had. Raises UsageError for a dataset without examples.
     """
+    if len(dataset) == 0:
+        raise UsageError(
+            f"expected at least one example in {dataset.task.name} {dataset.split}, got none: choose another split or "
+            "slice"
+        )
     training, device = model.training, next(model.parameters()).device
     model.eval()
     examples, correct, loss = 0, 0, 0.0

@@ -88,8 +88,25 @@ class Attention(nn.Module, ABC):
         """x: (B, L, D). keep: bool (B, L), True for real tokens, or None if all are. Returns (B, L, D)."""
         if x.shape[1] > self.shape.max_length:
             raise ValueError(f"expected at most max_length = {self.shape.max_length} positions, got {x.shape[1]}")
+        if x.shape[0] == 0 or x.shape[1] == 0:
+            return self._without_tokens(x)
         mixed: Tensor = self.output(joined(self.mix(self.project(x), keep)))
         return mixed
+
+    def _without_tokens(self, x: Tensor) -> Tensor:
+        """The output for B = 0 or L = 0, which has no element.
+
+        The layer runs on one padded token for each missing axis: statistics do not count padding, the auxiliary loss of
+        padding is 0, and a model that reduces over ranks does so on a rank without examples, too. Each parameter is
+        part of the graph and gets a gradient of zeros, which `DistributedDataParallel` needs from every rank.
+        """
+        batch, length = x.shape[:2]
+        padding = functional.pad(x, (0, 0, 0, int(length == 0), 0, int(batch == 0)))
+        nothing = torch.zeros(padding.shape[:2], dtype=torch.bool, device=x.device)
+        mixed: Tensor = self.output(joined(self.mix(self.project(padding), nothing)))[:batch, :length]
+        # The Compressive Transformer's convolution learns from the auxiliary loss alone.
+        every = torch.stack([parameter.sum().to(mixed.dtype) for parameter in self.parameters()])
+        return mixed + every.sum()
 
     def project(self, x: Tensor) -> Projected:
         """q, k and v of an input."""
@@ -117,6 +134,10 @@ class Attention(nn.Module, ABC):
     def auxiliary_loss(self) -> Tensor | None:
         """A loss of the last forward that training adds; None for models without one."""
         return None
+
+    def unread(self, outputs: int) -> dict[str, str]:
+        """Names of parameters that do not reach the first `outputs` positions of the result, with the reason."""
+        return {}
 
     def on_step(self, step: int) -> None:
         """Called before each training step, with its number: a pure function of it decides what is drawn anew."""

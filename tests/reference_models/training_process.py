@@ -26,8 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 import lra_data
+from lra_data.loading.torch_batches import TorchLoader
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, STATE, load_model
 from reference_models.classifier import Classifier
@@ -184,14 +186,45 @@ def scores(rank: int, world_size: int) -> dict[str, Any]:
     return found
 
 
+def last_step(model: torch.nn.Module, rank: int, world_size: int) -> dict[str, torch.Tensor]:
+    """A user's own step on a split of one example, which the first rank gets: the gradients, and the buffers after it.
+
+    model: of `ranks_config`, or the same in DistributedDataParallel.
+    """
+    own = model.module if isinstance(model, DistributedDataParallel) else model
+    assert isinstance(own, Classifier)
+    batches = lra_data.load("listops/mini", split="train[:1]").batches(2, rank=rank, world_size=world_size)
+    (batch,) = TorchLoader(batches)
+    own.train().on_step(0)
+    for _ in range(2):  # DistributedDataParallel notices in the next step what got no gradient
+        model.zero_grad()
+        logits = model(batch.inputs, batch.lengths)
+        loss = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum") * world_size
+        extra = own.auxiliary_loss()
+        torch.autograd.backward(loss if extra is None else loss + extra)
+    none = [name for name, parameter in own.named_parameters() if parameter.grad is None]
+    assert none == [], none
+    return {name: p.grad for name, p in own.named_parameters() if p.grad is not None} | dict(own.named_buffers())
+
+
+def new_model(name: str) -> Classifier:
+    """The model of `ranks_config` as a training begins it."""
+    torch.manual_seed(0)
+    return Classifier(ranks_config(name))
+
+
 def all_ranks(folder: Path) -> None:
     """FOLDER/NAME of every model, trained by all ranks of torchrun together; FOLDER/RANK.json: `scores`, and the
-    threads that the group had and left.
+    threads that the group had and left; FOLDER/NAME/RANK.pt: `last_step`.
     """
     for name in attention_names():
         train(ranks_config(name), ranks_recipe(), small_splits(), folder / name, device="cpu", save_every=4)
     rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
     found = {"scores": scores(rank, size), "threads": _gloo_threads()}
+    for name in attention_names():
+        model = DistributedDataParallel(new_model(name))
+        torch.save(last_step(model, rank, size), folder / name / f"{rank}.pt")
+        del model  # its reducer outlives the group otherwise
     leave()
     (folder / f"{rank}.json").write_text(json.dumps({**found, "left": _gloo_threads()}))
 
