@@ -7,13 +7,16 @@ import importlib
 import importlib.util
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lra_data import LraDataError, UsageError
 from reference_models.measuring_commands import efficiency, span, table
 from reference_models.training_commands import check, evaluate, sweep, train
+
+if TYPE_CHECKING:
+    from reference_models.classifier import Classifier
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -28,6 +31,7 @@ def cli() -> None:
 def list_models(preset: str, task: str, as_json: bool) -> None:
     """List the models: family, cost in the length L, paper, and parameters in a preset."""
     from reference_models.attention.catalogue import attention_class, attention_names
+    from reference_models.classifier import count_parameters
 
     rows = []
     for name in attention_names():
@@ -38,7 +42,7 @@ def list_models(preset: str, task: str, as_json: bool) -> None:
                 "family": found.family,
                 "cost": found.cost,
                 "paper": found.paper,
-                "parameters": _parameters(preset, task, name),
+                "parameters": count_parameters(_made(preset, task, name)),
             }
         )
     if as_json:
@@ -60,6 +64,7 @@ def describe(model: str, preset: str, task: str) -> None:
     from dataclasses import fields
 
     from reference_models.attention.catalogue import attention_class
+    from reference_models.classifier import count_parameters
     from reference_models.presets import preset as preset_of
 
     found = attention_class(model)
@@ -67,11 +72,14 @@ def describe(model: str, preset: str, task: str) -> None:
     click.echo((importlib.import_module(found.__module__).__doc__ or "").strip())
     click.echo(f"\n{(found.__doc__ or '').strip()}\n")
     config = preset_of(preset, task=task, attention=model)
-    click.echo(f"{preset}, {task}: {_parameters(preset, task, model):,} parameters")
+    made = _made(preset, task, model)
+    click.echo(f"{preset}, {task}: {count_parameters(made):,} parameters")
     for field in fields(config):
         value: Any = getattr(config, field.name)
         if field.name not in ("attention", "note") or value:
             click.echo(f"  {field.name:<18} {dict(value) if field.name == 'options' else value}")
+    for name, reason in made.never_trained.items():
+        click.echo(f"  never trained: {name}: {reason}")
 
 
 @cli.command()
@@ -87,15 +95,15 @@ def draw(out: str) -> None:
         click.echo(draw_pattern(name, Path(out)))
 
 
-def _parameters(preset: str, task: str, attention: str) -> int:
-    """Trainable numbers of a preset's model, counted without making them."""
+def _made(preset: str, task: str, attention: str) -> "Classifier":
+    """A preset's model without numbers, which takes no memory."""
     import torch
 
-    from reference_models.classifier import Classifier, count_parameters
+    from reference_models.classifier import Classifier
     from reference_models.presets import preset as preset_of
 
     with torch.device("meta"):
-        return count_parameters(Classifier(preset_of(preset, task=task, attention=attention)))
+        return Classifier(preset_of(preset, task=task, attention=attention))
 
 
 for command in (train, sweep, evaluate, check, table, efficiency, span):

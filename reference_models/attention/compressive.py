@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import (
     Attention,
     Projected,
@@ -44,10 +45,17 @@ from reference_models.attention.contract import (
 
 Compression = Literal["conv", "mean", "max"]
 
+# The paper's sizes for PG-19: S = M = C.
+_PAPER = 512
+
 
 class CompressiveAttention(Attention):
-    """Segments with two memories; defaults are the paper's for PG-19. Dropout is on the weights, not in the auxiliary
-    loss. torch.compile works (tests/reference_models).
+    """Segments with two memories. Dropout is on the weights, not in the auxiliary loss. torch.compile works
+    (tests/reference_models).
+
+    segment: S, memory: M, compressed: C; None for the paper's 512. Where the paper's would compress nothing within
+    max_length, S is a quarter of it instead, and M and C are S. rate: c. compression: f_c. causal: whether later keys
+    are hidden. Raises UsageError for given sizes with which a convolution would never be used.
     """
 
     family = "recurrence"
@@ -58,19 +66,27 @@ class CompressiveAttention(Attention):
         self,
         shape: Shape,
         *,
-        segment: int = 512,
-        memory: int = 512,
-        compressed: int = 512,
+        segment: int | None = None,
+        memory: int | None = None,
+        compressed: int | None = None,
         rate: int = 2,
         compression: Compression = "conv",
         causal: bool = False,
     ) -> None:
         super().__init__(shape)
+        given = segment, memory, compressed
+        segment, memory, compressed = _sizes(shape.max_length, *given, rate=rate)
         if min(segment, rate) < 1 or segment % rate or min(memory, compressed) < 0:
             got = f"{segment=}, {rate=}, {memory=}, {compressed=}"
             raise ValueError(f"expected segment a multiple of rate, both from 1, the others from 0 on, got {got}")
         if compression not in get_args(Compression):
             raise ValueError(f"expected compression from {get_args(Compression)}, got {compression!r}")
+        if compression == "conv" and not _compresses(shape.max_length, segment, memory, rate):
+            raise UsageError(
+                f"expected a segment and a memory of which tokens are compressed within max_length = "
+                f"{shape.max_length}, got {segment=}, {memory=}, {rate=}: the convolution would never be used; choose "
+                "smaller ones, or give none, and they follow max_length"
+            )
         self.segment, self.memory, self.compressed, self.rate = segment, memory, compressed, rate
         self.compression, self.causal = compression, causal
         self.position = nn.Linear(shape.dim, shape.heads * shape.head_dim, bias=False)  # W_R
@@ -203,6 +219,27 @@ class CompressiveAttention(Attention):
         shares = shares / shares.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, G, L)
         of_tokens, of_slots = torch.split(weights, [len(place), len(slot)], dim=-1)
         return torch.add(of_tokens, of_slots @ shares[:, None])
+
+
+def _sizes(
+    length: int, segment: int | None, memory: int | None, compressed: int | None, *, rate: int
+) -> tuple[int, int, int]:
+    """S, M and C, for sequences of up to `length` tokens; None stands for what the class says."""
+    first, second, third = (_PAPER if size is None else size for size in (segment, memory, compressed))
+    if min(rate, first) < 1 or _compresses(length, first, second, rate):
+        return first, second, third
+    if segment is None:
+        segment = -(-length // (4 * rate)) * rate  # a quarter, as a multiple of the rate
+    if memory is None:
+        before_the_last = (-(-length // segment) - 1) * segment
+        memory = max(0, min(segment, before_the_last - rate))
+    return segment, memory, segment if compressed is None else compressed
+
+
+def _compresses(length: int, segment: int, memory: int, rate: int) -> bool:
+    """Whether the last segment of `length` tokens sees a slot: tokens have left the memory by then."""
+    before_the_last = (-(-length // segment) - 1) * segment
+    return before_the_last // rate > memory // rate
 
 
 def _segments(tokens: Tensor, segment: int) -> Tensor:

@@ -13,6 +13,9 @@ O(L (w + |G|) H), as the weights are needed.
 Differences from the paper: global tokens are always the first. A window of even width w counts w / 2 on either side and
 so w + 1 tokens, as theirs. Sequences need not be a multiple of anything. The benchmark's released code has no global
 token, a window that is lopsided by one, and computes all L^2 weights twice.
+
+Where a classifier reads the CLS token alone, the last layer's query, key and value do not reach it, and never learn
+(`unread`).
 """
 
 import copy
@@ -115,6 +118,13 @@ class LongformerAttention(Attention):
         )  # (B d n, H, b, E)
         mixed = mixed.transpose(1, 2).reshape(batch, dilation, -1, heads, width)[:, :, :size]
         return mixed.permute(0, 3, 2, 1, 4).flatten(2, 3)[:, :, :length]
+
+    def unread(self, outputs: int) -> dict[str, str]:
+        """See Attention."""
+        if outputs > self.num_global:
+            return {}
+        reason = "all outputs that are read are of global tokens, which have projections of their own"
+        return {f"{name}.weight": reason for name in ("query", "key", "value")}
 
     def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """See Attention. Rows of global tokens weigh values of `value_global`, all others those of `value`."""

@@ -28,15 +28,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
 
+_BLOCK = 50  # b, where there are more tokens
 _FEW = 1e-6  # a sorted key of a smaller share of tokens does not count, so that nothing is divided by nearly 0
 
 
 class SinkhornAttention(Attention):
     """Blocks sorted by a trained, nearly doubly stochastic matrix. torch.compile works (tests/reference_models).
 
-    block: b. temperature: tau. iterations: of the Sinkhorn normalisation. sortcut: c, or None for no cut.
+    block: b; None for 50, or for half of a max_length of up to 50: the sort net would learn nothing from one block.
+    Raises UsageError for a given block as long as max_length. temperature: tau. iterations: of the Sinkhorn
+    normalisation. sortcut: c, or None for no cut.
     """
 
     family = "learnable pattern"
@@ -48,15 +52,22 @@ class SinkhornAttention(Attention):
         self,
         shape: Shape,
         *,
-        block: int = 50,
+        block: int | None = None,
         temperature: float = 0.75,
         iterations: int = 8,
         sortcut: int | None = None,
     ) -> None:
         super().__init__(shape)
+        if block is None:
+            block = _BLOCK if shape.max_length > _BLOCK else -(-shape.max_length // 2)
         for name, number in (("block", block), ("iterations", iterations), ("sortcut", sortcut)):
             if number is not None and number < 1:
                 raise ValueError(f"expected {name} from 1 on, got {number}")
+        if block >= shape.max_length:
+            raise UsageError(
+                f"expected a block of less than max_length = {shape.max_length}, got {block}: one block has no order, "
+                "and the sort net would never learn; choose a smaller one, or give none, and it follows max_length"
+            )
         if not temperature > 0:
             raise ValueError(f"expected a temperature above 0, got {temperature}")
         self.block, self.temperature, self.iterations, self.sortcut = block, temperature, iterations, sortcut

@@ -1,0 +1,168 @@
+"""Each parameter of each model gets a gradient in a training step, or the configuration says why not."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from lra_data import UsageError
+from reference_models.attention.catalogue import attention_names
+from reference_models.attention.compressive import CompressiveAttention
+from reference_models.attention.contract import Shape
+from reference_models.attention.sinkhorn import SinkhornAttention
+from reference_models.classifier import Classifier
+from reference_models.cli import cli
+from reference_models.config import ModelConfig, Pooling
+from reference_models.presets import PRESETS, TASKS, preset
+from tests.reference_models.harness import Options, build
+
+every_attention = pytest.mark.parametrize("attention", attention_names())
+# Of users' own models: around the sizes that an attention takes where it is told none. CLS is one position more.
+LENGTHS: list[tuple[int, Pooling]] = [
+    (5, "mean"), (23, "cls"), (50, "mean"), (50, "cls"), (128, "mean"), (512, "mean"), (1023, "cls"), (1024, "cls"),
+]  # fmt: skip
+
+
+def still(config: ModelConfig, examples: int = 1) -> list[str]:
+    """Parameters without a gradient but 0 in a step on examples of full length."""
+    torch.manual_seed(0)
+    model = Classifier(config).train()
+    model.on_step(0)
+    texts = torch.randint(1, config.vocab_size, (examples, config.num_sequences, config.max_length))
+    logits = model(texts, torch.full(texts.shape[:2], config.max_length))
+    loss, extra = (logits * torch.randn(logits.shape)).sum(), model.auxiliary_loss()
+    torch.autograd.backward(loss if extra is None else loss + extra)
+    return [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def narrow(config: ModelConfig, **changes: Any) -> ModelConfig:
+    """With the same attention, positions and pooling."""
+    small = {"dim": 8, "heads": 2, "qkv_dim": 8, "mlp_dim": 32, "num_layers": 1, "dropout": 0.0}
+    return replace(config, **{**small, "attention_dropout": 0.0, **changes})
+
+
+def presets_of(attention: str) -> Iterator[tuple[str, ModelConfig]]:
+    """The models of all presets and tasks that an attention can tell apart, by the first of each kind."""
+    seen: dict[object, str] = {}
+    for name in PRESETS:
+        for task in TASKS:
+            config = preset(name, task=task, attention=attention)
+            if attention == "synthesizer":
+                # A matrix (L, L) for each head takes seconds to draw; all of it follows from max_length.
+                config = replace(config, max_length=min(config.max_length, 256))
+            # Half of the heads of Routing are local; other heads are alike.
+            config = narrow(config, heads=min(config.heads, 2 if attention == "routing" else 1))
+            kind = (config.max_length, config.pooling, str(config.options), config.heads)
+            if kind not in seen:
+                seen[kind] = f"{name} {task}"
+                yield seen[kind], config
+
+
+@every_attention
+def test_of_every_preset(attention: str) -> None:
+    for name, config in presets_of(attention):
+        assert still(config) == list(Classifier(config).never_trained), name
+
+
+@every_attention
+def test_of_models_of_any_length_without_options(attention: str) -> None:
+    for length, pooling in LENGTHS:
+        config = ModelConfig(
+            attention=attention, vocab_size=9, num_classes=3, max_length=length, dim=8, heads=2, qkv_dim=8, mlp_dim=32,
+            num_layers=1, pooling=pooling, dropout=0.0,
+        )  # fmt: skip
+        assert still(config, examples=2) == list(Classifier(config).never_trained), length
+
+
+def test_longformers_last_window_is_not_read_by_a_cls_token() -> None:
+    config = narrow(preset("lra-paper", task="image", attention="longformer"), num_layers=3, max_length=40)
+    found = Classifier(config).never_trained
+    prefix = "encoder.attentions.2.attention"
+    assert list(found) == [f"{prefix}.query.weight", f"{prefix}.key.weight", f"{prefix}.value.weight"]
+    assert still(config) == list(found)
+    for changes in ({"pooling": "mean"}, {"head": "cross"}, {"options": {"num_global": 0}}):
+        other = replace(config, **changes)
+        assert Classifier(other).never_trained == {}, changes
+        assert still(other) == [], changes
+
+
+def test_describe_says_it() -> None:
+    text = CliRunner().invoke(cli, ["describe", "longformer", "--preset", "lra-release", "--task", "text"]).output
+    assert "  never trained: encoder.attentions.3.attention.key.weight: all outputs that are read are of global" in text
+    assert "never trained:" not in CliRunner().invoke(cli, ["describe", "longformer"]).output
+
+
+def compressive(length: int, **options: Any) -> CompressiveAttention:
+    model = build("compressive", options, max_length=length)
+    assert isinstance(model, CompressiveAttention)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("length", "options", "expected"),
+    [
+        (4000, {}, (512, 512, 512)),
+        (1025, {}, (512, 512, 512)),
+        (1024, {}, (256, 256, 256)),
+        (128, {}, (32, 32, 32)),
+        (5, {}, (2, 2, 2)),
+        (3, {}, (2, 0, 2)),
+        (300, {"rate": 4}, (76, 76, 76)),
+        (2000, {"segment": 128}, (128, 512, 512)),
+        (128, {"segment": 64}, (64, 62, 64)),
+        (128, {"compressed": 7}, (32, 32, 7)),
+        (128, {"memory": 0}, (32, 0, 32)),
+        (128, {"memory": 40, "compression": "mean"}, (32, 40, 32)),
+    ],
+)
+def test_the_sizes_of_compressive_follow_the_length(length: int, options: Options, expected: tuple[int, ...]) -> None:
+    """Where the paper's compress nothing, all that are not given."""
+    model = compressive(length, **options)
+    assert (model.segment, model.memory, model.compressed) == expected
+    if model.compression == "conv":
+        x = torch.randn(1, length, 24)
+        before = model(x)
+        with torch.no_grad():
+            model.convolution.bias.add_(1.0)
+        assert not torch.equal(model(x)[:, -1], before[:, -1]), "the last token sees no slot"
+
+
+@pytest.mark.parametrize(
+    ("length", "options", "got"),
+    [
+        (1024, {"segment": 512, "memory": 512}, "segment=512, memory=512, rate=2"),
+        (128, {"segment": 512}, "segment=512, memory=0, rate=2"),
+        (128, {"memory": 512}, "segment=32, memory=512, rate=2"),
+        (64, {"segment": 64, "memory": 0, "compressed": 64}, "segment=64, memory=0, rate=2"),
+        (2, {}, "segment=2, memory=0, rate=2"),
+    ],
+)
+def test_sizes_with_which_nothing_is_compressed_are_one_clear_line(length: int, options: Options, got: str) -> None:
+    expected = (
+        f"expected a segment and a memory of which tokens are compressed within max_length = {length}, got {got}: "
+        "the convolution would never be used; choose smaller ones, or give none, and they follow max_length"
+    )
+    with pytest.raises(UsageError) as error:
+        compressive(length, **options)
+    assert str(error.value) == expected
+    if options:  # what has no parameters is no worse for it
+        compressive(length, **options, compression="mean")
+
+
+@pytest.mark.parametrize(
+    ("length", "block", "expected"), [(2000, None, 50), (51, None, 50), (50, None, 25), (5, None, 3), (8, 7, 7)]
+)
+def test_sinkhorn_has_more_than_one_block(length: int, block: int | None, expected: int) -> None:
+    model = build("sinkhorn", {} if block is None else {"block": block}, max_length=length)
+    assert isinstance(model, SinkhornAttention)
+    assert model.block == expected
+    assert model.num_blocks > 1
+
+
+def test_one_block_is_one_clear_line() -> None:
+    for length, options in ((50, {"block": 50}), (24, {"block": 64}), (1, {})):
+        with pytest.raises(UsageError, match=f"expected a block of less than max_length = {length}, got .* sort net"):
+            SinkhornAttention(Shape(dim=8, heads=2, head_dim=4, max_length=length), **options)
