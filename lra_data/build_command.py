@@ -10,9 +10,12 @@ import click
 
 from lra_data import catalogue
 from lra_data.errors import UsageError, unknown_name
+from lra_data.interrupts import say_when_interrupted
 
 # A family with more presets has their names only in its help.
 _EXPLAINED_PRESETS = 8
+
+_AGAIN = "run the same command again to go on"
 
 
 class BuildCommands(click.Group):
@@ -73,6 +76,10 @@ def _run_build(family: str, given: dict[str, Any]) -> None:
     from lra_data.progress import shown_progress, shown_transfer
     from lra_data.store.manifest import MANIFEST
 
+    # The same command would remove them with --overwrite.
+    again = "run the same command without --overwrite to go on" if given["overwrite"] else _AGAIN
+    if catalogue.raw_inputs(family) and given["raw"] is None:
+        say_when_interrupted(f"what was downloaded is kept: {_AGAIN}")
     task = _converted(family, given) if given.get("from_release") else catalogue.get_task(chosen_config(family, given))
     if catalogue.raw_inputs(family):
         with shown_transfer() as transfer:
@@ -82,6 +89,7 @@ def _run_build(family: str, given: dict[str, Any]) -> None:
                 allow_partial=given["allow_partial"],
                 fetch=transfer,
             )
+    say_when_interrupted(f"finished shards are kept: {again}")
     folder = set_path(given["out"], task)
     was_complete = (folder / MANIFEST).exists() and not given["overwrite"]
     with shown_progress() as progress:

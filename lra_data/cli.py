@@ -1,7 +1,7 @@
 """The `lra-data` command. Commands parse, call the functions of the package and print; nothing is decided here.
 
 Exit codes: 0 fine, 1 faults found or the build could not go on, 2 wrong use, 130 interrupted. Expected errors are one
-line on stderr. Heavy modules are imported inside the commands, so that `--help` costs nothing.
+line on stderr, and so is what an interrupted command left. Heavy modules are imported inside the commands, so that `--help` costs nothing.
 """
 
 import json
@@ -15,12 +15,22 @@ import click
 from lra_data import __version__, catalogue
 from lra_data.build_command import BuildCommands, as_path
 from lra_data.errors import LraDataError, UsageError
+from lra_data.interrupts import answer_interrupts, end_interrupted, say_when_interrupted, signal_that_came
 
 if TYPE_CHECKING:
     from lra_data.store.rows import Rows
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _NAMED_FILES = 10
+# What Ctrl-C leaves. A command that is not named only reads, and answers with its last line.
+_AFTER_INTERRUPT = {
+    "build": "finished shards are kept: run the same command again to go on",
+    "verify": "the check is incomplete: its faults, if any, were not reported",
+    "repair": "shards repaired so far are kept: run the same command again to repair the rest",
+    "audit": "the check is incomplete: its faults, if any, were not reported",
+    "stats": "no figures were printed",
+    "export": "nothing was exported: run the same command again to start over",
+}
 RAW_OPTION = click.option("--raw", metavar="PATH", help="The corpus of a converted task: its archive or folder.")
 PAIRS_OPTION = click.option("--pairs", metavar="DIR", help="The id lists of Retrieval, if its pairs are those.")
 PARTIAL_OPTION = click.option("--allow-partial", is_flag=True, help="Also from a corpus that is not whole.")
@@ -36,12 +46,14 @@ def virtual_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="lra-data")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Build, verify and look at the Long Range Arena datasets.
 
     TASK is a name such as listops, listops/mini or path-x; SET is the folder of a built set, ROOT/TASK/PRESET. Where a
     command takes SET, a TASK stands for the set that was never written.
     """
+    say_when_interrupted(_AFTER_INTERRUPT.get(context.invoked_subcommand or "", ""))
 
 
 @cli.command("list")
@@ -358,6 +370,7 @@ def export(
 def main() -> NoReturn:
     """Run the command and end the process with its exit code."""
     try:
+        answer_interrupts("lra-data")
         code = cli.main(prog_name="lra-data", standalone_mode=False)
         sys.stdout.flush()
     except LraDataError as error:
@@ -366,10 +379,7 @@ def main() -> NoReturn:
         command = error.ctx.command_path if error.ctx is not None else "lra-data"
         _end(f"error: {error.format_message()} Try `{command} --help`.", UsageError.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        print("lra-data: interrupted; finished shards are kept: run the same command again to go on", file=sys.stderr)
-        sys.stderr.flush()
-        # Not sys.exit: where the interrupt came inside an exec(), CPython forgets the code and kills itself by SIGINT.
-        os._exit(130)
+        end_interrupted()
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`. Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -380,6 +390,8 @@ def main() -> NoReturn:
 
 
 def _end(message: str, code: int) -> NoReturn:
+    if signal_that_came() is not None:
+        end_interrupted()  # such as a worker that the same Ctrl-C killed
     # One line, whatever names of files and texts hold.
     shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
     print(f"lra-data: {shown}", file=sys.stderr)

@@ -32,7 +32,7 @@ FLOORS: list[list[set[str]]] = [
     ],
     [*({task} for task in TASKS), {"store"}],
     [{"building"}, {"loading"}, {"checking"}],
-    [{"cli", "__main__", "progress", "build_command"}],
+    [{"cli", "__main__", "progress", "build_command", "interrupts"}],
 ]
 HEAVY = {
     "requests",

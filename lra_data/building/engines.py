@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Protocol, TypeVar
 
 from lra_data.errors import BuildError, UsageError
@@ -23,7 +25,9 @@ class Engine(Protocol):
     """Runs `function` on every job and yields the results in order of completion."""
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-        """Raises what a job raised; jobs already under way finish first, the others are not begun."""
+        """Raises what a job raised; jobs already under way finish first, the others are not begun. An interrupt does not
+        wait for those under way.
+        """
 
 
 class LocalProcesses:
@@ -42,10 +46,17 @@ class LocalProcesses:
         # spawn: forking a process that runs Arrow's threads can deadlock.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(self.workers, len(jobs)), mp_context=context, initializer=_start_worker) as pool:
-            futures = [pool.submit(function, job) for job in jobs]
             try:
+                with _interrupts_held_back():
+                    futures = [pool.submit(function, job) for job in jobs]
                 for future in as_completed(futures):
                     yield future.result()
+            except (KeyboardInterrupt, GeneratorExit):
+                # Nobody waits for the jobs under way. Killed, they leave nothing that the next run does not expect.
+                # `kill_workers` does the same, from Python 3.14 on.
+                for process in list(pool._processes.values()):
+                    process.kill()
+                raise
             except BrokenProcessPool as error:
                 raise BuildError(
                     "a worker process died (killed, or out of memory); finished shards are kept: "
@@ -53,6 +64,22 @@ class LocalProcesses:
                 ) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes started within the block do not hear Ctrl-C until they have said what they do with it; this one hears
+    it through its other threads, or after the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would end the block for the processes after it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

@@ -36,8 +36,7 @@ def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[
             written = [path for split in rows.sizes for path in _written(rows, split, layout, scratch)]
             if rows.task.shortfall:
                 (scratch / _INCOMPLETE).write_text(f"{rows.task.shortfall}\n")
-            for path in list(scratch.iterdir()):
-                path.replace(folder / path.name)
+            _move_all(scratch, folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
             if is_new and not any(folder.iterdir()):
@@ -45,6 +44,18 @@ def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[
     except OSError as error:
         raise write_failure(folder, error) from error
     return [folder / path.relative_to(scratch) for path in written]
+
+
+def _move_all(scratch: Path, folder: Path) -> None:
+    """Give the files their places; an interrupt on the way takes them back, so that no part of an export stays."""
+    moved: list[Path] = []
+    try:
+        for path in sorted(scratch.iterdir()):
+            moved.append(path.replace(folder / path.name))
+    except BaseException:
+        for path in moved:
+            path.replace(scratch / path.name)
+        raise
 
 
 def _written(rows: Rows, split: str, layout: str, folder: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ Killed at any point, the folder has no manifest, and the next run of the same bu
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +92,11 @@ def build(
             shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
             return manifest
         _begin(set_folder, plan)
-        results = _run(set_folder, chosen, plan, engine, progress)
+        try:
+            results = _run(set_folder, chosen, plan, engine, progress)
+        except KeyboardInterrupt:
+            _remove_halves(set_folder / BUILD_FOLDER)  # of workers that were killed
+            raise
         return _finish(set_folder, chosen, plan, results)
 
 
@@ -139,14 +143,19 @@ def _begin(set_folder: Path, plan: Plan) -> None:
             )
     try:
         build_folder.mkdir(exist_ok=True)
-        for leftover in build_folder.glob("*.tmp"):
-            leftover.unlink(missing_ok=True)  # a worker of a killed run may be renaming it
+        _remove_halves(build_folder)
     except OSError as error:
         raise write_failure(build_folder, error) from error
     # Also when going on: the last run may have been killed between the final card and the manifest.
     publish_text(set_folder / CARD, unfinished_card_text(), build_folder)
     if not has_plan:
         publish_text(build_folder / PLAN, plan_text(plan), build_folder)
+
+
+def _remove_halves(build_folder: Path) -> None:
+    """Remove what a killed run or worker left half-written."""
+    for leftover in build_folder.glob("*.tmp"):
+        leftover.unlink(missing_ok=True)  # a worker of a killed run may be renaming it
 
 
 def _run(
@@ -158,8 +167,9 @@ def _run(
     total = sum(plan.description.sizes.values())
     began = time.monotonic()
     results: list[ShardResult] = []
+    running = engine.run(make_shards, jobs)
     try:
-        for result in engine.run(make_shards, jobs):
+        for result in running:
             results.append(result)
             if progress is not None:
                 progress(
@@ -175,6 +185,10 @@ def _run(
                 )
     except LraDataError as error:
         raise type(error)(f"{error} ({len(results)} of {len(jobs)} row ranges finished and kept)") from error
+    finally:
+        # An interrupt in this function leaves the engine waiting, with its workers.
+        if isinstance(running, Generator):
+            running.close()
     by_place = {(result.shards[0].split, result.shards[0].start): result for result in results}
     return [by_place[rows.split, rows.start] for rows in plan.ranges]
 

@@ -237,6 +237,7 @@ def draw_examples(
     limit: np.uint16,
     records: NDArray[np.uint64],
     max_attempts: np.int64,
+    budget: np.int64,
     tokens: NDArray[np.uint8],
     offsets: NDArray[np.int32],
     labels: NDArray[np.int64],
@@ -245,7 +246,8 @@ def draw_examples(
     """Draw the examples of `indices` one after another into `tokens`.
 
     `tokens` needs max_length - 1 bytes an example and RUN at its end, since a run is copied whole; offsets[i] :
-    offsets[i + 1] are those of example i. Returns -1, or the position of an example whose `max_attempts` attempts all
+    offsets[i + 1] are those of example i. No example is begun after `budget` attempts, so that the interpreter hears
+    signals between two calls. Returns how many are drawn, or -1 - i if the `max_attempts` attempts at example i all
     fell outside the window.
     """
     levels = np.empty((max_depth + ONE, np.uint64(3)), np.uint64)
@@ -258,9 +260,12 @@ def draw_examples(
     at = ZERO
     offsets[0] = 0
     for i in range(len(indices)):
+        if budget <= 0:
+            return np.int64(i)
         index = np.uint64(indices[i])
         length = value = depth = ZERO
         for attempt in range(max_attempts):
+            budget -= 1
             word, _, _, _ = philox4x64(ZERO, np.uint64(attempt), index, ZERO, key_0, key_1)
             root = np.uint16(word)
             if root >= BELOW_IS_OPERATOR and (root & LOW_14_BITS) < limit:
@@ -287,9 +292,9 @@ def draw_examples(
                 break
             length = ZERO
         if length == ZERO:
-            return np.int64(i)
+            return np.int64(-1 - i)
         at += length
         offsets[i + 1] = at
         labels[i] = value
         depths[i] = depth
-    return np.int64(-1)
+    return np.int64(len(indices))

@@ -22,8 +22,10 @@ from lra_data.task import Preset, Sheet, Task, check_request
 # thousandth of it is below 1e-39; a window that is hit once in a million draws fails within seconds.
 MAX_ATTEMPTS = 2**20
 
-# Bytes of token buffer one kernel call may use; rows beyond are drawn in further calls.
+# Bytes of token buffer one kernel call may use, and attempts it may make, before an interrupt is heard; rows beyond are
+# drawn in further calls.
 KERNEL_BUFFER = 2**21
+ATTEMPTS_A_CALL = 2**17
 
 
 class ListOps(Task):
@@ -118,13 +120,15 @@ class ListOps(Task):
         split = check_request(split, indices, seed)
         wanted = np.fromiter(indices, dtype=np.int64, count=len(indices))
         rows_a_call = max(1, KERNEL_BUFFER // self.max_length)
-        parts = [
-            self._draw(split, wanted[start : start + rows_a_call], seed)
-            for start in range(0, max(1, len(wanted)), rows_a_call)
-        ]
+        parts = [self._draw(split, wanted[:rows_a_call], seed)]
+        drawn = len(parts[0])
+        while drawn < len(wanted):
+            parts.append(self._draw(split, wanted[drawn : drawn + rows_a_call], seed))
+            drawn += len(parts[-1])
         return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
 
     def _draw(self, split: str, indices: NDArray[np.int64], seed: int) -> pa.RecordBatch:
+        """The rows of the first indices, as many as one kernel call draws."""
         # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
         from lra_data.listops.kernel import RUN, chunk_limit, draw_examples, operator_records
         from lra_data.random_bits import stream_key
@@ -135,7 +139,7 @@ class ListOps(Task):
         offsets = np.empty(len(indices) + 1, dtype=np.int32)
         labels = np.empty(len(indices), dtype=np.int64)
         depths = np.empty(len(indices), dtype=np.int64)
-        missed = draw_examples(
+        count = draw_examples(
             indices,
             key_0,
             key_1,
@@ -145,17 +149,19 @@ class ListOps(Task):
             np.uint16(chunk_limit(len(records))),
             records,
             np.int64(MAX_ATTEMPTS),
+            np.int64(ATTEMPTS_A_CALL),
             tokens,
             offsets,
             labels,
             depths,
         )
-        if missed >= 0:
+        if count < 0:
             raise BuildError(
                 f"{self.name}: expected a length between {self.config.min_length} and {self.config.max_length}, got "
-                f"none in {MAX_ATTEMPTS:,} attempts at {split} {indices[missed]} (measured acceptance 0, exact "
+                f"none in {MAX_ATTEMPTS:,} attempts at {split} {indices[-1 - count]} (measured acceptance 0, exact "
                 f"{self.law.acceptance:.1e}): widen the window or change depth and arguments"
             )
+        indices, labels, depths, offsets = indices[:count], labels[:count], depths[:count], offsets[: count + 1]
         values = tokens[: offsets[-1]].copy()  # the buffer is sized for the longest rows, and would be kept whole
         roots = values[offsets[:-1]].astype(np.int64) - 1  # operators have the ids 1 to 4
         return pa.RecordBatch.from_arrays(

@@ -27,8 +27,9 @@ from lra_data.pathfinder.release import release_folder, write_release
 from lra_data.pathfinder.tables import drawing_tables, tables_digest
 from lra_data.task import Preset, Sheet, Task, check_request
 
-# Pictures between two moments at which an interrupt is heard.
+# Pictures, and attempts at contours, between two moments at which an interrupt is heard.
 ROWS_A_CALL = 64
+ATTEMPTS_A_CALL = 2**13
 
 GEOMETRY = ("margin", "attempts", "origin", "tips", "contours", "distractors", "num_distractors")
 
@@ -170,7 +171,7 @@ class Pathfinder(Task):
         Beside them `offsets` of the distractors, int32 (n + 1,), and `counters`, int64 (n, 4): see `kernel.EXTENSIONS`.
         """
         # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
-        from lra_data.pathfinder.kernel import draw_heads, draw_images
+        from lra_data.pathfinder.kernel import MAX_ATTEMPTS, draw_heads, draw_images
         from lra_data.pathfinder.plates import prepare
         from lra_data.random_bits import stream_key
 
@@ -192,8 +193,9 @@ class Pathfinder(Task):
         for place, margin in enumerate(margins.tolist()):
             rules, plates = prepare(config, margin)
             rows = np.flatnonzero(margin_places == place)
-            for start in range(0, len(rows), ROWS_A_CALL):
-                failed = draw_images(
+            start = failed = 0
+            while start < len(rows):
+                drawn, failed = draw_images(
                     rows[start : start + ROWS_A_CALL],
                     indices,
                     key_0,
@@ -209,9 +211,12 @@ class Pathfinder(Task):
                     strewn,
                     placed,
                     counters,
+                    np.int64(failed),
+                    np.int64(ATTEMPTS_A_CALL),
                 )
-                if failed >= 0:
-                    raise BuildError(self._failure(f"{split} {indices[failed]} (margin {margin})", attempts))
+                start += drawn
+                if failed == MAX_ATTEMPTS:
+                    raise BuildError(self._failure(f"{split} {indices[rows[start]]} (margin {margin})", attempts))
         counts = 4 * (placed[:, 0].astype(np.int64) * config.distractor_length + placed[:, 1])
         used = np.arange(strewn.shape[1]) < counts[:, None]
         return {

@@ -262,14 +262,17 @@ def _find_contours(
     paddles: NDArray[np.int64],
     cumulated: NDArray[np.uint64],
     counts: NDArray[np.int64],
+    start: np.int64,
+    stop: np.int64,
 ) -> np.int64:
-    """Make attempts at two contours until one succeeds; returns how many were made, or 0 if all of them failed.
+    """Make the attempts start .. stop - 1 at two contours until one succeeds; returns its number plus 1, or 0 if all
+    of them failed.
 
     The canvases must be empty, and then hold the contours; what failed attempts did to them is undone.
     """
     num_lanes = 2 if rules.separate_contours else 1
     last = rules.contour_length - 1
-    for attempt in range(MAX_ATTEMPTS):
+    for attempt in range(start, stop):
         _open_stream(stream, STAGE_CONTOURS, np.uint64(attempt))
         found = _attempt(stream, rules, plates, masks, wides, state, paddles, cumulated, counts)
         succeeded = found == 2 * rules.contour_length
@@ -551,12 +554,17 @@ def draw_images(
     distractors: NDArray[np.int16],
     placed: NDArray[np.int16],
     counters: NDArray[np.int64],
-) -> np.int64:
+    failed: np.int64,
+    budget: np.int64,
+) -> tuple[np.int64, np.int64]:
     """Draw the pictures of indices[rows], all of one margin, into the same rows of the outputs.
 
+    failed: attempts at the first row that earlier calls made in vain. budget: about how many attempts this call may
+    make, so that the interpreter hears signals between two calls; which call makes an attempt decides nothing.
+
     pictures (n, resolution^2), attempts (n,), tips (n, 8), contours (n, 2 x contour_length x 4), distractors (n, room
-    for all x 4), placed (n, 2): distractors and single paddles; counters (n, 4), see EXTENSIONS. Returns -1,
-    or the row whose attempts all failed; its attempts are then 0, and rows after it are not drawn.
+    for all x 4), placed (n, 2): distractors and single paddles; counters (n, 4), see EXTENSIONS. Returns how many rows
+    are drawn, and how many attempts at the next one failed; MAX_ATTEMPTS are all that it may have.
     """
     canvas = len(plates.empty_mask)
     masks = np.empty((2, canvas), np.uint8)
@@ -575,13 +583,21 @@ def draw_images(
         copy_bytes(masks[lane], plates.empty_mask, canvas)
         copy_bytes(wides[lane], plates.empty_wide, canvas)
 
-    for row in rows:
+    for done in range(len(rows)):
+        if budget <= 0:
+            return np.int64(done), np.int64(0)
+        row = rows[done]
         counts = counters[row]
         stream[7] = np.uint64(indices[row])
         origin = origins[row]
-        attempts[row] = _find_contours(stream, rules, plates, origin, masks, wides, state, paddles, cumulated, counts)
+        stop = min(failed + budget, MAX_ATTEMPTS)
+        attempts[row] = _find_contours(
+            stream, rules, plates, origin, masks, wides, state, paddles, cumulated, counts, failed, stop
+        )
         if attempts[row] == 0:
-            return row
+            return np.int64(done), np.int64(stop)
+        budget -= attempts[row] - failed
+        failed = np.int64(0)
 
         mask, wide = masks[0], wides[0]
         if rules.separate_contours:
@@ -617,4 +633,4 @@ def draw_images(
         for lane in range(num_lanes):
             copy_bytes(masks[lane], plates.empty_mask, canvas)
             copy_bytes(wides[lane], plates.empty_wide, canvas)
-    return np.int64(-1)
+    return np.int64(len(rows)), np.int64(0)

@@ -1,0 +1,151 @@
+"""Ends a command within GRACE_S of Ctrl-C, whatever its main thread is at, with words that are true for the command.
+
+Python runs the handler of a signal between two bytecodes of the main thread. A compiled kernel, a sort or a backward
+pass can hold that up for minutes, and a library that is called back from C may swallow the KeyboardInterrupt. So a
+thread reads the signals from a socket, to which the interpreter writes their numbers at once
+(`signal.set_wakeup_fd`). If the process still runs GRACE_S later, the thread prints the words and ends it. That is as
+safe as a kill, which builds and trainings survive.
+
+    answer_interrupts("lra-data")           once, before the command
+    say_when_interrupted("...")             what the command leaves behind
+    with defer_interrupts(save): ...        a block that looks at `signal_that_came` itself, and ends in its own time
+    end_interrupted()                       in `except KeyboardInterrupt`
+
+Not here: which command says what (`cli.py`), and how a training saves.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+# The rest of the two seconds that a user may wait is for ending processes, and for saving.
+GRACE_S = 1.0
+
+_SHELL_OFFSET = 128  # a shell's exit code for a process that signal n ended is 128 + n
+
+
+class _State:
+    """What this process knows of its interruption. There is one, since signals are a process's."""
+
+    def __init__(self) -> None:
+        self.program = ""
+        self.words: Callable[[], str] = str
+        self.came: int | None = None
+        self.raised = False
+        self.rescue: Callable[[], None] | None = None
+        self.grace = GRACE_S
+        self.numbers: tuple[int, ...] = ()
+        self.end = threading.Lock()
+
+
+_state = _State()
+
+
+def answer_interrupts(program: str, *, also: tuple[int, ...] = ()) -> None:
+    """Watch for SIGINT, and for the signals in `also`, from now on. Does nothing where SIGINT is ignored, as for a
+    shell's background jobs, and outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _state.program = program
+    if not _state.numbers:
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=_leave_to_parent)
+        threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True).start()
+    for number in (signal.SIGINT, *also):
+        if number not in _state.numbers:
+            _state.numbers += (number,)
+            signal.signal(number, _on_signal)
+
+
+def say_when_interrupted(words: str | Callable[[], str]) -> None:
+    """What is printed after "interrupted": what is kept, and how to go on. A function is asked at the end."""
+    _state.words = words if callable(words) else lambda: words
+
+
+def signal_that_came() -> int | None:
+    """The number of the first signal that asked this process to end."""
+    return _state.came
+
+
+@contextmanager
+def defer_interrupts(rescue: Callable[[], None], *, grace: float = GRACE_S) -> Iterator[None]:
+    """Signals do not raise within the block, which has to ask `signal_that_came` and raise KeyboardInterrupt itself.
+
+    rescue: is called in another thread if the process still runs `grace` seconds after a signal; the process ends when
+    it returns.
+    """
+    _state.rescue, _state.grace = rescue, grace
+    try:
+        yield
+    finally:
+        _state.rescue, _state.grace = None, GRACE_S
+    if _state.came is not None:
+        raise KeyboardInterrupt
+
+
+def end_interrupted() -> NoReturn:
+    """Print the words and end this process and its workers; the exit code is 130, as shells have it for Ctrl-C."""
+    _state.end.acquire()  # and never released: a second thread waits here for the end
+    # Not imported here: the main thread may hold the lock of an import. Without the module there are no workers.
+    processes = sys.modules.get("multiprocessing")
+    for child in processes.active_children() if processes is not None else ():
+        with contextlib.suppress(OSError, ValueError):
+            child.kill()
+    words = _state.words()
+    _print(f"{_state.program}: interrupted{f'; {words}' if words else ''}")
+    # Not sys.exit: where the interrupt came inside an exec(), CPython forgets the code and kills itself by SIGINT; and
+    # threads of libraries may still be at work.
+    os._exit(_SHELL_OFFSET + (_state.came or signal.SIGINT))
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """Raise once: a second signal must not disturb what the first one made the process do."""
+    _state.came = _state.came or number
+    if _state.rescue is None and not _state.raised:
+        _state.raised = True
+        raise KeyboardInterrupt
+
+
+def _watch(reader: socket.socket) -> None:
+    while (number := reader.recv(1)[0]) not in _state.numbers:
+        pass
+    came = time.monotonic()
+    _state.came = _state.came or number  # where the handler has to wait for the main thread
+    while time.monotonic() - came < _state.grace:
+        time.sleep(0.02)
+    try:
+        if _state.rescue is not None:
+            _state.rescue()
+    except Exception:
+        traceback.print_exc()
+    finally:
+        end_interrupted()
+
+
+def _leave_to_parent() -> None:
+    """In a forked worker: it must not write into its parent's socket, and its parent ends it."""
+    signal.set_wakeup_fd(-1)
+    for number in _state.numbers:
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def _print(line: str) -> None:
+    """Write to standard error, past the interpreter's own locks, which a thread that is stuck may hold."""
+    with contextlib.suppress(OSError, ValueError):
+        # A progress bar that was not ended has hidden the cursor.
+        start = "\r\x1b[2K\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else ""
+        os.write(2, f"{start}{line}\n".encode(errors="backslashreplace"))
