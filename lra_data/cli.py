@@ -1,7 +1,8 @@
 """The `lra-data` command. Commands parse, call the functions of the package and print; nothing is decided here.
 
 Exit codes: 0 fine, 1 faults found or the build could not go on, 2 wrong use, 130 interrupted. Expected errors are one
-line on stderr, and so is what an interrupted command left. Heavy modules are imported inside the commands, so that `--help` costs nothing.
+line on stderr, and so is what an interrupted command left. Heavy modules are imported inside the commands, so that
+`--help` costs nothing.
 """
 
 import json

@@ -8,6 +8,7 @@ safe as a kill, which builds and trainings survive.
 
     answer_interrupts("lra-data")           once, before the command
     say_when_interrupted("...")             what the command leaves behind
+    answer_also(SIGTERM)                    another signal to be answered alike
     with defer_interrupts(save): ...        a block that looks at `signal_that_came` itself, and ends in its own time
     end_interrupted()                       in `except KeyboardInterrupt`
 
@@ -27,6 +28,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from lra_data.errors import LraDataError
+
 # The rest of the two seconds that a user may wait is for ending processes, and for saving.
 GRACE_S = 1.0
 
@@ -38,7 +41,8 @@ class _State:
 
     def __init__(self) -> None:
         self.program = ""
-        self.words: Callable[[], str] = str
+        self.words: Callable[[], str | None] = str
+        self.notice = ""
         self.came: int | None = None
         self.raised = False
         self.rescue: Callable[[], None] | None = None
@@ -50,29 +54,34 @@ class _State:
 _state = _State()
 
 
-def answer_interrupts(program: str, *, also: tuple[int, ...] = ()) -> None:
-    """Watch for SIGINT, and for the signals in `also`, from now on. Does nothing where SIGINT is ignored, as for a
-    shell's background jobs, and outside the main thread.
+def answer_interrupts(program: str) -> None:
+    """Watch for SIGINT from now on. Does nothing where it is ignored, as for a shell's background jobs, and outside the
+    main thread.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or _state.numbers:
+        return
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     _state.program = program
-    if not _state.numbers:
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            return
-        reader, writer = socket.socketpair()
-        writer.setblocking(False)
-        signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=_leave_to_parent)
-        threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True).start()
-    for number in (signal.SIGINT, *also):
-        if number not in _state.numbers:
-            _state.numbers += (number,)
-            signal.signal(number, _on_signal)
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=_leave_to_parent)
+    threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True).start()
+    answer_also(signal.SIGINT)
 
 
-def say_when_interrupted(words: str | Callable[[], str]) -> None:
-    """What is printed after "interrupted": what is kept, and how to go on. A function is asked at the end."""
+def answer_also(number: int) -> None:
+    """Watch for another signal, in a process that watches for SIGINT; does nothing in others."""
+    if _state.program and number not in _state.numbers:
+        _state.numbers += (number,)
+        signal.signal(number, _on_signal)
+
+
+def say_when_interrupted(words: str | Callable[[], str | None]) -> None:
+    """What is printed after "interrupted": what is kept, and how to go on. A function is asked at the end; None is for
+    a process that leaves the words to another.
+    """
     _state.words = words if callable(words) else lambda: words
 
 
@@ -82,17 +91,17 @@ def signal_that_came() -> int | None:
 
 
 @contextmanager
-def defer_interrupts(rescue: Callable[[], None], *, grace: float = GRACE_S) -> Iterator[None]:
+def defer_interrupts(rescue: Callable[[], None], *, grace: float = GRACE_S, notice: str = "") -> Iterator[None]:
     """Signals do not raise within the block, which has to ask `signal_that_came` and raise KeyboardInterrupt itself.
 
     rescue: is called in another thread if the process still runs `grace` seconds after a signal; the process ends when
-    it returns.
+    it returns. notice: is printed at once, where `grace` is long.
     """
-    _state.rescue, _state.grace = rescue, grace
+    _state.rescue, _state.grace, _state.notice = rescue, grace, notice
     try:
         yield
     finally:
-        _state.rescue, _state.grace = None, GRACE_S
+        _state.rescue, _state.grace, _state.notice = None, GRACE_S, ""
     if _state.came is not None:
         raise KeyboardInterrupt
 
@@ -106,7 +115,8 @@ def end_interrupted() -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             child.kill()
     words = _state.words()
-    _print(f"{_state.program}: interrupted{f'; {words}' if words else ''}")
+    if words is not None:
+        _print(f"{_state.program}: interrupted{f'; {words}' if words else ''}")
     # Not sys.exit: where the interrupt came inside an exec(), CPython forgets the code and kills itself by SIGINT; and
     # threads of libraries may still be at work.
     os._exit(_SHELL_OFFSET + (_state.came or signal.SIGINT))
@@ -125,11 +135,15 @@ def _watch(reader: socket.socket) -> None:
         pass
     came = time.monotonic()
     _state.came = _state.came or number  # where the handler has to wait for the main thread
+    if _state.notice:
+        _print(f"{_state.program}: interrupted; {_state.notice}")
     while time.monotonic() - came < _state.grace:
         time.sleep(0.02)
     try:
         if _state.rescue is not None:
             _state.rescue()
+    except LraDataError as error:
+        _print(f"{_state.program}: error: {error}")
     except Exception:
         traceback.print_exc()
     finally:
@@ -140,7 +154,7 @@ def _leave_to_parent() -> None:
     """In a forked worker: it must not write into its parent's socket, and its parent ends it."""
     signal.set_wakeup_fd(-1)
     for number in _state.numbers:
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _print(line: str) -> None:

@@ -11,7 +11,7 @@ Not here: what the numbers mean (`training.py`), what a card says of data (`fing
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,15 @@ def tensors_bytes(tensors: Mapping[str, Tensor], record: Mapping[str, Any] | Non
     return save(own, None if record is None else {"record": json.dumps(record, sort_keys=True)})
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the record of a file; raises CheckpointError for one that is missing or cut off."""
+def read_tensors(path: Path, names: Sequence[str] | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, or those of some names, and the record of a file; raises CheckpointError for one that is missing or
+    cut off.
+    """
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, json.loads(metadata.get("record", "{}"))
+            chosen = list(file.keys()) if names is None else names
+            return {name: file.get_tensor(name) for name in chosen}, json.loads(metadata.get("record", "{}"))
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{path}: expected a whole safetensors file, got: {error}") from error
 

@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lra_data import LraDataError, UsageError
+from lra_data import LraDataError, UsageError, interrupts
 from reference_models.measuring_commands import efficiency, span, table
 from reference_models.training_commands import check, evaluate, sweep, train
 
 if TYPE_CHECKING:
     from reference_models.classifier import Classifier
 
+# What Ctrl-C leaves; `train` and `sweep` say it themselves, and other commands only read.
+_AFTER_INTERRUPT = {
+    "evaluate": "no score was computed",
+    "check": "the check is incomplete: its findings, if any, were not reported",
+    "table": "no table was made",
+    "efficiency": "cells that were measured are kept: run the same command again to go on",
+    "span": "no figures were printed",
+    "draw": "pictures that were drawn are kept: run the same command again to draw all",
+}
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Sixteen X-formers in one encoder, each computing what its paper says."""
+    interrupts.say_when_interrupted(_AFTER_INTERRUPT.get(context.invoked_subcommand or "", ""))
 
 
 @cli.command("list")
@@ -111,19 +123,22 @@ for command in (train, sweep, evaluate, check, table, efficiency, span):
 
 
 def main() -> None:
-    """The command line; an expected error is one line."""
+    """The command line; an expected error is one line, any other is a bug and shows where it came from.
+
+    Exit codes as of `lra-data`, and 143 for a training that SIGTERM ended.
+    """
     try:
+        interrupts.answer_interrupts("lra-zoo")
         if importlib.util.find_spec("torch") is None:
             raise UsageError("expected the library torch, found none: pip install 'lra-data[torch]'")
-        cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
+        cli.main(prog_name="lra-zoo", standalone_mode=False)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        interrupts.end_interrupted()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except ValueError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
     except LraDataError as error:
+        if interrupts.signal_that_came() is not None:
+            interrupts.end_interrupted()
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

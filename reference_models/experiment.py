@@ -90,8 +90,8 @@ def run(
     save_every: int | None = None,
     report: Report | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Train, and complete the card; returns the folder and the card. report: is told how many steps there are, as
-    {"steps": N}, and then what `train` tells it.
+    """Train, and complete the card; returns the folder and the card. report: is told of the training, as
+    {"steps": N, "folder": PATH}, and then what `train` tells it.
 
     Raises UsageError if another process is at it, and what `train` raises.
     """
@@ -99,9 +99,9 @@ def run(
     splits = Splits(train=source.open("train"), validation=source.open("validation"), test=source.open("test"))
     task = splits.train.task
     model_config, recipe_config = experiment.configs(task.family)
-    if report is not None:
-        report({"steps": recipe_config.steps})
     folder = out / task.family / task.variant / experiment.attention
+    if report is not None:
+        report({"steps": recipe_config.steps, "folder": str(folder)})
     first = os.environ.get("RANK", "0") == "0"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{experiment.attention}.lock"))
@@ -167,7 +167,7 @@ def run_all(
         try:
             with shown(experiment) as report:
                 _, card = run(experiment, out, report=report, **machine)
-        except (lra_data.LraDataError, ValueError, torch.OutOfMemoryError) as error:
+        except (lra_data.LraDataError, torch.OutOfMemoryError) as error:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise  # the other ranks are still in this one, and must not meet the next
             yield experiment, f"failed: {error}", True

@@ -7,7 +7,11 @@ no generator's state, and a training that was killed goes on to the same weights
 The global batch is fixed: with N ranks and A micro-batches each takes batch_size / (N A) examples at a time, and the
 gradient is that of the mean over all of them.
 
-    RUN/state.safetensors   while it runs: all there is to go on, replaced in one step
+Ctrl-C, in `lra-zoo` also SIGTERM, ends a training with a state of its last whole step. A process alone writes it within
+two seconds: the parameters change only in the optimiser's step, so that another thread may write them while this one
+is deep in a slow forward or backward pass. Several ranks ask each other after each step, and save together.
+
+    RUN/state.safetensors   while it runs: all there is to go on, replaced in one step, at least once a minute
     RUN/log.jsonl           a line every 50 steps, and one an evaluation
     RUN/model.safetensors   when it is done: the weights that were best on validation
     RUN/card.json           then: recipe, data, device, scores
@@ -16,9 +20,11 @@ gradient is that of the mean over all of them.
 import json
 import os
 import platform
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,17 +36,15 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 import lra_data
-from lra_data import LraDataError, UsageError
+from lra_data import LraDataError, UsageError, interrupts
 from lra_data.loading.torch_batches import TorchBatch, TorchLoader, to_device
 from reference_models.checkpoint import (
     CARD,
     STATE,
     CheckpointError,
-    load_weights,
     read_card,
     read_tensors,
     save_model,
-    tensors_bytes,
     write_whole,
 )
 from reference_models.classifier import Classifier, count_parameters
@@ -49,12 +53,17 @@ from reference_models.devices import World, device_name
 from reference_models.evaluation import Evaluation, evaluate
 from reference_models.reading import reading
 from reference_models.recipes import TrainConfig
+from reference_models.training_state import Moment, kept_buffers, load_state, write_state
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
 
 LOG = "log.jsonl"
 LOG_EVERY = 50
+# Half of the minute that a kill may cost: a step, or a look at validation, may come between.
+SAVE_SECONDS = 30.0
+# How long ranks may take to a step's end after a signal. torchrun kills them 30 seconds after it has sent one.
+RANKS_GRACE_S = 20.0
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -82,24 +91,32 @@ def train(
     num_workers: int = 0,
     window: int | None = None,
     save_every: int | None = None,
+    save_seconds: float = SAVE_SECONDS,
     report: Report | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a model in the folder `run`, or go on with what an earlier call left there; returns the card.
 
     num_workers: processes that make batches. window: see `Dataset.batches`. save_every: steps between two states, by
-    default those between two evaluations. report: is told what the log is told. facts: further entries of the card.
+    default those between two evaluations; save_seconds: after so long also at other steps. report: is told what the log
+    is told. facts: further entries of the card.
 
-    Raises UsageError for data that the model cannot read, CheckpointError for a folder that holds another training,
-    TrainingError for a loss that is not finite.
+    KeyboardInterrupt leaves a state of the last whole step; but where one process of several raises it alone, or within
+    the optimiser's step, it is the last state before. Raises UsageError for data that the model cannot read,
+    CheckpointError for a folder that holds another training, TrainingError for a loss that is not finite.
     """
     world = World.joined(device)
     training = Training(config, recipe, splits, run, world, report, num_workers=num_workers, window=window)
     if (run / CARD).exists():
         return training.finished_card()
     training.go_on()
-    training.loop(save_every or recipe.evaluate_every)
-    return training.finish(facts or {})
+    try:
+        with training.ends_in_order():
+            training.loop(save_every or recipe.evaluate_every, save_seconds)
+            return training.finish(facts or {})
+    except KeyboardInterrupt:
+        training.rescue()
+        raise
 
 
 class Training:
@@ -161,9 +178,15 @@ class Training:
         self.losses = torch.zeros((), dtype=torch.float64, device=world.device)
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, Tensor] = {}
+        self.due = False
+        # Parameters, optimiser and moment change together, under the lock; None while they do, and before the first
+        # step.
+        self._moment: Moment | None = None
+        self._moving = threading.Lock()
+        self._began, self._saved = time.perf_counter(), time.monotonic()
 
-    def loop(self, save_every: int) -> None:
-        """All steps that are left."""
+    def loop(self, save_every: int, save_seconds: float = SAVE_SECONDS) -> None:
+        """All steps that are left, and what is due of the last one."""
         recipe, world = self.recipe, self.world
         model: nn.Module = self.model
         if world.size > 1:
@@ -176,20 +199,55 @@ class Training:
                     broadcast_buffers=False,  # attentions reduce what they learn themselves
                 )
         self.model.train()
-        began = time.perf_counter() - self.seconds
+        self._began, self._saved = time.perf_counter() - self.seconds, time.monotonic()
+        if self.due:
+            self._end_step()
         for batch in self._batches():
             self.step += 1
             self._one_step(model, to_device(batch, world.device))
-            self.seconds = time.perf_counter() - began
-            last = self.step == recipe.steps
-            if self.step % LOG_EVERY == 0 or last:
-                self._log_loss()
-            if self.step % recipe.evaluate_every == 0 or last:
-                self._look_at_validation()
-            if self.step % save_every == 0 and not last:
+            stop, late = self._agreed(save_seconds)
+            if late or (stop and world.size > 1):
                 self.save()
-            if last:
+            if stop:
+                raise KeyboardInterrupt  # a process alone has yet to save: `rescue`
+            self._end_step()
+            if self.step == recipe.steps:
                 return
+            if self.step % save_every == 0:
+                self.save()
+
+    def _agreed(self, save_seconds: float) -> tuple[bool, bool]:
+        """Whether a signal has come to any rank, and whether the last state is as old as that; alike on all ranks."""
+        came = interrupts.signal_that_came() is not None
+        late = time.monotonic() - self._saved >= save_seconds
+        if self.world.size > 1:
+            flags = torch.tensor([came, late and self.world.rank == 0], dtype=torch.int64)
+            distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+            came, late = map(bool, flags.tolist())
+        return came, late
+
+    def _end_step(self) -> None:
+        """What comes after the optimiser's step: the log, and the look at validation."""
+        last = self.step == self.recipe.steps
+        if self.step % LOG_EVERY == 0 or last:
+            self._log_loss()
+        if self.step % self.recipe.evaluate_every == 0 or last:
+            self._look_at_validation()
+        with self._moving:
+            self.due = False
+            self._moment = self._now()
+
+    def _now(self) -> Moment:
+        return Moment(
+            step=self.step,
+            due=self.due,
+            seconds=self.seconds,
+            losses=self.losses.clone(),
+            best=self.best,
+            best_weights=self.best_weights,
+            buffers=kept_buffers(self.model),
+            loader=self.loader.state_dict(),
+        )
 
     def _batches(self) -> Iterator[TorchBatch]:
         if self.step < self.recipe.steps:
@@ -215,7 +273,12 @@ class Training:
             (total / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        self.optimizer.step()
+        with self._moving:
+            self._moment = None
+            self.optimizer.step()
+            self.seconds = time.perf_counter() - self._began
+            self.due = True
+            self._moment = self._now()
 
     def _log_loss(self) -> None:
         """The mean loss since the last line, over all ranks."""
@@ -245,7 +308,19 @@ class Training:
 
     def _score(self, dataset: "Dataset") -> Evaluation:
         world = self.world
-        return evaluate(self.model, dataset, precision=self.recipe.precision, rank=world.rank, world_size=world.size)
+        return evaluate(
+            self.model,
+            dataset,
+            precision=self.recipe.precision,
+            rank=world.rank,
+            world_size=world.size,
+            progress=self._heed,
+        )
+
+    def _heed(self, _: int) -> None:
+        """Between two batches of an evaluation: end if a signal has come. Ranks end after a step, together."""
+        if self.world.size == 1 and interrupts.signal_that_came() is not None:
+            raise KeyboardInterrupt
 
     def _log(self, event: dict[str, Any]) -> None:
         if self.world.rank != 0:
@@ -278,20 +353,29 @@ class Training:
         if self.world.rank != 0:
             self.losses.zero_()
         else:
-            tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-            tensors |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-            for number, state in self.optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in state.items()}
-            tensors["losses"] = self.losses
-            record = {
-                "plan": self.plan,
-                "step": self.step,
-                "seconds": self.seconds,
-                "best": self.best,
-                "loader": self.loader.state_dict(),
-            }
-            write_whole(self.run / STATE, tensors_bytes(tensors, record))
+            with self._moving:
+                self._moment = self._now()
+                self._write(self._moment)
+        self._saved = time.monotonic()
         self.world.meet()
+
+    def _write(self, moment: Moment) -> None:
+        write_state(self.run / STATE, moment, self.model, self.optimizer, self.plan)
+
+    def rescue(self) -> None:
+        """Write the state of the last whole step, from any thread; what one of several ranks knows is not enough."""
+        if self.world.size > 1:
+            return
+        with self._moving:
+            if self._moment is not None:
+                self._write(self._moment)
+
+    def ends_in_order(self) -> AbstractContextManager[None]:
+        """A block in which signals do not raise: this training looks for them, and saves."""
+        if self.world.size == 1:
+            return interrupts.defer_interrupts(self.rescue)
+        notice = "all processes end after this step" if self.world.rank == 0 else ""
+        return interrupts.defer_interrupts(self.rescue, grace=RANKS_GRACE_S, notice=notice)
 
     def go_on(self) -> None:
         """Take up what lies in the folder, if anything does; otherwise begin one."""
@@ -303,23 +387,12 @@ class Training:
             if "plan" not in record:
                 raise CheckpointError(f"{path}: expected the state of a training, got other tensors: remove it")
             self._check_plan(record["plan"], path)
-            parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
-            for name, tensor in tensors.items():
-                part, _, rest = name.partition("/")
-                if part in parts:
-                    parts[part][rest] = tensor
-            load_weights(self.model, parts["model"], path)
-            self.best_weights = {name: tensor.to(self.world.device) for name, tensor in parts["best"].items()}
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in parts["optimizer"].items():
-                number, _, what = name.partition("/")
-                moments.setdefault(int(number), {})[what] = tensor
-            self.optimizer.load_state_dict(
-                {"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]}
-            )
+            best = load_state(path, tensors, self.model, self.optimizer)
+            self.best_weights = {name: tensor.to(self.world.device) for name, tensor in best.items()}
             if self.world.rank == 0:
                 self.losses.copy_(tensors["losses"])
             self.step, self.seconds, self.best = record["step"], record["seconds"], record["best"]
+            self.due = record.get("due", False)  # a state of an earlier release was written when nothing was
             self.loader.load_state_dict(record["loader"])
         if self.world.rank == 0:
             for left in self.run.glob(f".{STATE}.*.tmp"):  # by a run that was killed while it wrote
@@ -330,7 +403,8 @@ class Training:
         """Drop lines of steps that will be taken again."""
         path = self.run / LOG
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if _step_of(line) <= self.step]
+        done = self.step - self.due
+        kept = [line for line in lines if _step_of(line) <= done]
         write_whole(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _check_plan(self, found: Mapping[str, Any], path: Path) -> None:
@@ -358,8 +432,10 @@ class Training:
         self.model.load_state_dict(self.best_weights)
         test = self._score(self.splits.test)
         if self.world.rank == 0:
-            save_model(self.run, self.model, {**self._card(test), **facts})
-            (self.run / STATE).unlink(missing_ok=True)
+            with self._moving:
+                save_model(self.run, self.model, {**self._card(test), **facts})
+                self._moment = None
+                (self.run / STATE).unlink(missing_ok=True)
         self.world.meet()
         return read_card(self.run)
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lra_data import interrupts
 
 if TYPE_CHECKING:
     from reference_models.experiment import Experiment, Source
@@ -88,10 +92,13 @@ def recipe_options(command: Decorated) -> Decorated:
 def train(task: str, model: str, **options: Any) -> None:
     """Train MODEL on TASK (a task's name, or a built set's folder), or go on with what an earlier run left.
 
+    Ctrl-C and SIGTERM save the training, and say how to go on; so does a state at least once a minute for a kill.
+
     \b
     lra-zoo train listops/mini linear
     torchrun --nproc-per-node=4 --no-python lra-zoo train pathfinder/32-hard bigbird --preset xiong
     """
+    ending = _Ending()
     from reference_models.experiment import Experiment, run
 
     set_threads(options["threads"])
@@ -102,7 +109,7 @@ def train(task: str, model: str, **options: Any) -> None:
         head=options["head"],
         changes=_changes(options),
     )
-    with shown_training(f"{task} {model}") as report:
+    with shown_training(f"{task} {model}", ending) as report:
         folder, card = run(experiment, options["out"], **_machine(options), report=report)
     _say(f"{folder}: {_scores(card)}")
 
@@ -116,8 +123,9 @@ def sweep(wanted: Sequence[str], **options: Any) -> None:
     """Train one after another, such as listops/mini:linear, or listops/mini:all for all sixteen.
 
     Each result is kept as it finishes; what is finished is passed over; one that fails does not stop the others. Run it
-    twice at once, and each takes what the other is not at.
+    twice at once, and each takes what the other is not at. Ctrl-C and SIGTERM save the training under way.
     """
+    ending = _Ending()
     from reference_models.experiment import Experiment, expand, run_all
 
     set_threads(options["threads"])
@@ -129,7 +137,7 @@ def sweep(wanted: Sequence[str], **options: Any) -> None:
     ]
 
     def shown(experiment: "Experiment") -> AbstractContextManager[Any]:
-        return shown_training(f"{experiment.source.target} {experiment.attention}")
+        return shown_training(f"{experiment.source.target} {experiment.attention}", ending)
 
     failed = 0
     for experiment, outcome, error in run_all(experiments, options["out"], shown, **_machine(options)):
@@ -301,12 +309,56 @@ def _scores(card: Mapping[str, Any]) -> str:
     )
 
 
+class _Ending:
+    """What a command says that a signal ended: what is saved, and how to go on.
+
+    The files say what is saved. Whatever of the training's objects a signal found half-way is not asked.
+    """
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self.steps = 0
+        interrupts.answer_also(signal.SIGTERM)
+        interrupts.say_when_interrupted(self.words)
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Of the training that begins."""
+        if "folder" in event:
+            self.folder, self.steps = Path(event["folder"]), event["steps"]
+
+    def words(self) -> str | None:
+        if not _first():
+            return None
+        command = f"{_torchrun()}lra-zoo {shlex.join(sys.argv[1:])}"
+        if self.folder is None:
+            return f"nothing was trained yet: start again with: {command}"
+        from reference_models.checkpoint import CARD, STATE
+        from reference_models.training_state import saved_step
+
+        step = saved_step(self.folder / STATE)
+        if (self.folder / CARD).exists():
+            return f"the weights in {self.folder} are final: go on with: {command}"
+        if step is None:
+            return f"no step of {self.folder} was finished: start again with: {command}"
+        return f"step {step:,} of {self.steps:,} is saved in {self.folder}: go on with: {command}"
+
+
+def _torchrun() -> str:
+    """The words before a command that torchrun started."""
+    size, here = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if size == "1":
+        return ""
+    return f"torchrun --nproc-per-node={here} --no-python " if size == here else "the same torchrun command, of "
+
+
 @contextmanager
-def shown_training(title: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def shown_training(title: str, ending: _Ending | None = None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Shows how a training goes: a bar on a terminal, a line an evaluation elsewhere. Both go to stderr."""
     latest: dict[str, str] = {}
 
     def line(event: Mapping[str, Any]) -> str | None:
+        if ending is not None:
+            ending.hear(event)
         if "loss" in event:
             latest["loss"] = f"loss {event['loss']:.4f}"
         if "validation" not in event:

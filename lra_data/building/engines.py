@@ -25,8 +25,9 @@ class Engine(Protocol):
     """Runs `function` on every job and yields the results in order of completion."""
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-        """Raises what a job raised; jobs already under way finish first, the others are not begun. An interrupt does not
-        wait for those under way.
+        """Raises what a job raised; jobs already under way finish first, the others are not begun.
+
+        An interrupt does not wait for those under way.
         """
 
 

@@ -193,7 +193,7 @@ class Pathfinder(Task):
         for place, margin in enumerate(margins.tolist()):
             rules, plates = prepare(config, margin)
             rows = np.flatnonzero(margin_places == place)
-            start = failed = 0
+            start, failed = np.int64(0), np.int64(0)
             while start < len(rows):
                 drawn, failed = draw_images(
                     rows[start : start + ROWS_A_CALL],
@@ -211,7 +211,7 @@ class Pathfinder(Task):
                     strewn,
                     placed,
                     counters,
-                    np.int64(failed),
+                    failed,
                     np.int64(ATTEMPTS_A_CALL),
                 )
                 start += drawn
