@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lra_data import UsageError
 from lra_data.loading.collate import Form
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.torch_batches import TorchBatch, TorchExamples
@@ -56,7 +57,7 @@ def attention_span(
 ) -> Span:
     """The span over examples drawn from a split without repetition, by a seed and nothing else.
 
-    device: the model is moved there. width: pixels in a row of a picture, if it is not square. Raises ValueError for
+    device: the model is moved there. width: pixels in a row of a picture, if it is not square. Raises UsageError for
     more examples than there are, a set that the model cannot read (see `reading`), or a width that does not fit.
     """
     config, task = model.config, dataset.task
@@ -70,7 +71,7 @@ def attention_span(
             lengths += batch.lengths.flatten().tolist()
             model(batch.inputs.to(device), batch.lengths.to(device))
     if max(lengths) < 2:
-        raise ValueError(f"expected sequences of 2 tokens or more, got none in {task.name}: there are no distances")
+        raise UsageError(f"expected sequences of 2 tokens or more, got none in {task.name}: there are no distances")
     whole = [
         Measured(*(torch.tensor(parts, dtype=torch.float64) for parts in zip(*layer, strict=True))) for layer in found
     ]
@@ -98,9 +99,9 @@ def drawn(count: int, examples: int, seed: int) -> list[int]:
     """Which of `count` examples are looked at, sorted: pure in its arguments."""
     for name, value, least in (("examples", examples, 1), ("seed", seed, 0)):
         if not isinstance(value, int) or value < least:
-            raise ValueError(f"expected as {name} a whole number from {least} on, got {value!r}")
+            raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}")
     if examples > count:
-        raise ValueError(f"expected at most {count} examples, which is all there are, got {examples}: ask for fewer")
+        raise UsageError(f"expected at most {count} examples, which is all there are, got {examples}: ask for fewer")
     return sorted(random.Random(seed).sample(range(count), examples))
 
 
@@ -110,7 +111,7 @@ def distances_in(task: Any, length: int, width: int | None = None) -> list[Tenso
         channels = getattr(task.config, "channels", 1)
         return [distances_of_tokens(length), distances_of_pixels(length, width, channels=channels)]
     if width is not None:
-        raise ValueError(f"expected no width for {task.name}, which has no pictures, got {width}")
+        raise UsageError(f"expected no width for {task.name}, which has no pictures, got {width}")
     return [distances_of_tokens(length)]
 
 
@@ -125,7 +126,7 @@ def distances_of_pixels(length: int, width: int | None = None, *, channels: int 
     pixels = length // channels
     columns = isqrt(pixels) if width is None else width
     if columns < 1 or pixels % columns or (width is None and columns * columns != pixels):
-        raise ValueError(f"expected a width that divides {pixels} pixels, or a square without one, got width {width}")
+        raise UsageError(f"expected a width that divides {pixels} pixels, or a square without one, got width {width}")
     pixel = torch.arange(length) // channels
     row, column = pixel // columns, pixel % columns
     return torch.hypot((row[:, None] - row).float(), (column[:, None] - column).float())

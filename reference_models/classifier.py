@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, attend, joined, key_mask
 from reference_models.config import ModelConfig
 from reference_models.encoder import EPSILON, AttentionLayer, Encoder
@@ -40,7 +41,7 @@ class Classifier(nn.Module):
         """inputs: int (B, S, L), as `lra_data`'s batches have them. lengths: int (B, S). Returns logits (B, C)."""
         batch, sequences, length = inputs.shape
         if sequences != self.config.num_sequences:
-            raise ValueError(f"expected {self.config.num_sequences} sequences an example, got {sequences}")
+            raise UsageError(f"expected {self.config.num_sequences} sequences an example, got {sequences}")
         tokens = inputs.flatten(0, 1)
         keep = torch.arange(length, device=inputs.device) < lengths.flatten()[:, None]
         # Both documents of all examples are one batch of 2 B sequences.

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lra_data import UsageError
+
 Pooling = Literal["cls", "mean"]
 Positions = Literal["sinusoidal", "learned"]
 Head = Literal["single", "concat", "four-way", "cross"]
@@ -48,19 +50,19 @@ class ModelConfig:
         for name in ("vocab_size", "num_classes", "max_length", "dim", "heads", "qkv_dim", "mlp_dim", "num_layers"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"expected as {name} a whole number from 1 on, got {value!r}")
+                raise UsageError(f"expected as {name} a whole number from 1 on, got {value!r}")
         if self.qkv_dim % self.heads:
-            raise ValueError(f"expected a qkv_dim that {self.heads} heads divide, got {self.qkv_dim}")
+            raise UsageError(f"expected a qkv_dim that {self.heads} heads divide, got {self.qkv_dim}")
         for name, known in (
             ("pooling", ("cls", "mean")),
             ("positions", ("sinusoidal", "learned")),
             ("head", ("single", "concat", "four-way", "cross")),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise UsageError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
+                raise UsageError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
 
     @property
     def num_sequences(self) -> int:

@@ -33,6 +33,7 @@ from typing import Any
 import torch
 
 import lra_data
+from lra_data import UsageError
 from reference_models.attention.catalogue import attention_class
 from reference_models.devices import device_name
 from reference_models.efficiency_cell import DTYPES, KINDS, Request, options_at
@@ -102,12 +103,12 @@ def measure(
     a higher cap measures such a cell again. progress: gets one line a cell; default standard error.
 
     outcome: "ok", "time cap", "out of memory" or "failed", with `error`. A failed cell is not tried again either: take
-    its line out of the file for that. Raises ValueError for arguments that cannot be and a file that is not of this.
+    its line out of the file for that. Raises UsageError for arguments that cannot be and a file that is not of this.
     """
     say = progress or (lambda line: print(line, file=sys.stderr, flush=True))
     settings = _settings(device, dtype, threads)
     if cap_seconds <= 0:
-        raise ValueError(f"expected cap_seconds above 0, got {cap_seconds}")
+        raise UsageError(f"expected cap_seconds above 0, got {cap_seconds}")
     cells = _cells(models, lengths, quick)
     rows = [row for row in read_rows(out) if _is_of(row, settings)]
     baselines: dict[int, dict[str, Finding]] = {}
@@ -138,7 +139,7 @@ def lengths_of(model: str) -> tuple[int, ...]:
 def read_rows(path: Path) -> list[Row]:
     """All rows of a file, [] if there is none. A last line without its end was cut off while written: it is left out.
 
-    Raises ValueError for a line that is no row.
+    Raises UsageError for a line that is no row.
     """
     if not path.exists():
         return []
@@ -149,20 +150,20 @@ def read_rows(path: Path) -> list[Row]:
         except json.JSONDecodeError:
             row = None
         if not isinstance(row, dict) or "outcome" not in row:
-            raise ValueError(f"expected a row of this measurement in line {number} of {path}, got {line[:60]!r}")
+            raise UsageError(f"expected a row of this measurement in line {number} of {path}, got {line[:60]!r}")
         rows.append(row)
     return rows
 
 
 def _settings(device: str, dtype: str, threads: int) -> Settings:
     if device not in _PROTOCOLS:
-        raise ValueError(f"expected as device one of {', '.join(_PROTOCOLS)}, got {device!r}")
+        raise UsageError(f"expected as device one of {', '.join(_PROTOCOLS)}, got {device!r}")
     if dtype not in DTYPES:
-        raise ValueError(f"expected as dtype one of {', '.join(DTYPES)}, got {dtype!r}")
+        raise UsageError(f"expected as dtype one of {', '.join(DTYPES)}, got {dtype!r}")
     if threads < 1:
-        raise ValueError(f"expected threads from 1 on, got {threads}")
+        raise UsageError(f"expected threads from 1 on, got {threads}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("expected a CUDA device, got none that torch can use: measure with device cpu")
+        raise UsageError("expected a CUDA device, got none that torch can use: measure with device cpu")
     name = device_name(torch.device(device))
     batch, warm_up, steps = _PROTOCOLS[device]
     return Settings(
@@ -173,14 +174,14 @@ def _settings(device: str, dtype: str, threads: int) -> Settings:
 def _cells(models: Sequence[str], lengths: Sequence[int] | None, quick: bool) -> list[tuple[str, int]]:
     """The short ones first: a run that is cut off has compared all models."""
     if quick and lengths is not None:
-        raise ValueError("expected either quick or lengths, got both: leave one out")
+        raise UsageError("expected either quick or lengths, got both: leave one out")
     if not models:
-        raise ValueError("expected at least one model, got none")
+        raise UsageError("expected at least one model, got none")
     for model in models:
         attention_class(model)  # raises for an unknown name
     for length in lengths or ():
         if length < 1:
-            raise ValueError(f"expected lengths from 1 on, got {length}")
+            raise UsageError(f"expected lengths from 1 on, got {length}")
     chosen = QUICK if quick else lengths
     pairs = [(length, model) for model in models for length in (lengths_of(model) if chosen is None else chosen)]
     return [(model, length) for length, model in sorted(dict.fromkeys(pairs), key=lambda pair: pair[0])]

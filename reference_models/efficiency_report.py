@@ -13,6 +13,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from lra_data import UsageError
+
 Row = Mapping[str, Any]
 Curves = dict[str, list[tuple[int, float]]]
 
@@ -148,11 +150,11 @@ def _shown(row: Row | None, figure: Callable[[Row], str | None]) -> str:
 def _cells(rows: Sequence[Row]) -> dict[tuple[str, int], Row]:
     """The last row of each (model, length), by length."""
     if not rows:
-        raise ValueError("expected at least one row, got none: measure first")
+        raise UsageError("expected at least one row, got none: measure first")
     for name in _SAME:
         values = {row[name] for row in rows}
         if len(values) > 1:
-            raise ValueError(f"expected rows of one {name}, got {', '.join(sorted(map(str, values)))}: choose one")
+            raise UsageError(f"expected rows of one {name}, got {', '.join(sorted(map(str, values)))}: choose one")
     cells = {(row["model"], row["length"]): row for row in rows}
     return dict(sorted(cells.items(), key=lambda cell: (cell[0][1], cell[0][0])))
 
@@ -188,7 +190,7 @@ class Axes:
     def __init__(self, drawn: Curves) -> None:
         points = [point for curve in drawn.values() for point in curve]
         if not points:
-            raise ValueError("expected a row with a time, got none: see the rows' outcome")
+            raise UsageError("expected a row with a time, got none: see the rows' outcome")
         self.lengths = sorted({length for length, _ in points})
         seconds = [value for _, value in points]
         self.decades = range(math.floor(math.log10(min(seconds))), math.floor(math.log10(max(seconds))) + 2)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.catalogue import attention_class
 from reference_models.attention.contract import Attention, Shape
 from reference_models.config import ModelConfig
@@ -32,7 +33,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         if config.reversible and not attention_class(config.attention).repeatable:
-            raise ValueError(f"expected an attention that may run twice for reversible layers, got {config.attention}")
+            raise UsageError(f"expected an attention that may run twice for reversible layers, got {config.attention}")
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         nn.init.normal_(self.embedding.weight)
         self.cls = nn.Parameter(torch.zeros(config.dim)) if config.pooling == "cls" else None
@@ -48,7 +49,7 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """tokens: int (B, L). keep: bool (B, L) or None. Returns vectors (B, L', D) and their mask (B, L') or None."""
         if tokens.shape[1] > self.config.max_length:
-            raise ValueError(f"expected at most max_length = {self.config.max_length} tokens, got {tokens.shape[1]}")
+            raise UsageError(f"expected at most max_length = {self.config.max_length} tokens, got {tokens.shape[1]}")
         x = self.embedding(tokens)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(x.shape[0], 1, -1), x], dim=1)

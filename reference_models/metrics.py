@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
+from lra_data import UsageError
 from lra_data.intervals import wilson_interval
 
 
@@ -32,7 +33,7 @@ class Interval(NamedTuple):
 def wilson(correct: int, total: int, *, level: float = 0.95) -> Interval:
     """The interval of a share, within 0 and 1, of `correct` among `total` at a two-sided confidence level.
 
-    Raises ValueError for a total below 1, counts that do not fit, or a level not between 0 and 1.
+    Raises UsageError for a total below 1, counts that do not fit, or a level not between 0 and 1.
     """
     _check_counts(correct, total)
     low, high = wilson_interval(correct / total, total, _quantile(level))
@@ -76,19 +77,19 @@ def means_differ(a: Sequence[int], b: Sequence[int], *, comparisons: int = 1, le
 
 def _level_of_each(comparisons: int, level: float) -> float:
     if not isinstance(comparisons, int) or comparisons < 1:
-        raise ValueError(f"expected as comparisons a whole number from 1 on, got {comparisons!r}")
+        raise UsageError(f"expected as comparisons a whole number from 1 on, got {comparisons!r}")
     return 1 - (1 - level) / comparisons
 
 
 def _quantile(level: float) -> float:
     """z: a normal variable is within -z and z with this probability."""
     if not 0 < level < 1:
-        raise ValueError(f"expected a level between 0 and 1, got {level!r}")
+        raise UsageError(f"expected a level between 0 and 1, got {level!r}")
     return -NormalDist().inv_cdf((1 - level) / 2)
 
 
 def _check_counts(correct: int, total: int) -> None:
     if total < 1:
-        raise ValueError(f"expected a total from 1 on, got {total!r}: no examples say nothing")
+        raise UsageError(f"expected a total from 1 on, got {total!r}: no examples say nothing")
     if not 0 <= correct <= total:
-        raise ValueError(f"expected from 0 to {total} correct ones, got {correct!r}")
+        raise UsageError(f"expected from 0 to {total} correct ones, got {correct!r}")

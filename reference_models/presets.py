@@ -12,6 +12,7 @@ something else than the option says, or the configuration never reached the mode
 from collections.abc import Mapping
 from typing import Any
 
+from lra_data import UsageError
 from reference_models.attention.catalogue import attention_class
 from reference_models.config import ModelConfig
 
@@ -136,10 +137,10 @@ _XIONG: dict[str, int] = {"listops": 2000, "text": 4000, "retrieval": 4000, "ima
 
 
 def preset(name: str, *, task: str, attention: str) -> ModelConfig:
-    """A preset's model for a task (a family of `lra_data`) and an attention; raises ValueError for unknown names."""
+    """A preset's model for a task (a family of `lra_data`) and an attention; raises UsageError for unknown names."""
     for what, given, known in (("preset", name, PRESETS), ("task", task, TASKS)):
         if given not in known:
-            raise ValueError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+            raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
     attention_class(attention)
     settings = {"attention": attention, **_VOCABULARY[task], **_SETTINGS[name](task, attention)}
     notes = [settings.pop("note", "")]

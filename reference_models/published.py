@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lra_data import UsageError
+
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "path-x")
 
 # "FAIL" in LRA's Table 1 is at best this many percent. No source gives a chance level for the other tasks.
@@ -120,7 +122,7 @@ SOURCES: Mapping[str, Source] = {
 def published(source: str, model: str, task: str) -> float | None:
     """A published accuracy in percent; None where the table has no such model, or no number for it (see `fails`).
 
-    task is one of TASKS; raises ValueError for an unknown source or task. A model's name is not checked: most models
+    task is one of TASKS; raises UsageError for an unknown source or task. A model's name is not checked: most models
     are in few tables.
     """
     scores = _known(source, task).scores.get(model)
@@ -136,5 +138,5 @@ def fails(source: str, model: str, task: str) -> bool:
 def _known(source: str, task: str) -> Source:
     for what, given, known in (("source", source, tuple(SOURCES)), ("task", task, TASKS)):
         if given not in known:
-            raise ValueError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+            raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
     return SOURCES[source]

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lra_data import UsageError
 from reference_models.presets import PRESETS, TASKS
 
 Schedule = Literal["inverse-sqrt", "cosine", "linear", "constant"]
@@ -58,27 +59,27 @@ class TrainConfig:
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"expected as {name} a whole number from {least} on, got {value!r}")
+                raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}")
         for name, known in (
             ("schedule", ("inverse-sqrt", "cosine", "linear", "constant")),
             ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise UsageError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
         if not self.learning_rate > 0:
-            raise ValueError(f"expected a learning_rate above 0, got {self.learning_rate!r}")
+            raise UsageError(f"expected a learning_rate above 0, got {self.learning_rate!r}")
         if self.learning_rate == math.inf:
-            raise ValueError(f"expected a finite learning_rate, got {self.learning_rate!r}")
+            raise UsageError(f"expected a finite learning_rate, got {self.learning_rate!r}")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
+                raise UsageError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
         for name in ("epsilon", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"expected as {name} a number from 0 on, got {getattr(self, name)!r}")
+                raise UsageError(f"expected as {name} a number from 0 on, got {getattr(self, name)!r}")
         if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"expected a clip_norm above 0 or none, got {self.clip_norm!r}")
+            raise UsageError(f"expected a clip_norm above 0 or none, got {self.clip_norm!r}")
         if self.batch_size % self.accumulate:
-            raise ValueError(
+            raise UsageError(
                 f"expected a batch_size that {self.accumulate} micro-batches divide, got {self.batch_size}"
             )
 
@@ -139,10 +140,10 @@ _MINI_PICTURES: dict[str, dict[str, Any]] = {
 
 
 def recipe(name: str, *, task: str) -> TrainConfig:
-    """A preset's recipe for a task (a family of `lra_data`); raises ValueError for unknown names."""
+    """A preset's recipe for a task (a family of `lra_data`); raises UsageError for unknown names."""
     for what, given, known in (("preset", name, PRESETS), ("task", task, TASKS)):
         if given not in known:
-            raise ValueError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+            raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
     if name == "mini":
         settings = _MINI_PICTURES.get(task, {"steps": 4000, "learning_rate": 2e-3})
         return TrainConfig(**settings, warmup=200, clip_norm=1.0, weight_decay=0.01, beta2=0.99)

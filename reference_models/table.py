@@ -16,6 +16,7 @@ from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 
+from lra_data import UsageError
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, FORMAT, CheckpointError, read_card
 from reference_models.metrics import wilson
@@ -86,13 +87,13 @@ CARD_EXPECTS: Sequence[tuple[str, str, Callable[[Any], bool]]] = (
 def read_cards(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """Every `card.json` in and beneath the folders, each once, by path.
 
-    Raises ValueError with the file's name for a card that the table cannot use, and for a folder without any.
+    Raises UsageError with the file's name for a card that the table cannot use, and for a folder without any.
     """
     found: set[Path] = set()
     for folder in folders:
         paths = {path.resolve() for path in Path(folder).rglob(CARD)}
         if not paths:
-            raise ValueError(f"{folder}: expected a {CARD} beneath, got none: train a model there with `lra-zoo train`")
+            raise UsageError(f"{folder}: expected a {CARD} beneath, got none: train a model there with `lra-zoo train`")
         found |= paths
     return [_read(path) for path in sorted(found)]
 
@@ -101,7 +102,7 @@ def rows(cards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row a card, sorted by task and then by test accuracy from the best.
 
     accuracy, low, high and the values of trivial are shares; published is in percent, "FAIL" or None, by source. above
-    is None where there is no trivial predictor. Raises ValueError for a card that the table cannot use.
+    is None where there is no trivial predictor. Raises UsageError for a card that the table cannot use.
     """
     made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
     return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
@@ -123,7 +124,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         card = read_card(path.parent)
     except CheckpointError as error:
-        raise ValueError(f"{error} (train it again, or leave its folder out)") from error
+        raise UsageError(f"{error} (train it again, or leave its folder out)") from error
     _checked(card, str(path))
     return card
 
@@ -134,13 +135,13 @@ def _checked(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         value: Any = card
         for key in place.split("."):
             if not isinstance(value, Mapping) or key not in value:
-                raise ValueError(f"{name}: expected as {place} {expected}, got none: {todo}")
+                raise UsageError(f"{name}: expected as {place} {expected}, got none: {todo}")
             value = value[key]
         if not holds(value):
-            raise ValueError(f"{name}: expected as {place} {expected}, got {shortened(value)}: {todo}")
+            raise UsageError(f"{name}: expected as {place} {expected}, got {shortened(value)}: {todo}")
     correct, examples = card["test"]["correct"], card["test"]["examples"]
     if correct > examples:
-        raise ValueError(f"{name}: expected as test.correct at most {examples}, got {correct}: {todo}")
+        raise UsageError(f"{name}: expected as test.correct at most {examples}, got {correct}: {todo}")
     return card
 
 

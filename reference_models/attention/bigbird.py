@@ -19,6 +19,7 @@ first 1,024 tokens alone, needs 8 blocks, and lets what fills up the last block 
 import torch
 from torch import Tensor
 
+from lra_data import UsageError
 from reference_models.attention.contract import (
     Attention,
     Projected,
@@ -46,9 +47,9 @@ class BigBirdAttention(Attention):
     def __init__(self, shape: Shape, *, block: int = 64, num_random: int = 3) -> None:
         super().__init__(shape)
         if block < 1:
-            raise ValueError(f"expected a block from 1 on, got {block}")
+            raise UsageError(f"expected a block from 1 on, got {block}")
         if num_random < 0:
-            raise ValueError(f"expected num_random from 0 on, got {num_random}")
+            raise UsageError(f"expected num_random from 0 on, got {num_random}")
         self.block = block
         self.register_buffer("graph", _random_graph(shape, -(-shape.max_length // block), num_random, self.generator()))
 

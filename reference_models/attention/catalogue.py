@@ -4,6 +4,7 @@ import difflib
 import importlib
 from pathlib import Path
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention
 
 _NOT_MODELS = {"__init__", "contract", "catalogue"}
@@ -15,11 +16,11 @@ def attention_names() -> list[str]:
 
 
 def attention_class(name: str) -> type[Attention]:
-    """The class of one X-former; raises ValueError for an unknown name, with the nearest."""
+    """The class of one X-former; raises UsageError for an unknown name, with the nearest."""
     names = attention_names()
     if name not in names:
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown attention {name!r}; known: {', '.join(names)}.{hint}")
+        raise UsageError(f"unknown attention {name!r}; known: {', '.join(names)}.{hint}")
     found: type[Attention] = importlib.import_module(f"reference_models.attention.{name}").ATTENTION
     return found

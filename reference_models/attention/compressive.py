@@ -78,9 +78,9 @@ class CompressiveAttention(Attention):
         segment, memory, compressed = _sizes(shape.max_length, *given, rate=rate)
         if min(segment, rate) < 1 or segment % rate or min(memory, compressed) < 0:
             got = f"{segment=}, {rate=}, {memory=}, {compressed=}"
-            raise ValueError(f"expected segment a multiple of rate, both from 1, the others from 0 on, got {got}")
+            raise UsageError(f"expected segment a multiple of rate, both from 1, the others from 0 on, got {got}")
         if compression not in get_args(Compression):
-            raise ValueError(f"expected compression from {get_args(Compression)}, got {compression!r}")
+            raise UsageError(f"expected compression from {get_args(Compression)}, got {compression!r}")
         if compression == "conv" and not _compresses(shape.max_length, segment, memory, rate):
             raise UsageError(
                 f"expected a segment and a memory of which tokens are compressed within max_length = "

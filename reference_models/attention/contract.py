@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
+
 Family = Literal["none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence"]
 
 
@@ -41,11 +43,11 @@ class Shape:
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "head_dim", "max_length", "num_layers"):
             if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} from 1 on, got {getattr(self, name)}")
+                raise UsageError(f"expected {name} from 1 on, got {getattr(self, name)}")
         if not 0 <= self.layer < self.num_layers:
-            raise ValueError(f"expected a layer from 0 to {self.num_layers - 1}, got {self.layer}")
+            raise UsageError(f"expected a layer from 0 to {self.num_layers - 1}, got {self.layer}")
         if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"expected a dropout from 0 to below 1, got {self.dropout}")
+            raise UsageError(f"expected a dropout from 0 to below 1, got {self.dropout}")
 
 
 class Projected(NamedTuple):
@@ -87,7 +89,7 @@ class Attention(nn.Module, ABC):
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """x: (B, L, D). keep: bool (B, L), True for real tokens, or None if all are. Returns (B, L, D)."""
         if x.shape[1] > self.shape.max_length:
-            raise ValueError(f"expected at most max_length = {self.shape.max_length} positions, got {x.shape[1]}")
+            raise UsageError(f"expected at most max_length = {self.shape.max_length} positions, got {x.shape[1]}")
         if x.shape[0] == 0 or x.shape[1] == 0:
             return self._without_tokens(x)
         mixed: Tensor = self.output(joined(self.mix(self.project(x), keep)))

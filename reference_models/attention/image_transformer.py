@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import (
     Attention,
     Projected,
@@ -61,15 +62,15 @@ class ImageTransformerAttention(Attention):
     ) -> None:
         super().__init__(shape)
         if mode not in ("1d", "2d"):
-            raise ValueError(f"expected mode '1d' or '2d', got {mode!r}")
+            raise UsageError(f"expected mode '1d' or '2d', got {mode!r}")
         if min(block, height, width, *grid) < 1:
-            raise ValueError(f"expected blocks and a grid from 1 on, got {block}, {height} x {width}, {grid}")
+            raise UsageError(f"expected blocks and a grid from 1 on, got {block}, {height} x {width}, {grid}")
         if min(memory, memory_height, memory_width, num_prefix) < 0:
             got = f"{memory}, {memory_height} x {memory_width}, {num_prefix}"
-            raise ValueError(f"expected memories and num_prefix from 0 on, got {got}")
+            raise UsageError(f"expected memories and num_prefix from 0 on, got {got}")
         if mode == "2d" and shape.max_length > num_prefix + grid[0] * grid[1]:
             room = f"num_prefix + {grid[0]} * {grid[1]} = {num_prefix + grid[0] * grid[1]}"
-            raise ValueError(f"expected max_length of at most {room}, got {shape.max_length}")
+            raise UsageError(f"expected max_length of at most {room}, got {shape.max_length}")
         self.num_prefix = num_prefix
         # A sequence is a picture of one row.
         self.columns = grid[1] if mode == "2d" else None

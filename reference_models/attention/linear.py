@@ -13,6 +13,7 @@ mask. Sums over L are in float32 under autocast: with thousands of terms bf16 wo
 import torch
 from torch import Tensor
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, key_mask
 
 
@@ -29,7 +30,7 @@ class LinearAttention(Attention):
     def __init__(self, shape: Shape, *, eps: float = 1e-6) -> None:
         super().__init__(shape)
         if not eps > 0:
-            raise ValueError(f"expected an eps above 0, got {eps}")
+            raise UsageError(f"expected an eps above 0, got {eps}")
         self.eps = eps
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:

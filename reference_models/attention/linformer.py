@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, attend
 
 Sharing = Literal["none", "headwise", "key-value"]
@@ -36,9 +37,9 @@ class LinformerAttention(Attention):
     def __init__(self, shape: Shape, *, k: int = 256, sharing: Sharing = "key-value") -> None:
         super().__init__(shape)
         if k < 1:
-            raise ValueError(f"expected k from 1 on, got {k}")
+            raise UsageError(f"expected k from 1 on, got {k}")
         if sharing not in ("none", "headwise", "key-value"):
-            raise ValueError(f"expected a sharing of 'none', 'headwise' and 'key-value', got {sharing!r}")
+            raise UsageError(f"expected a sharing of 'none', 'headwise' and 'key-value', got {sharing!r}")
         generator = self.generator()
         count = shape.heads if sharing == "none" else 1
         self.project_keys = _length_projection(count, k, shape.max_length, generator)

@@ -13,6 +13,7 @@ the padding of the last block as tokens. Here a block is b neighbours, and the l
 import torch
 from torch import Tensor
 
+from lra_data import UsageError
 from reference_models.attention.contract import (
     Attention,
     Projected,
@@ -34,7 +35,7 @@ class LocalAttention(Attention):
     def __init__(self, shape: Shape, *, block: int = 50) -> None:
         super().__init__(shape)
         if block < 1:
-            raise ValueError(f"expected a block from 1 on, got {block}")
+            raise UsageError(f"expected a block from 1 on, got {block}")
         self.block = block
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:

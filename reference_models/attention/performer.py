@@ -24,6 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape
 
 Kernel = Literal["softmax", "relu"]
@@ -54,11 +55,11 @@ class PerformerAttention(Attention):
     ) -> None:
         super().__init__(shape)
         if features is not None and features < 1:
-            raise ValueError(f"expected features from 1 on, got {features}")
+            raise UsageError(f"expected features from 1 on, got {features}")
         if redraw_every is not None and redraw_every < 1:
-            raise ValueError(f"expected redraw_every from 1 on, got {redraw_every}")
+            raise UsageError(f"expected redraw_every from 1 on, got {redraw_every}")
         if kernel not in ("softmax", "relu"):
-            raise ValueError(f"expected a kernel of 'softmax' and 'relu', got {kernel!r}")
+            raise UsageError(f"expected a kernel of 'softmax' and 'relu', got {kernel!r}")
         self.features = features or max(1, math.ceil(shape.head_dim * math.log(shape.head_dim)))
         self.redraw_every = redraw_every
         self.kernel = kernel

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, attend, padded_to, softmax_weights
 
 _EPSILON = 1e-6  # of squared lengths, so that vectors of zeros have a gradient
@@ -69,11 +70,11 @@ class RoutingAttention(Attention):
         self.decay, self.beta, self._loss = decay, beta, None
         for name in ("num_clusters", "window_size", "local_window"):
             if (size := getattr(self, name)) is not None and size < 1:
-                raise ValueError(f"expected {name} from 1 on, got {size}")
+                raise UsageError(f"expected {name} from 1 on, got {size}")
         if not 0 <= self.local_heads < shape.heads:
-            raise ValueError(f"expected local_heads from 0 to {shape.heads - 1}, got {self.local_heads}")
+            raise UsageError(f"expected local_heads from 0 to {shape.heads - 1}, got {self.local_heads}")
         if not 0.0 <= decay <= 1.0 or beta < 0.0:
-            raise ValueError(f"expected decay from 0 to 1 and beta from 0 on, got {decay} and {beta}")
+            raise UsageError(f"expected decay from 0 to 1 and beta from 0 on, got {decay} and {beta}")
         routing = shape.heads - self.local_heads
         drawn = torch.randn(routing, self.num_clusters, shape.head_dim, generator=self.generator())
         self.register_buffer("centroids", functional.normalize(drawn, dim=-1))

@@ -18,6 +18,7 @@ attention, and H stands for the kept tokens alone.
 import torch
 from torch import Tensor, nn
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, attend, joined, key_mask, softmax_weights
 
 
@@ -33,7 +34,7 @@ class SetTransformerAttention(Attention):
     def __init__(self, shape: Shape, *, num_inducing: int = 64) -> None:
         super().__init__(shape)
         if num_inducing < 1:
-            raise ValueError(f"expected num_inducing from 1 on, got {num_inducing}")
+            raise UsageError(f"expected num_inducing from 1 on, got {num_inducing}")
         width = shape.heads * shape.head_dim
         self.inducing = nn.Parameter(torch.empty(num_inducing, shape.dim))  # I
         nn.init.xavier_uniform_(self.inducing, generator=self.generator())
@@ -80,7 +81,7 @@ class PoolingByAttention(nn.Module):
     def __init__(self, dim: int, heads: int, *, num_seeds: int = 1) -> None:
         super().__init__()
         if heads < 1 or dim % heads or num_seeds < 1:
-            raise ValueError(f"expected heads that divide dim and num_seeds >= 1, got {dim=}, {heads=}, {num_seeds=}")
+            raise UsageError(f"expected heads that divide dim and num_seeds >= 1, got {dim=}, {heads=}, {num_seeds=}")
         self.heads = heads
         self.seeds = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_seeds, dim)))
         self.before = nn.Linear(dim, dim)  # rFF(X)

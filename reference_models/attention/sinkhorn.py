@@ -62,14 +62,14 @@ class SinkhornAttention(Attention):
             block = _BLOCK if shape.max_length > _BLOCK else -(-shape.max_length // 2)
         for name, number in (("block", block), ("iterations", iterations), ("sortcut", sortcut)):
             if number is not None and number < 1:
-                raise ValueError(f"expected {name} from 1 on, got {number}")
+                raise UsageError(f"expected {name} from 1 on, got {number}")
         if block >= shape.max_length:
             raise UsageError(
                 f"expected a block of less than max_length = {shape.max_length}, got {block}: one block has no order, "
                 "and the sort net would never learn; choose a smaller one, or give none, and it follows max_length"
             )
         if not temperature > 0:
-            raise ValueError(f"expected a temperature above 0, got {temperature}")
+            raise UsageError(f"expected a temperature above 0, got {temperature}")
         self.block, self.temperature, self.iterations, self.sortcut = block, temperature, iterations, sortcut
         self.num_blocks = -(-shape.max_length // block)
         self.sort = nn.Linear(shape.dim, shape.heads * self.num_blocks, bias=False)

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, key_mask, padded_to, softmax_weights
 
 
@@ -53,13 +54,13 @@ class SparseAttention(Attention):
     ) -> None:
         super().__init__(shape)
         if pattern not in ("strided", "fixed"):
-            raise ValueError(f"expected the pattern strided or fixed, got {pattern!r}")
+            raise UsageError(f"expected the pattern strided or fixed, got {pattern!r}")
         if stride < 1:
-            raise ValueError(f"expected a stride from 1 on, got {stride}")
+            raise UsageError(f"expected a stride from 1 on, got {stride}")
         if pattern == "fixed" and not 1 <= summary <= stride:
-            raise ValueError(f"expected a summary from 1 to stride = {stride}, got {summary}")
+            raise UsageError(f"expected a summary from 1 to stride = {stride}, got {summary}")
         if heads not in ("merged", "separate", "interleaved"):
-            raise ValueError(f"expected heads merged, separate or interleaved, got {heads!r}")
+            raise UsageError(f"expected heads merged, separate or interleaved, got {heads!r}")
         self.strided, self.stride, self.summary, self.causal = pattern == "strided", stride, summary, causal
         turns = {
             "merged": torch.full((shape.heads,), -1),

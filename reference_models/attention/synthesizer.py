@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, key_mask, softmax_weights
 
 Kind = Literal["dense", "random", "factorized_dense", "factorized_random", "dot_product"]
@@ -58,9 +59,9 @@ class SynthesizerAttention(Attention):
     ) -> None:
         super().__init__(shape)
         if k < 1:
-            raise ValueError(f"expected k from 1 on, got {k}")
+            raise UsageError(f"expected k from 1 on, got {k}")
         if a is not None and not 1 <= a <= shape.max_length:
-            raise ValueError(f"expected a from 1 to max_length = {shape.max_length}, got {a}")
+            raise UsageError(f"expected a from 1 to max_length = {shape.max_length}, got {a}")
         generator = self.generator()
         makers: dict[str, Callable[[], nn.Module]] = {
             "dense": lambda: _Dense(shape, generator),
@@ -71,7 +72,7 @@ class SynthesizerAttention(Attention):
         }
         kinds = tuple(mixed) if mode == "mixture" else (mode,)
         if not kinds or not makers.keys() >= set(kinds):
-            raise ValueError(f"expected modes of {', '.join(makers)}, or a mixture of them, got {mode!r} of {kinds}")
+            raise UsageError(f"expected modes of {', '.join(makers)}, or a mixture of them, got {mode!r} of {kinds}")
         self.parts = nn.ModuleList(makers[kind]() for kind in kinds)
         self.mixture = nn.Parameter(torch.zeros(len(kinds))) if mode == "mixture" else None
 
