@@ -18,6 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,10 +78,8 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process and wait for it."""
         for pipe in (self._input, _there(self._process.stdout)):
-            try:
+            with suppress(OSError):  # what was written last did not arrive: the process has ended
                 pipe.close()
-            except OSError:  # what was written last did not arrive: the process has ended
-                pass
         self._process.wait()
 
 
