@@ -120,7 +120,7 @@ def _converted(family: str, given: dict[str, Any]) -> Any:
     if refused:
         flag = refused[0].replace("_", "-")
         raise UsageError(f"expected no --{flag} with --from-release, whose examples are what they are: leave it out")
-    folder = local_path(given["from_release"], "a copy of the release").absolute()
+    folder = local_path(given["from_release"], "a copy of the release")
     return catalogue.from_release(family, folder, given, allow_partial=given["allow_partial"])
 
 

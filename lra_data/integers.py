@@ -6,7 +6,7 @@ bool is refused: True would count as 1, and JSON writes it otherwise.
 import operator
 from typing import Any
 
-from lra_data.errors import UsageError
+from lra_data.errors import UsageError, brief
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -14,8 +14,8 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     number = plain_int(value)
     if number is None or number < least or (most is not None and number > most):
         if most is not None:
-            raise UsageError(f"expected as {name} a whole number from {least} to {most}, got {value!r}")
-        raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}")
+            raise UsageError(f"expected as {name} a whole number from {least} to {most}, got {brief(value)}")
+        raise UsageError(f"expected as {name} a whole number from {least} on, got {brief(value)}")
     return number
 
 

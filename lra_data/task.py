@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lra_data.errors import UsageError
+from lra_data.errors import UsageError, brief
 from lra_data.integers import plain_int
 from lra_data.splits import split_name
 
@@ -281,7 +281,7 @@ def check_seed(seed: int) -> int:
     """
     number = plain_int(seed)
     if number is None or not 0 <= number <= MAX_SEED:
-        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {brief(seed)}")
     return number
 
 
@@ -293,10 +293,10 @@ def check_whole(indices: Sequence[int]) -> None:
         len(indices)
         found = list(indices)
     except TypeError:
-        raise UsageError(f"expected several whole numbers as indices, such as [0, 5], got {indices!r}") from None
+        raise UsageError(f"expected several whole numbers as indices, such as [0, 5], got {brief(indices)}") from None
     for index in found:
         if plain_int(index) is None:
-            raise UsageError(f"expected whole numbers as indices, got {index!r}")
+            raise UsageError(f"expected whole numbers as indices, got {brief(index)}")
 
 
 def check_request(split: str, indices: Sequence[int], seed: int) -> str:

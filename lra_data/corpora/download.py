@@ -130,7 +130,8 @@ def _transfer(url: str, part: Path, archive: Archive, transfer: Transfer, until:
             _go_on(url, part, archive, transfer)
         except (requests.ConnectionError, requests.Timeout):
             pause = min(2**attempt, 10) * _BACKOFF_S
-            if attempt == _TRIES - 1 or (_size(part) == before and time.monotonic() + pause > until):
+            is_dead = _size(part) == before and time.monotonic() + pause + _CONNECT_S > until
+            if attempt == _TRIES - 1 or is_dead:
                 raise
             time.sleep(pause)
         else:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.columns import numbers
-from lra_data.errors import UsageError
+from lra_data.errors import UsageError, brief
 from lra_data.integers import plain_int
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.batches import Batches
@@ -212,7 +212,7 @@ def chosen_rows(selected: range, place: Any) -> int | Sequence[int]:
     if number is not None:
         return _row_at(selected, number)
     if isinstance(place, str | bytes | dict | bool) or getattr(getattr(place, "dtype", None), "kind", "") == "b":
-        raise UsageError(f"expected a place, a slice or a list of places, got {place!r}")
+        raise UsageError(f"expected a place, a slice or a list of places, got {brief(place)}")
     check_whole(place)
     return [_row_at(selected, operator.index(item)) for item in place]
 

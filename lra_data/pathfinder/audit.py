@@ -46,7 +46,7 @@ def audit(
     folder: with `imgs` and `metadata`, or one above it. Raises UsageError where none is found, SetError where there is
     no metadata at all to check anything against.
     """
-    source = find_release(local_path(folder, "a copy of the release").absolute(), resolution, difficulty)
+    source = find_release(local_path(folder, "a copy of the release"), resolution, difficulty)
     pictures, faults = read_metadata(source)
     if not pictures:
         raise SetError(f"{source}: expected metadata of pictures, found none" + (f": {faults[0]}" if faults else ""))

@@ -213,7 +213,7 @@ class RemoteFolder:
         )
         in_time = Deadline(within)
         try:
-            return tries(in_time, self._ask, name, start, stop)
+            found: bytes = tries(in_time, self._ask, name, start, stop)
         except UsageError:
             raise
         except FileNotFoundError as error:
@@ -231,6 +231,7 @@ class RemoteFolder:
             else:
                 advice = "which no second try mends: check the address, the credentials and storage_options"
             raise SetError(f"{_shown(address)}: expected to read it, got: {reason}, {advice}") from error
+        return found
 
     def _ask(self, name: str, start: int, stop: int | None) -> bytes:
         process = self._in_this_process()
