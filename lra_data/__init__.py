@@ -79,7 +79,10 @@ def generate(
     there is none, SetError names it. Generated tasks take none. pairs: a folder of id lists, for Retrieval.
     allow_partial: also from a corpus that is not whole.
     """
-    return take(task, split, range(start, stop), seed=seed, raw=raw, pairs=pairs, allow_partial=allow_partial)
+    from lra_data.integers import whole_number
+
+    rows = range(whole_number("start", start, 0), whole_number("stop", stop, 0))
+    return take(task, split, rows, seed=seed, raw=raw, pairs=pairs, allow_partial=allow_partial)
 
 
 def take(
@@ -231,9 +234,9 @@ def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
 
 
 def _path(given: Path | str | None) -> Path | None:
-    if isinstance(given, str) and not given.strip():
-        raise UsageError(f"expected a path, got {given!r}")
-    return None if given is None else Path(given)
+    from lra_data.paths import optional_path
+
+    return optional_path(given, "a file or folder")
 
 
 def _over(task: "Task", raw: Path | str | None, pairs: Path | str | None, allow_partial: bool) -> "Task":

@@ -11,6 +11,7 @@ import click
 from lra_data import catalogue
 from lra_data.errors import UsageError, unknown_name
 from lra_data.interrupts import say_when_interrupted
+from lra_data.paths import local_path, optional_path
 
 # A family with more presets has their names only in its help.
 _EXPLAINED_PRESETS = 8
@@ -127,14 +128,15 @@ def _converted(family: str, given: dict[str, Any]) -> Any:
     if refused:
         flag = refused[0].replace("_", "-")
         raise UsageError(f"expected no --{flag} with --from-release, whose examples are what they are: leave it out")
-    return catalogue.from_release(family, Path(given["from_release"]), given, allow_partial=given["allow_partial"])
+    folder = local_path(given["from_release"], "a copy of the release")
+    return catalogue.from_release(family, folder, given, allow_partial=given["allow_partial"])
 
 
 def as_path(given: str | None) -> Path | None:
     """A path given on the command line; raises UsageError for an empty one, as from a variable that is not set."""
     if given is not None and not given.strip():
         raise UsageError(f"expected a path, got {given!r}: leave the option out, or name a file or folder")
-    return None if given is None else Path(given)
+    return optional_path(given, "a file or folder")
 
 
 def choosing_options(family: str) -> list[click.Option]:

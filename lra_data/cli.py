@@ -17,6 +17,7 @@ from lra_data import __version__, catalogue
 from lra_data.build_command import BuildCommands, as_path
 from lra_data.errors import LraDataError, UsageError
 from lra_data.interrupts import answer_interrupts, end_interrupted, say_when_interrupted, signal_that_came
+from lra_data.paths import local_path, write_failure
 
 if TYPE_CHECKING:
     from lra_data.store.rows import Rows
@@ -282,12 +283,14 @@ def _picture_name(task_name: str, *rest: str | int) -> str:
 
 
 def _write_picture(path: str, picture: Any) -> None:
-    from pathlib import Path
-
     from lra_data.picture_files import png_bytes
 
-    Path(path).write_bytes(png_bytes(picture))
-    click.echo(f"wrote {path}")
+    file = local_path(path, "a file for the picture")
+    try:
+        file.write_bytes(png_bytes(picture))
+    except OSError as error:
+        raise write_failure(file, error) from error
+    click.echo(f"wrote {file}")
 
 
 @cli.command()

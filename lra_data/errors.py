@@ -38,3 +38,12 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
     nearest = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return UsageError(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")
+
+
+def brief(value: object) -> str:
+    """A value for a message: its repr on one line, cut off where it is long, as that of an array."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+_LONGEST = 100

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from lra_data.kernel_cache import compiled
 from lra_data.stream_identity import stream_bytes
 
 # Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, table 1 and section 3.3:
@@ -49,7 +50,7 @@ def multiply_wide(typing_context: Any, a: Any, b: Any) -> Any:
     return pair(types.uint64, types.uint64), emit
 
 
-@njit(cache=True)
+@compiled
 def philox4x64(
     draw: np.uint64, attempt: np.uint64, index: np.uint64, stage: np.uint64, key_0: np.uint64, key_1: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:

@@ -15,6 +15,8 @@ _SLICED = re.compile(r"(?P<name>[a-z]+)(\[(?P<start>-?\d[\d_]*%?)?:(?P<stop>-?\d
 
 def split_name(name: str) -> str:
     """`train`, `validation` or `test` for any accepted name; raises UsageError for another."""
+    if not isinstance(name, str):
+        raise UsageError(f"expected the name of one split, {', '.join(SPLITS)}, got {name!r}")
     canonical = ALIASES.get(name, name)
     if canonical not in SPLITS:
         raise unknown_name("split", name, [*SPLITS, *ALIASES])
@@ -25,14 +27,22 @@ def parse_split(text: str, sizes: dict[str, int]) -> tuple[str, range]:
     """The split and the row range that `text` names, as in `train`, `val[:10%]`, `train[1_000:-500]`.
 
     Percentages are of the split's size and round to the nearest row; bounds clip to the split as Python slices do.
+    Raises UsageError for bounds in the wrong order, which would give no row.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"expected one split as text, such as 'train' or 'train[:10%]', got {text!r}")
     match = _SLICED.fullmatch(text)
     if match is None:
         raise UsageError(f"expected a split such as 'train' or 'train[:10%]', got {text!r}")
     name = split_name(match["name"])
     size = sizes[name]
-    bounds = slice(_row(match["start"], size), _row(match["stop"], size))
-    return name, range(size)[bounds]
+    rows = range(size)[slice(_row(match["start"], size), _row(match["stop"], size))]
+    if rows.start > rows.stop:
+        raise UsageError(
+            f"expected a split whose first row comes before its last, got {text!r}, which is rows {rows.start} to "
+            f"{rows.stop} of {size}: swap the bounds"
+        )
+    return name, rows
 
 
 def _row(bound: str | None, size: int) -> int | None:

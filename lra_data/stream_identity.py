@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,6 @@ def stream_bytes(task: str, version: int, config: Mapping[str, Any], seed: int, 
     `config` holds only what decides an example. A hash, and not `seed + something`, because sums let neighbouring seeds
     share their streams.
     """
-    identity = {"task": task, "version": version, "config": dict(config), "seed": seed, "split": split}
+    identity = {"task": task, "version": version, "config": dict(config), "seed": operator.index(seed), "split": split}
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).digest()[:STREAM_BYTES]

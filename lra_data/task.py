@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lra_data.errors import UsageError
+from lra_data.errors import UsageError, brief
+from lra_data.integers import plain_int
 from lra_data.splits import split_name
 
 if TYPE_CHECKING:
@@ -273,19 +274,35 @@ def _json_values(config: Any, *, keyed: bool) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def check_seed(seed: int) -> None:
-    """Raise UsageError unless the seed is a whole number from 0 to MAX_SEED. True is none: it has a key of its own."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {seed!r}")
+def check_seed(seed: int) -> int:
+    """The seed as a plain int; raises UsageError unless it is a whole number from 0 to MAX_SEED.
+
+    bool is refused: JSON, and so the key, writes True differently from 1.
+    """
+    number = plain_int(seed)
+    if number is None or not 0 <= number <= MAX_SEED:
+        raise UsageError(f"expected a seed from 0 to {MAX_SEED}, got {brief(seed)}")
+    return number
+
+
+def check_whole(indices: Sequence[int]) -> None:
+    """Raise UsageError unless these are whole numbers: in a range, a list, a tuple or a one-dimensional array."""
+    if isinstance(indices, range):
+        return
+    try:
+        len(indices)
+        found = list(indices)
+    except TypeError:
+        raise UsageError(f"expected several whole numbers as indices, such as [0, 5], got {brief(indices)}") from None
+    for index in found:
+        if plain_int(index) is None:
+            raise UsageError(f"expected whole numbers as indices, got {brief(index)}")
 
 
 def check_request(split: str, indices: Sequence[int], seed: int) -> str:
     """The canonical split name of a request for rows; raises UsageError for a bad split, index or seed."""
     check_seed(seed)
-    if not isinstance(indices, range):
-        for index in indices:
-            if not hasattr(index, "__index__"):
-                raise UsageError(f"expected whole numbers as indices, got {index!r}")
+    check_whole(indices)
     if len(indices):
         lowest, highest = min(indices), max(indices)
         if lowest < 0 or highest > MAX_INDEX:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from lra_data import paths
 from reference_models.checkpoint import CARD, CheckpointError, load_model
 from reference_models.classifier import Classifier
 
@@ -16,7 +17,7 @@ def bundled_names() -> list[str]:
 
 def checkpoint_folder(name: str) -> Path:
     """The folder of a checkpoint: one with a card, or a bundled one; raises CheckpointError with what there is."""
-    folder = Path(name)
+    folder = paths.local_path(name, f"a folder with {CARD}, or a bundled checkpoint")
     if (folder / CARD).is_file():
         return folder
     names = bundled_names()

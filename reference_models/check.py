@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lra_data import UsageError
+from lra_data import UsageError, paths
 from reference_models.checkpoint import CARD, load_model, read_card
 from reference_models.classifier import Classifier
 from reference_models.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
@@ -70,7 +70,8 @@ def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: 
 
     Raises UsageError for a task that none was trained on, names that are not there, and two models of one attention.
     """
-    cards = {path.parent: read_card(path.parent) for path in sorted(folder.rglob(CARD))}
+    there = paths.local_path(folder, "a folder of trained models")
+    cards = {path.parent: read_card(path.parent) for path in sorted(there.rglob(CARD))}
     of_task = {path: card for path, card in cards.items() if card["task"] == task.name}
     fitting: dict[str, Path] = {}
     for path, card in of_task.items():

@@ -24,16 +24,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 import lra_data
-from lra_data import UsageError
+from lra_data import UsageError, integers, paths
 from reference_models.attention.catalogue import attention_class
 from reference_models.devices import device_name
 from reference_models.efficiency_cell import DTYPES, KINDS, Request, options_at
@@ -105,12 +106,16 @@ def measure(
     outcome: "ok", "time cap", "out of memory" or "failed", with `error`. A failed cell is not tried again either: take
     its line out of the file for that. Raises UsageError for arguments that cannot be and a file that is not of this.
     """
+    out = paths.local_path(out, "a file for the measurements")
     say = progress or (lambda line: print(line, file=sys.stderr, flush=True))
     settings = _settings(device, dtype, threads)
     if cap_seconds <= 0:
         raise UsageError(f"expected cap_seconds above 0, got {cap_seconds}")
-    cells = _cells(models, lengths, quick)
+    asked = None if lengths is None else [integers.whole_number("length", length, 1) for length in lengths]
+    cells = _cells(models, asked, quick)
     rows = [row for row in read_rows(out) if _is_of(row, settings)]
+    with _opened(out):  # fails before the first measurement, and not behind it
+        pass
     baselines: dict[int, dict[str, Finding]] = {}
     found = []
     for number, (model, length) in enumerate(cells, start=1):
@@ -236,8 +241,8 @@ def _process(request: Request, cap_seconds: float) -> Finding:
     threads = str(request.threads)
     environment = {**os.environ, **_MALLOC, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     # This package, also where it is found by a path that a child would not have.
-    paths = (str(Path(__file__).parents[1]), environment.get("PYTHONPATH", ""))
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    places = (str(Path(__file__).parents[1]), environment.get("PYTHONPATH", ""))
+    environment["PYTHONPATH"] = os.pathsep.join(place for place in places if place)
     command = [*_PROCESS, json.dumps(asdict(request))]
     # Files and not pipes: they need no reader while the process runs, and keep what a killed one had written.
     with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as complaints:
@@ -271,13 +276,23 @@ def _finding(status: int | None, printed: str, complaints: str) -> Finding:
 
 def _append(path: Path, row: Row) -> None:
     """Behind the last whole line, and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with _opened(path) as file:
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
         file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file of rows, made if it is not there; BuildError, in one line, where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            yield file
+    except OSError as error:
+        raise paths.write_failure(path, error) from error
 
 
 def _in_words(row: Row) -> str:

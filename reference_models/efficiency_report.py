@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lra_data import UsageError
+from lra_data import UsageError, paths
 
 Row = Mapping[str, Any]
 Curves = dict[str, list[tuple[int, float]]]
@@ -208,6 +208,7 @@ class Axes:
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """A PNG of 1000 x 700: seconds a step over length, log-log, a line a model with its name at its end."""
+    path = paths.local_path(path, "a file for the picture")
     drawn = curves(rows)
     axes, palette = Axes(drawn), colors(drawn)
     image = Image.new("RGB", _SIZE, "white")
@@ -223,8 +224,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         box = draw.textbbox((x, y), name, font=_font(13), anchor="lm")
         draw.rectangle(box, fill="white")
         draw.text((x, y), name, fill=palette[name], font=_font(13), anchor="lm")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG", optimize=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, "PNG", optimize=True)
+    except OSError as error:
+        raise paths.write_failure(path, error) from error
 
 
 def labels(drawn: Curves, axes: Axes) -> list[tuple[str, float, float, float]]:

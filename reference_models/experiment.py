@@ -8,16 +8,16 @@ complete when it also says what the model answers (`fingerprint.py`) and how far
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 import lra_data
-from lra_data import UsageError
+from lra_data import UsageError, locking, paths
 from lra_data.loading.dataset import Dataset
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import amend_card, load_model
@@ -95,19 +95,27 @@ def run(
 
     Raises UsageError if another process is at it, and what `train` raises.
     """
+    root = paths.local_path(out, "a folder for trained models")
     source = experiment.source
     splits = Splits(train=source.open("train"), validation=source.open("validation"), test=source.open("test"))
     task = splits.train.task
     model_config, recipe_config = experiment.configs(task.family)
-    folder = out / task.family / task.variant / experiment.attention
+    folder = root / task.family / task.variant / experiment.attention
     if report is not None:
         report({"steps": recipe_config.steps, "folder": str(folder)})
     first = os.environ.get("RANK", "0") == "0"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{experiment.attention}.lock"))
-    try:
-        if first:
-            lock.acquire(blocking=False)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if first:  # the file stays: another process may be waiting for it
+                lock = folder.with_name(f".{experiment.attention}.lock")
+                stack.enter_context(locking.locked_file(lock, wait=False))
+        except Timeout:
+            raise UsageError(
+                f"{folder}: another process trains this model now: choose another --out, or wait"
+            ) from None
+        except OSError as error:
+            raise paths.write_failure(folder, error) from error
         card = train(
             model_config,
             recipe_config,
@@ -122,11 +130,6 @@ def run(
         )
         if first and "recorded" not in card:
             card = complete_card(folder, splits, source, device)
-    except Timeout:
-        raise UsageError(f"{folder}: another process trains this model now: choose another --out, or wait") from None
-    finally:
-        if lock.is_locked:
-            lock.release()  # the file stays: another process may be waiting for it
     return folder, card
 
 

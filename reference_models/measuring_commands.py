@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lra_data import paths
 from reference_models.training_commands import dataset_options, dataset_source, names_of, set_threads
 
 
@@ -123,5 +124,6 @@ def _give(text: str, out: Path | None) -> None:
         return
     from reference_models.checkpoint import write_whole
 
-    write_whole(out, text.encode())
-    click.echo(str(out))
+    file = paths.local_path(out, "a file for the table")
+    write_whole(file, text.encode())
+    click.echo(str(file))

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-from lra_data import UsageError
+from lra_data import UsageError, integers
 from lra_data.intervals import wilson_interval
 
 
@@ -76,8 +76,7 @@ def means_differ(a: Sequence[int], b: Sequence[int], *, comparisons: int = 1, le
 
 
 def _level_of_each(comparisons: int, level: float) -> float:
-    if not isinstance(comparisons, int) or comparisons < 1:
-        raise UsageError(f"expected as comparisons a whole number from 1 on, got {comparisons!r}")
+    comparisons = integers.whole_number("comparisons", comparisons, 1)
     return 1 - (1 - level) / comparisons
 
 

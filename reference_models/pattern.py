@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lra_data import paths
 from reference_models.attention.catalogue import attention_class
 from reference_models.attention.contract import Shape
 
@@ -50,7 +51,11 @@ def draw(name: str, folder: Path) -> Path:
     """Write FOLDER/<name>.png."""
     from PIL import Image
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.png"
-    Image.fromarray(pattern(name)).save(path, optimize=True)
+    path = paths.local_path(folder, "a folder for the pictures") / f"{name}.png"
+    drawn = Image.fromarray(pattern(name))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.save(path, optimize=True)
+    except OSError as error:
+        raise paths.write_failure(path, error) from error
     return path

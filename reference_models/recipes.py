@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lra_data import UsageError
+from lra_data import UsageError, integers
 from reference_models.presets import PRESETS, TASKS
 
 Schedule = Literal["inverse-sqrt", "cosine", "linear", "constant"]
@@ -57,9 +57,7 @@ class TrainConfig:
             ("seed", 0),
             ("evaluate_every", 1),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}")
+            object.__setattr__(self, name, integers.whole_number(name, getattr(self, name), least))
         for name, known in (
             ("schedule", ("inverse-sqrt", "cosine", "linear", "constant")),
             ("precision", ("float32", "bfloat16")),

@@ -16,7 +16,7 @@ from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 
-from lra_data import UsageError
+from lra_data import UsageError, paths
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, FORMAT, CheckpointError, read_card
 from reference_models.metrics import wilson
@@ -91,10 +91,11 @@ def read_cards(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """
     found: set[Path] = set()
     for folder in folders:
-        paths = {path.resolve() for path in Path(folder).rglob(CARD)}
-        if not paths:
+        beneath = paths.local_path(folder, "a folder of trained models")
+        cards = {path.resolve() for path in beneath.rglob(CARD)}
+        if not cards:
             raise UsageError(f"{folder}: expected a {CARD} beneath, got none: train a model there with `lra-zoo train`")
-        found |= paths
+        found |= cards
     return [_read(path) for path in sorted(found)]
 
 

@@ -36,7 +36,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 import lra_data
-from lra_data import LraDataError, UsageError, interrupts
+from lra_data import LraDataError, UsageError, interrupts, paths
 from lra_data.loading.torch_batches import TorchBatch, TorchLoader, to_device
 from reference_models.checkpoint import (
     CARD,
@@ -380,7 +380,10 @@ class Training:
     def go_on(self) -> None:
         """Take up what lies in the folder, if anything does; otherwise begin one."""
         path = self.run / STATE
-        self.run.mkdir(parents=True, exist_ok=True)
+        try:
+            self.run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise paths.write_failure(self.run, error) from error
         self.world.meet()
         if path.exists():
             tensors, record = read_tensors(path)

@@ -160,7 +160,7 @@ def test_killed_workers_and_parents(tmp_path: Path) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            workers = [int(pid) for pid in children if b"worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
             if len(workers) == 2 and list(root.rglob("*.tmp")):
                 return process, workers
             time.sleep(0.05)

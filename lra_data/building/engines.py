@@ -4,18 +4,14 @@ The interface is one method, so that a Ray or Slurm engine is one more class: jo
 shared folder, and may run anywhere, twice, and in any order.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
+from lra_data.building.worker_process import LostWorkerError, WorkerProcess
 from lra_data.errors import BuildError, UsageError
+from lra_data.integers import plain_int
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -32,66 +28,55 @@ class Engine(Protocol):
 
 
 class LocalProcesses:
-    """Processes on this machine; with one worker the jobs run in this process, one after another."""
+    """Processes on this machine; with one worker the jobs run in this process, one after another.
+
+    A worker never runs the caller's script again, so scripts need no `__main__` guard (`worker_process.py`).
+    """
 
     def __init__(self, workers: int = 1) -> None:
-        if not isinstance(workers, int) or workers < 1:
+        number = plain_int(workers)
+        if number is None or number < 1:
             raise UsageError(f"expected at least 1 worker, got {workers!r}")
-        self.workers = workers
+        self.workers = number
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-        """See Engine. A worker that dies, killed or out of memory, raises BuildError."""
-        if self.workers == 1 or len(jobs) == 1:
+        """See Engine. A worker that dies, killed or out of memory, raises BuildError and ends the others."""
+        if self.workers == 1 or len(jobs) <= 1:
             yield from map(function, jobs)
             return
-        # spawn: forking a process that runs Arrow's threads can deadlock.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(self.workers, len(jobs)), mp_context=context, initializer=_start_worker) as pool:
+        free: SimpleQueue[WorkerProcess] = SimpleQueue()
+        workers: list[WorkerProcess] = []
+
+        def run_one(job: Job) -> Result:
+            worker = free.get()
             try:
-                with _interrupts_held_back():
-                    futures = [pool.submit(function, job) for job in jobs]
-                for future in as_completed(futures):
-                    yield future.result()
-            except (KeyboardInterrupt, GeneratorExit):
-                # Nobody waits for the jobs under way. Killed, they leave nothing that the next run does not expect.
-                # `kill_workers` does the same, from Python 3.14 on.
-                for process in list(pool._processes.values()):
-                    process.kill()
-                raise
-            except BrokenProcessPool as error:
-                raise BuildError(
-                    "a worker process died (killed, or out of memory); finished shards are kept: "
-                    "run the same command again, with fewer workers if memory is short"
-                ) from error
+                result: Result = worker.run(function, job)
             finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+                free.put(worker)
+            return result
 
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Processes started within the block do not hear Ctrl-C until they have said what they do with it; this one hears
-    it through its other threads, or after the block.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # starting it would end the block for the processes after it
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent must not leave workers behind."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        raise AssertionError("a worker has a parent process")
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+        # A thread waits for each worker; there are as many as workers, so one is always free.
+        pool = ThreadPoolExecutor(min(self.workers, len(jobs)), thread_name_prefix="lra-data-worker")
+        try:
+            for _ in range(min(self.workers, len(jobs))):
+                workers.append(WorkerProcess())
+                free.put(workers[-1])
+            futures = [pool.submit(run_one, job) for job in jobs]
+            for future in as_completed(futures):
+                yield future.result()
+        except (KeyboardInterrupt, GeneratorExit):
+            # Nobody waits for the jobs under way. Killed, they leave nothing that the next run does not expect.
+            for worker in workers:
+                worker.kill()
+            raise
+        except LostWorkerError as error:
+            for worker in workers:
+                worker.kill()
+            raise BuildError(
+                "a worker process died (killed, or out of memory); finished shards are kept: "
+                "run the same command again, with fewer workers if memory is short"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            for worker in workers:
+                worker.close()

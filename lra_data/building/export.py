@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lra_data.building.pickles import write_pickle
 from lra_data.errors import UsageError, unknown_name
-from lra_data.store.files import write_failure
+from lra_data.paths import local_path, write_failure
 from lra_data.store.rows import Rows
 
 # The original release's files; and the pickles of Nyströmformer and Skyformer.
@@ -24,7 +24,7 @@ def export(rows: Rows, out: Path | str, *, layout: str = "lra-release") -> list[
     """
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
-    folder = Path(out)
+    folder = local_path(out, "a new or empty folder").absolute()
     scratch = folder / _SCRATCH
     try:
         if folder.exists() and any(path.name != _SCRATCH for path in folder.iterdir()):

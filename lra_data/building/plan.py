@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lra_data.errors import SetError, UsageError
+from lra_data.integers import plain_int
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.formats import get_format, library_versions
 from lra_data.store.manifest import Description, Manifest, decode, description_from, load_json
@@ -58,7 +59,7 @@ def make_plan(
     formats = tuple(dict.fromkeys(formats))
     if not formats:
         raise UsageError("expected at least one format, got none")
-    check_seed(seed)
+    seed = check_seed(seed)
     full_sizes = task.split_sizes(seed) | {split_name(split): size for split, size in (sizes or {}).items()}
     empty = [split for split, size in task.split_sizes(seed).items() if size == 0]
     if empty:
@@ -66,8 +67,10 @@ def make_plan(
             f"{task.name}: expected examples in every split, the corpus leaves none for {empty[0]}: take more of it"
         )
     for split, size in full_sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        number = plain_int(size)
+        if number is None or number < 1:
             raise UsageError(f"expected at least 1 example in {split}, got {size!r}")
+        full_sizes[split] = number
     counts = shard_counts(full_sizes, task.row_bytes, num_shards)
     task.check_buildable(full_sizes, seed=seed)
     description = Description(
@@ -99,13 +102,14 @@ def shard_counts(sizes: Mapping[str, int], row_bytes: int, num_shards: int | Non
     if num_shards is None:
         # More would not fit the five digits of the names: then the shards grow.
         return {split: min(MOST_SHARDS, -(-size * row_bytes // SHARD_BYTES)) for split, size in sizes.items()}
-    if not isinstance(num_shards, int) or not 1 <= num_shards <= min(sizes["train"], MOST_SHARDS):
+    number = plain_int(num_shards)
+    if number is None or not 1 <= number <= min(sizes["train"], MOST_SHARDS):
         raise UsageError(
             f"expected a number of shards from 1 to {min(sizes['train'], MOST_SHARDS)} for {sizes['train']} training "
             f"examples, got {num_shards!r}"
         )
     return {
-        split: num_shards if split == "train" else min(size, max(1, round(num_shards * size / sizes["train"])))
+        split: number if split == "train" else min(size, max(1, round(number * size / sizes["train"])))
         for split, size in sizes.items()
     }
 

@@ -9,7 +9,8 @@ from lra_data.building.run_build import locked
 from lra_data.building.shards import ShardJob, write_shards
 from lra_data.catalogue import task_from_record
 from lra_data.errors import SetError
-from lra_data.store.files import sha256_of, write_failure
+from lra_data.paths import local_path, write_failure
+from lra_data.store.files import sha256_of
 from lra_data.store.formats import library_versions
 from lra_data.store.manifest import BUILD_FOLDER, Manifest, Shard, read_manifest
 from lra_data.task import Task
@@ -28,7 +29,7 @@ def repair(
     it is made again. Raises SetError, leaving the file as it was, where the manifest's bytes cannot be made here: a
     Parquet shard of another pyarrow.
     """
-    folder = Path(set_folder)
+    folder = local_path(set_folder, "the folder of a built set").absolute()
     manifest = read_manifest(folder)
     description = manifest.description
     task = task_from_record(description.task, description.version, description.config)

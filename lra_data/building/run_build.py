@@ -9,13 +9,13 @@ Killed at any point, the folder has no manifest, and the next run of the same bu
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lra_data.building.card import card_text, unfinished_card_text
 from lra_data.building.croissant import croissant_text
@@ -25,8 +25,10 @@ from lra_data.building.plan import PLAN, Plan, check_same, make_plan, plan_of, p
 from lra_data.building.shards import ShardJob, ShardResult, make_shards
 from lra_data.catalogue import get_task
 from lra_data.errors import BuildError, LraDataError, SetError, UsageError
+from lra_data.locking import locked_file
+from lra_data.paths import local_path, write_failure
 from lra_data.picture_files import png_bytes
-from lra_data.store.files import publish, publish_text, write_failure
+from lra_data.store.files import publish, publish_text
 from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, SHARD_NAME, Manifest, manifest_text, read_manifest
 from lra_data.store.tally import read_shard
 from lra_data.task import Task
@@ -79,7 +81,7 @@ def build(
     chosen = get_task(task)
     plan = make_plan(chosen, formats=formats, num_shards=num_shards, seed=seed, sizes=sizes)
     engine = engine or LocalProcesses(workers)
-    set_folder = set_path(root, chosen)
+    set_folder = set_path(root, chosen).absolute()  # also if the current folder changes meanwhile
     with locked(set_folder):
         if overwrite:
             _remove_set(set_folder)
@@ -101,31 +103,31 @@ def build(
 
 
 def set_path(root: Path | str, task: Task) -> Path:
-    """SET = ROOT/<task>/<preset or custom-hash>; UsageError for a name that is not UTF-8, which Arrow cannot open."""
+    """SET = ROOT/<task>/<preset or custom-hash>; UsageError for a root that is no folder of this machine, or has a name
+    that is not UTF-8, which Arrow cannot open.
+    """
+    folder = local_path(root, "a folder for the set")
     try:
-        str(root).encode()
+        str(folder).encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"expected a folder whose name is UTF-8, got {str(root)!r}: choose another --out") from error
-    return Path(root) / task.family / task.variant
+    return folder / task.family / task.variant
 
 
 @contextmanager
 def locked(set_folder: Path) -> Iterator[None]:
     """Hold the set's lock, creating the folder; raises BuildError if another process holds it."""
-    try:
-        set_folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(set_folder / LOCK, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise BuildError(
-            f"another process is building in {set_folder}: wait for it, or choose another --out"
-        ) from error
-    except OSError as error:
-        raise write_failure(set_folder, error) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            set_folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked_file(set_folder / LOCK, wait=False))
+        except Timeout as error:
+            raise BuildError(
+                f"another process is building in {set_folder}: wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise write_failure(set_folder, error) from error
         yield
-    finally:
-        lock.release()
 
 
 def _begin(set_folder: Path, plan: Plan) -> None:

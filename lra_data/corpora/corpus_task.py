@@ -16,7 +16,7 @@ from lra_data.corpora.download import Archive, Transfer, cached_archive, fetch_a
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
 from lra_data.stream_identity import stream_bytes
-from lra_data.task import Raw, Task, check_request
+from lra_data.task import Raw, Task, check_request, check_seed
 
 
 class Corpus(Protocol):
@@ -135,7 +135,8 @@ class CorpusTask(Task):
             path = fetch_archive(self.origin.archives, fetch)
         if path is None:
             raise SetError(f"{self.name}: expected {self.origin.name}, got none: {self._advice}")
-        return Raw(corpus=path, pairs=pairs)
+        # Rows are read when they are asked for, perhaps after os.chdir.
+        return Raw(corpus=path.absolute(), pairs=None if pairs is None else pairs.absolute())
 
     def _over(self, raw: Raw, *, allow_partial: bool) -> Self:
         corpus = self.read_corpus(raw)
@@ -188,7 +189,7 @@ class CorpusTask(Task):
         """The seed; raises UsageError for another than 0 where nothing is drawn."""
         if seed and not self.draws_anything:
             raise UsageError(f"expected seed 0 for {self.name}, in which nothing is drawn, got {seed}")
-        return seed
+        return check_seed(seed)
 
     @property
     def draws_anything(self) -> bool:

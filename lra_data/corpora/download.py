@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lra_data.errors import LraDataError
+from lra_data.errors import LraDataError, UsageError
+from lra_data.locking import locked_file
+from lra_data.paths import local_path
 
 CACHE_VARIABLE = "LRA_DATA_CACHE"
 
 _TRIES = 5
 _TIMEOUT_S = 30
+_CONNECT_S = 5
+# A server that never answered is given up after so many seconds; one that broke off in the middle gets all tries.
+_OPENING_S = 8.0
 _BLOCK = 2**18
 _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 206, 416
 
@@ -37,10 +42,19 @@ class Archive:
 
 
 def cache_folder() -> Path:
-    """The folder of downloads: $LRA_DATA_CACHE, or the system's place for caches."""
+    """The folder of downloads, absolute: $LRA_DATA_CACHE, or the system's place for caches.
+
+    Raises UsageError for a variable that names no folder of this machine, and where there is no home.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return local_path(chosen, f"a folder in {CACHE_VARIABLE}").absolute()
     import pooch
 
-    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("lra-data"))
+    folder = Path(pooch.os_cache("lra-data"))
+    if not folder.is_absolute():  # "~" stays where nothing says which home that is
+        raise UsageError(f"expected a home for the cache, found none: set {CACHE_VARIABLE} to a folder")
+    return folder
 
 
 def cached_archive(archives: Sequence[Archive]) -> Path | None:
@@ -54,17 +68,16 @@ def fetch_archive(archives: Sequence[Archive], transfer: Transfer) -> Path:
 
     Every address is tried. Raises LraDataError, naming the file and where to put it, where none gives the archive.
     """
-    from filelock import FileLock
-
     failures = []
+    until = time.monotonic() + _OPENING_S
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with locked_file(folder / ".lock"):
             for archive in archives:
                 for url in archive.urls:
                     try:
-                        return _retrieve(archive, url, folder, transfer)
+                        return _retrieve(archive, url, folder, transfer, until)
                     except _FetchError as error:
                         failures.append(f"{url}: {error}")
     except OSError as error:
@@ -83,7 +96,7 @@ class _FetchError(Exception):
     """Why one address did not give the archive."""
 
 
-def _retrieve(archive: Archive, url: str, folder: Path, transfer: Transfer) -> Path:
+def _retrieve(archive: Archive, url: str, folder: Path, transfer: Transfer, until: float) -> Path:
     import pooch
     import requests
 
@@ -91,7 +104,7 @@ def _retrieve(archive: Archive, url: str, folder: Path, transfer: Transfer) -> P
     part = folder / f"{archive.name}.part"
 
     def download(address: str, output: str, _: Any) -> None:
-        _transfer(address, part, archive, transfer)
+        _transfer(address, part, archive, transfer, until)
         os.replace(part, output)
 
     try:
@@ -104,19 +117,29 @@ def _retrieve(archive: Archive, url: str, folder: Path, transfer: Transfer) -> P
         raise _FetchError(f"expected a file with {archive.digest}, got another ({_digest_in(str(error))})") from error
 
 
-def _transfer(url: str, part: Path, archive: Archive, transfer: Transfer) -> None:
-    """Download to `part`, from its end on where the server allows it; a connection that breaks is tried again."""
+def _transfer(url: str, part: Path, archive: Archive, transfer: Transfer, until: float) -> None:
+    """Download to `part`, from its end on where the server allows it; a connection that breaks is tried again.
+
+    until: when to give up a server that has sent nothing.
+    """
     import requests
 
+    before = _size(part)
     for attempt in range(_TRIES):
         try:
             _go_on(url, part, archive, transfer)
         except (requests.ConnectionError, requests.Timeout):
-            if attempt == _TRIES - 1:
+            pause = min(2**attempt, 10) * _BACKOFF_S
+            is_dead = _size(part) == before and time.monotonic() + pause + _CONNECT_S > until
+            if attempt == _TRIES - 1 or is_dead:
                 raise
-            time.sleep(min(2**attempt, 10) * _BACKOFF_S)
+            time.sleep(pause)
         else:
             return
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 _BACKOFF_S = 1.0
@@ -126,13 +149,13 @@ def _go_on(url: str, part: Path, archive: Archive, transfer: Transfer) -> None:
     import requests
     import urllib3
 
-    there = part.stat().st_size if part.exists() else 0
+    there = _size(part)
     if archive.bytes is not None and there >= archive.bytes:
         if there == archive.bytes:
             return  # the last run ended between the last byte and the digest
         there = 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
-    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as answer:
+    with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _TIMEOUT_S)) as answer:
         if answer.status_code == _RANGE_NOT_SATISFIABLE:
             part.unlink()
             raise requests.ConnectionError("the part that is there does not belong to this file")

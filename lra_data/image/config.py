@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lra_data.errors import UsageError
+from lra_data.integers import plain_int
 from lra_data.task import Preset
 
 
@@ -13,8 +14,10 @@ class Config:
     channels: int = field(default=1, metadata={"help": "1: grey as TensorFlow makes it; 3: red, green, blue"})
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3) or isinstance(self.channels, bool):
+        number = plain_int(self.channels)
+        if number not in (1, 3):
             raise UsageError(f"image: expected 1 or 3 channels, got {self.channels!r}")
+        object.__setattr__(self, "channels", number)
 
 
 # LRA image/input_pipeline.py:59-93: train[:90%], train[90%:] and test of TensorFlow Datasets.

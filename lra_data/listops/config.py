@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from lra_data.errors import UsageError, unknown_name
+from lra_data.integers import plain_int
 from lra_data.task import Preset
 
 # Names as the original writes them in its tokens: MED is the median, SM the sum modulo 10 (LRA data/listops.py:54-62).
@@ -45,9 +46,12 @@ class Config:
 
     def __post_init__(self) -> None:
         for parameter in fields(self):
-            value = getattr(self, parameter.name)
-            if parameter.name != "operators" and (not isinstance(value, int) or isinstance(value, bool)):
-                raise UsageError(f"listops: expected an integer {parameter.name}, got {value!r}")
+            if parameter.name != "operators":
+                value = getattr(self, parameter.name)
+                number = plain_int(value)
+                if number is None:
+                    raise UsageError(f"listops: expected an integer {parameter.name}, got {value!r}")
+                object.__setattr__(self, parameter.name, number)
         _within("max_depth", self.max_depth, 2, LARGEST_DEPTH)
         _within("max_args", self.max_args, 2, LARGEST_ARGS)
         _within("min_args", self.min_args, 2, self.max_args)

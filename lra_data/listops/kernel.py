@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from lra_data.kernel_cache import compiled
 from lra_data.listops.config import LARGEST_ARGS, OPERATORS, Config
 from lra_data.listops.vocabulary import CLOSE_ID, DIGIT_0_ID
 from lra_data.random_bits import philox4x64
@@ -89,7 +90,7 @@ def _trailing_zeros(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), emit
 
 
-@njit(cache=True)
+@compiled
 def _nth_smallest(at_most: np.uint64, rank: np.uint64) -> np.uint64:
     """The digit at `rank` of the sorted arguments: the number of digits d with at most `rank` arguments <= d.
 
@@ -99,7 +100,7 @@ def _nth_smallest(at_most: np.uint64, rank: np.uint64) -> np.uint64:
     return TEN - (((exceeds * EVERY_LANE) >> np.uint64(54)) & np.uint64(63))
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _value(record: np.uint64, counts: np.uint64) -> np.uint64:
     """The value of a finished operator from the histogram of its arguments."""
     at_most = counts * EVERY_LANE  # multiplying by ones in every lane makes running sums
@@ -111,7 +112,7 @@ def _value(record: np.uint64, counts: np.uint64) -> np.uint64:
     return total % TEN if (record & LOW_BYTE) == SUM_MOD else (low + high) >> ONE
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _decode(
     draw: np.uint64,
     attempt: np.uint64,
@@ -155,7 +156,7 @@ def _decode(
     return np.uint64(num_chunks), np.uint64(operators)
 
 
-@njit(cache=True)
+@compiled
 def _grow(
     index: np.uint64,
     attempt: np.uint64,
@@ -226,7 +227,7 @@ def _grow(
                 return max_length, ZERO, deepest
 
 
-@njit(cache=True, nogil=True)  # threads of a loader draw side by side
+@compiled(nogil=True)  # threads of a loader draw side by side
 def draw_examples(
     indices: NDArray[np.int64],
     key_0: np.uint64,

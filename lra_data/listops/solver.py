@@ -7,9 +7,9 @@ Not here: which shapes a configuration allows (`task.py` compares the form found
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from lra_data.kernel_cache import compiled
 from lra_data.listops.vocabulary import VOCABULARY
 
 # What is wrong with a token sequence; 0 is for sound ones.
@@ -21,7 +21,7 @@ _MIN, _MAX, _MED, _SM, _CLOSE, _ZERO = (
 )
 
 
-@njit(cache=True)
+@compiled
 def solve(tokens: NDArray[np.uint8], offsets: NDArray[np.int32], found: NDArray[np.int64]) -> None:
     """Evaluate each row tokens[offsets[i] : offsets[i + 1]].
 
@@ -77,7 +77,7 @@ def solve(tokens: NDArray[np.uint8], offsets: NDArray[np.int32], found: NDArray[
         found[row, 5] = used
 
 
-@njit(cache=True)
+@compiled
 def _apply(operator: np.int64, arguments: NDArray[np.int64]) -> np.int64:
     if operator == _SM:
         return np.int64(np.sum(arguments) % 10)
@@ -92,7 +92,7 @@ def _apply(operator: np.int64, arguments: NDArray[np.int64]) -> np.int64:
     return (arguments[middle - 1] + arguments[middle]) // 2
 
 
-@njit(cache=True)
+@compiled
 def _sort(values: NDArray[np.int64]) -> None:
     """Insertion sort in place: there are few values, and np.sort allocates."""
     for i in range(1, len(values)):

@@ -1,19 +1,11 @@
-"""Arguments that must be whole numbers, and the one line for those that are not."""
+"""Arguments that must be whole numbers or switches, and the one line for those that are not."""
 
-import operator
 from typing import Any
 
 from lra_data.errors import UsageError
+from lra_data.integers import whole_number
 
-
-def whole_number(name: str, value: Any, least: int) -> int:
-    """The value as an int, also if NumPy counted it; raises UsageError for anything else, True among them."""
-    try:
-        if isinstance(value, bool) or operator.index(value) < least:
-            raise TypeError
-    except TypeError:
-        raise UsageError(f"expected as {name} a whole number from {least} on, got {value!r}") from None
-    return operator.index(value)
+__all__ = ["whole_number", "yes_or_no"]
 
 
 def yes_or_no(name: str, value: Any) -> bool:

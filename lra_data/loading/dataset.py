@@ -2,15 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lra_data.columns import numbers
-from lra_data.errors import UsageError
+from lra_data.errors import UsageError, brief
+from lra_data.integers import plain_int
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form
@@ -18,14 +21,16 @@ from lra_data.loading.shares import Sharing
 from lra_data.loading.sources import BuiltSource, MadeSource, Source
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.rows import BuiltRows, Rows
-from lra_data.task import Task
+from lra_data.task import Task, check_seed, check_whole
 
 # Rows held in memory at a time while they are digested.
 _ROWS_A_DIGEST = 1000
 
 
 class Dataset:
-    """Examples of one split. `[i]` is a dict of NumPy arrays and numbers, `[i:j]` a pyarrow.RecordBatch."""
+    """Examples of one split. `[i]` is a dict of NumPy arrays and numbers; `[i:j]` and a list or an array of places are
+    a pyarrow.RecordBatch, in the order that was asked for.
+    """
 
     def __init__(self, rows: Rows, split: str, selected: range) -> None:
         self._rows = rows
@@ -161,9 +166,9 @@ class Dataset:
                 dtype=dtype,
             ),
             arrangement,
-            rank=rank,
-            world_size=world_size,
-            seed=seed,
+            rank=as_int(rank),
+            world_size=as_int(world_size),
+            seed=check_seed(seed),
             epoch=epoch,
             epochs=epochs,
             prefetch=prefetch,
@@ -176,11 +181,12 @@ class Dataset:
     @overload
     def __getitem__(self, place: int) -> dict[str, Any]: ...
     @overload
-    def __getitem__(self, place: slice) -> pa.RecordBatch: ...
-    def __getitem__(self, place: int | slice) -> dict[str, Any] | pa.RecordBatch:
-        if isinstance(place, slice):
-            return self._rows.take(self.split, self._selected[place])
-        return example(self._rows.take(self.split, [self._selected[place]]))
+    def __getitem__(self, place: slice | Sequence[int] | NDArray[Any]) -> pa.RecordBatch: ...
+    def __getitem__(self, place: int | slice | Sequence[int] | NDArray[Any]) -> dict[str, Any] | pa.RecordBatch:
+        chosen = chosen_rows(self._selected, place)
+        if isinstance(chosen, int):
+            return example(self._rows.take(self.split, [chosen]))
+        return self._rows.take(self.split, chosen)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         position = 0
@@ -193,9 +199,40 @@ class Dataset:
                 return
 
 
+def chosen_rows(selected: range, place: Any) -> int | Sequence[int]:
+    """The row, or the rows, of `selected` that `dataset[place]` means: one place, a slice, or several places.
+
+    Raises IndexError for a place outside, as sequences do, and UsageError for anything else.
+    """
+    if isinstance(place, slice):
+        bounds = (place.start, place.stop, place.step)
+        if place.step == 0 or any(bound is not None and plain_int(bound) is None for bound in bounds):
+            raise UsageError(f"expected whole numbers in a slice, and a step other than 0, got {place!r}")
+        return selected[place]
+    number = plain_int(place)
+    if number is not None:
+        return _row_at(selected, number)
+    if isinstance(place, str | bytes | dict | bool) or getattr(getattr(place, "dtype", None), "kind", "") == "b":
+        raise UsageError(f"expected a place, a slice or a list of places, got {brief(place)}")
+    check_whole(place)
+    return [_row_at(selected, operator.index(item)) for item in place]
+
+
+def _row_at(selected: range, place: int) -> int:
+    if not -len(selected) <= place < len(selected):
+        raise IndexError(f"expected a place from {-len(selected)} to {len(selected) - 1}, got {place}")
+    return selected[place]
+
+
 def example(batch: pa.RecordBatch) -> dict[str, Any]:
     """The only row of a batch: list columns as NumPy arrays, the others as Python numbers."""
     return {
         name: numbers(column[0].values) if pa.types.is_nested(column.type) else column[0].as_py()
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
+
+
+def as_int(given: int | None) -> int | None:
+    """A whole number as a plain int; what is none is left to whoever refuses it."""
+    number = plain_int(given)
+    return given if number is None else number

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from lra_data.kernel_cache import compiled
 
 # What `locate` reports of a row that cannot be used.
 FINE, WRONG_NUMBER, WRONG_BOUNDS, WRONG_LABEL = range(4)
@@ -67,7 +69,7 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), emit
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def locate(
     table: NDArray[np.int64],
     numbers: NDArray[np.int64],
@@ -109,7 +111,7 @@ def locate(
     return FINE, 0
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def fill(addresses: NDArray[np.int64], lengths: NDArray[np.int32], offset: int, out: NDArray[Any]) -> int:
     """Copy rows of uint8, each value plus `offset`, into out (n, S, L), of int32 or uint8, and 0 behind them.
 

@@ -9,6 +9,7 @@ from lra_data.errors import SetError, UsageError
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.protocol_view import open_protocol
 from lra_data.loading.read_dataset import ReadDataset
+from lra_data.paths import local_path
 from lra_data.splits import parse_split
 from lra_data.store.manifest import MANIFEST
 from lra_data.store.remote import is_remote, join_address
@@ -56,7 +57,11 @@ def _rows(
         return _under(root, get_task(task), seed, built)
     # A name stands for the virtual set, whatever lies in the current folder.
     if isinstance(task, Path) or (isinstance(task, str) and task not in {*families(), *aliases(), *task_names()}):
-        is_set = isinstance(task, Path) or is_remote(task) or (Path(task) / MANIFEST).is_file()
+        is_set = (
+            isinstance(task, Path)
+            or is_remote(task)
+            or (local_path(task, "the folder of a built set or a task name") / MANIFEST).is_file()
+        )
         rows = built(task) if is_set else open_rows(task, seed=seed)
         if seed not in (0, rows.seed):
             raise UsageError(f"expected no seed beside a set's folder, {task} holds seed {rows.seed}, got {seed}")
@@ -72,7 +77,7 @@ def _under(root: Path | str, task: Task, seed: int, built: Any) -> BuiltRows:
     if isinstance(root, str) and is_remote(root):
         rows = built(join_address(root, f"{task.family}/{task.variant}"))
     else:
-        folder = Path(root) / task.family / task.variant
+        folder = local_path(root, "the folder or address of built sets") / task.family / task.variant
         part = folder.with_name(f"{folder.name}-partial")
         if not (folder / MANIFEST).exists() and (part / MANIFEST).exists():
             raise SetError(

@@ -1,20 +1,24 @@
 """One split as a protocol reads it: the other code base's order and ids, our batches, ranks and state."""
 
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form, ReadBatch
+from lra_data.loading.dataset import as_int, chosen_rows
 from lra_data.loading.protocol_view import ProtocolView
 from lra_data.loading.shares import Sharing
 from lra_data.loading.sources import ReadSource
-from lra_data.task import Task
+from lra_data.task import Task, check_seed
 
 
 class ReadDataset:
-    """Examples of one split under a protocol. `[i]` and `[i:j]` are batches, of one example and of several."""
+    """Examples of one split under a protocol. `[i]`, `[i:j]` and a list of places are batches."""
 
     def __init__(self, view: ProtocolView, split: str, selected: range) -> None:
         self._view, self.split, self._selected = view, split, selected
@@ -37,8 +41,9 @@ class ReadDataset:
     def __len__(self) -> int:
         return len(self._selected)
 
-    def __getitem__(self, place: int | slice) -> ReadBatch:
-        chosen = self._selected[place] if isinstance(place, slice) else [self._selected[place]]
+    def __getitem__(self, place: int | slice | Sequence[int] | NDArray[Any]) -> ReadBatch:
+        rows = chosen_rows(self._selected, place)
+        chosen = [rows] if isinstance(rows, int) else rows
         places = np.array(chosen, dtype=np.int64) - self._selected.start
         return self.source().prepare(places, Form()).batch(0, len(places))
 
@@ -65,9 +70,9 @@ class ReadDataset:
             Sharing(n=len(self), batch_size=batch_size, remainder=remainder),
             Form(),
             Arrangement(shuffle=shuffle, bucket_window=bucket_window),
-            rank=rank,
-            world_size=world_size,
-            seed=seed,
+            rank=as_int(rank),
+            world_size=as_int(world_size),
+            seed=check_seed(seed),
             epoch=epoch,
             epochs=epochs,
             prefetch=prefetch,

@@ -20,6 +20,7 @@ from lra_data.intervals import wilson_interval
 from lra_data.pathfinder.agreement import AGREEMENT
 from lra_data.pathfinder.config import DIFFICULTIES
 from lra_data.pathfinder.release import RELEASED, ReleasedPicture, find_release, in_splits, read_metadata
+from lra_data.paths import local_path
 from lra_data.picture_files import read_png
 
 TRACED = 1000
@@ -45,7 +46,7 @@ def audit(
     folder: with `imgs` and `metadata`, or one above it. Raises UsageError where none is found, SetError where there is
     no metadata at all to check anything against.
     """
-    source = find_release(Path(folder), resolution, difficulty)
+    source = find_release(local_path(folder, "a copy of the release"), resolution, difficulty)
     pictures, faults = read_metadata(source)
     if not pictures:
         raise SetError(f"{source}: expected metadata of pictures, found none" + (f": {faults[0]}" if faults else ""))

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from lra_data.kernel_cache import compiled
 from lra_data.pathfinder.plates import LANES, Plates, Rules
 
 # Columns of a paddle: where it is drawn from, its patch, and the position of its contrast.
@@ -98,13 +99,13 @@ def copy_bytes(typing_context: Any, target: Any, source: Any, count: Any) -> Any
     return types.void(target, source, count), emit
 
 
-@njit(cache=True)
+@compiled
 def place_of(y: np.int64, x: np.int64, border: np.int64, stride: np.int64) -> np.int64:
     """Where pixel (y, x) of the image stands on a canvas."""
     return (y + border) * stride + x + border
 
 
-@njit(cache=True)
+@compiled
 def add_paddle(
     paddle: NDArray[np.int64],
     rules: Rules,
@@ -130,7 +131,7 @@ def add_paddle(
         start += rules.wide_row_bytes
 
 
-@njit(cache=True)
+@compiled
 def copy_window(
     paddle: NDArray[np.int64],
     rules: Rules,
@@ -148,7 +149,7 @@ def copy_window(
         at += rules.stride
 
 
-@njit(cache=True)
+@compiled
 def fits(
     y: np.int64, x: np.int64, patch: np.int64, rules: Rules, thresholds: NDArray[np.uint8], mask: NDArray[np.uint8]
 ) -> bool:

@@ -7,6 +7,7 @@ from math import ceil, floor
 from typing import Any
 
 from lra_data.errors import UsageError, unknown_name
+from lra_data.integers import plain_int
 from lra_data.task import NOT_KEYED, Preset
 
 LARGEST_RESOLUTION = 2048
@@ -129,9 +130,12 @@ class Config:
 
 
 def _number(name: str, kind: type, value: Any) -> Any:
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+    number = plain_int(value) if kind in (int, float) else None
+    if number is not None:
+        return kind(number)
+    if kind is float and isinstance(value, float):
         return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if kind is int or not isinstance(value, kind):
         wanted = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
         raise _bad(name, wanted, repr(value))
     return value

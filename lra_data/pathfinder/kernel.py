@@ -11,9 +11,9 @@ which share nothing with this file).
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from lra_data.kernel_cache import compiled
 from lra_data.pathfinder.canvas import (
     CONTRAST,
     PADDLE_X,
@@ -50,7 +50,7 @@ EXTENSIONS, CHOICES, TRIES, DRAWINGS = range(4)
 
 
 # A stream is eleven words: the block's four, the next position in it, the next block, number, index, stage, key.
-@njit(cache=True)
+@compiled
 def _open_stream(stream: NDArray[np.uint64], stage: np.uint64, number: np.uint64) -> None:
     stream[4] = FOUR
     stream[5] = ZERO
@@ -58,7 +58,7 @@ def _open_stream(stream: NDArray[np.uint64], stage: np.uint64, number: np.uint64
     stream[8] = stage
 
 
-@njit(cache=True)
+@compiled
 def _below(stream: NDArray[np.uint64], count: np.uint64) -> np.uint64:
     """The next word of the stream as a number below `count`."""
     if stream[4] == FOUR:
@@ -72,17 +72,17 @@ def _below(stream: NDArray[np.uint64], count: np.uint64) -> np.uint64:
     return multiply_wide(word, count)[0]
 
 
-@njit(cache=True)
+@compiled
 def _one_of(stream: NDArray[np.uint64], count: np.int64) -> np.int64:
     return np.int64(_below(stream, np.uint64(count))) if count > 1 else np.int64(0)
 
 
-@njit(cache=True)
+@compiled
 def _is_inside(y: int, x: int, size: int) -> bool:
     return 0 <= y < size and 0 <= x < size
 
 
-@njit(cache=True)
+@compiled
 def _extend(
     stream: NDArray[np.uint64],
     rules: Rules,
@@ -127,7 +127,7 @@ def _extend(
     return False
 
 
-@njit(cache=True)
+@compiled
 def _begin(y: np.int64, x: np.int64, degree: np.int64, rules: Rules, plates: Plates, state: NDArray[np.int64]) -> bool:
     """Set a chain's state to a first paddle with this tail; False if its head or pivot lies outside the image."""
     head_y, head_x = y + plates.heads[degree, 0], x + plates.heads[degree, 1]
@@ -139,14 +139,14 @@ def _begin(y: np.int64, x: np.int64, degree: np.int64, rules: Rules, plates: Pla
     return True
 
 
-@njit(cache=True)
+@compiled
 def _note(paddles: NDArray[np.int64], number: np.int64, state: NDArray[np.int64], contrast: np.int64) -> None:
     """Write down a chain's last paddle."""
     paddles[number, PADDLE_Y], paddles[number, PADDLE_X] = state[LAST_Y], state[LAST_X]
     paddles[number, PATCH], paddles[number, CONTRAST] = state[ANGLE], contrast
 
 
-@njit(cache=True)
+@compiled
 def _attempt(
     stream: NDArray[np.uint64],
     rules: Rules,
@@ -244,13 +244,13 @@ def _attempt(
     return np.int64(2 * rules.contour_length)
 
 
-@njit(cache=True)
+@compiled
 def _distance_class(a: NDArray[np.int64], b: NDArray[np.int64], step: np.int64) -> np.int64:
     y, x = a[PADDLE_Y] - b[PADDLE_Y], a[PADDLE_X] - b[PADDLE_X]
     return np.int64(np.sqrt(np.float64(y * y + x * x))) // step
 
 
-@njit(cache=True)
+@compiled
 def _find_contours(
     stream: NDArray[np.uint64],
     rules: Rules,
@@ -291,7 +291,7 @@ def _find_contours(
     return np.int64(0)
 
 
-@njit(cache=True)
+@compiled
 def _is_open(place: np.int64, places: NDArray[np.int64], mask: NDArray[np.uint8], inside: NDArray[np.uint8]) -> bool:
     num_inside = 0
     for i in range(len(places)):
@@ -301,7 +301,7 @@ def _is_open(place: np.int64, places: NDArray[np.int64], mask: NDArray[np.uint8]
     return num_inside > 0
 
 
-@njit(cache=True)
+@compiled
 def _has_room(rules: Rules, mask: NDArray[np.uint8]) -> bool:
     """Whether 1 % of the image's pixels are free; counts no further than that."""
     size = rules.resolution
@@ -316,7 +316,7 @@ def _has_room(rules: Rules, mask: NDArray[np.uint8]) -> bool:
     return False
 
 
-@njit(cache=True)
+@compiled
 def _open_pixel(
     stream: NDArray[np.uint64],
     rules: Rules,
@@ -346,7 +346,7 @@ def _open_pixel(
     return np.int64(-1)
 
 
-@njit(cache=True)
+@compiled
 def _distractor_contrast(stream: NDArray[np.uint64], rules: Rules) -> np.int64:
     contrast = _one_of(stream, rules.num_snake_contrasts)
     if rules.same_contrast:
@@ -354,7 +354,7 @@ def _distractor_contrast(stream: NDArray[np.uint64], rules: Rules) -> np.int64:
     return contrast
 
 
-@njit(cache=True)
+@compiled
 def _try_distractor(
     stream: NDArray[np.uint64],
     rules: Rules,
@@ -403,7 +403,7 @@ def _try_distractor(
     return np.int64(length)
 
 
-@njit(cache=True)
+@compiled
 def _strew(
     stream: NDArray[np.uint64],
     stage: np.uint64,
@@ -442,7 +442,7 @@ def _strew(
     return placed
 
 
-@njit(cache=True)
+@compiled
 def _light_patch(
     y: np.int64,
     x: np.int64,
@@ -461,7 +461,7 @@ def _light_patch(
         at += rules.stride
 
 
-@njit(cache=True)
+@compiled
 def _develop(rules: Rules, light: NDArray[np.int32], picture: NDArray[np.uint8]) -> None:
     """Stretch brightness to 0 .. 255. Slices are taken row by row, since only then the loops become vector code."""
     size = rules.resolution
@@ -481,7 +481,7 @@ def _develop(rules: Rules, light: NDArray[np.int32], picture: NDArray[np.uint8])
             developed[x] = np.uint8((510 * above + span) // (2 * span)) if above else np.uint8(0)
 
 
-@njit(cache=True)
+@compiled
 def _render(
     rules: Rules,
     plates: Plates,
@@ -511,7 +511,7 @@ def _render(
     _develop(rules, light, picture)
 
 
-@njit(cache=True)
+@compiled
 def _store(paddles: NDArray[np.int64], count: np.int64, plates: Plates, values: NDArray[np.int16]) -> None:
     """Write paddles as four numbers each."""
     for i in range(count):
@@ -519,7 +519,7 @@ def _store(paddles: NDArray[np.int64], count: np.int64, plates: Plates, values: 
         values[4 * i + 2], values[4 * i + 3] = plates.drawn_angles[paddles[i, PATCH]], paddles[i, CONTRAST]
 
 
-@njit(cache=True)
+@compiled
 def draw_heads(
     indices: NDArray[np.int64],
     key_0: np.uint64,
@@ -537,7 +537,7 @@ def draw_heads(
         origins[i] = np.int64(multiply_wide(words[2], TWO)[0])
 
 
-@njit(cache=True, nogil=True)  # threads of a loader draw side by side
+@compiled(nogil=True)  # threads of a loader draw side by side
 def draw_images(
     rows: NDArray[np.int64],
     indices: NDArray[np.int64],

@@ -3,7 +3,6 @@
 Not here: what is in them.
 """
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import uuid4
 
-from lra_data.errors import BuildError
+from lra_data.paths import write_failure
 
 _READ_BLOCK = 2**20
 
@@ -95,18 +94,6 @@ def publish_text(path: Path, text: str, scratch: Path) -> None:
     """Publish a small text file as UTF-8."""
     with publish(path, scratch) as file:
         file.write(text.encode())
-
-
-def write_failure(path: Path, error: OSError) -> BuildError:
-    """The one-line error for a file that could not be written."""
-    advice = {
-        errno.ENOSPC: "the disk is full: free space",
-        errno.EDQUOT: "the disk quota is used up: free space",
-        errno.EFBIG: "the file size limit is reached: raise it (ulimit -f), or ask for more shards",
-        errno.EACCES: "no permission to write there: choose another folder",
-        errno.EROFS: "the file system is read-only: choose another folder",
-    }.get(error.errno or 0, "mend that")
-    return BuildError(f"cannot write {path}: {error.strerror or error}; {advice}, then run the same command again")
 
 
 def sha256_of(path: Path) -> str:

@@ -6,18 +6,19 @@ only when its size and digest are those of the manifest; until then it is a `.pa
 Not here: reading rows (`rows.py`), raw archives (`lra_data/corpora/download.py`), writing to an address.
 """
 
-import errno
 import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from lra_data.corpora.download import CACHE_VARIABLE, cache_folder
 from lra_data.errors import SetError, UsageError
-from lra_data.store.files import sha256_of, write_failure
+from lra_data.locking import locked_file
+from lra_data.paths import is_address, shown_address, write_failure
+from lra_data.store.deadline import Deadline
+from lra_data.store.files import sha256_of
 from lra_data.store.manifest import MANIFEST, Manifest, Shard, parse_manifest
 from lra_data.store.remote_errors import RANGE_NOT_SATISFIABLE, may_pass, reason_of, status_of
 
@@ -31,6 +32,8 @@ _RANGE_BYTES = 8 * 2**20
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 5.0
 _PATIENCE_S = 60.0
+# Opening a set waits less: whoever mistyped a host wants to know, and nothing has been fetched that would be lost.
+_OPENING_S = 8.0
 # A slow connection may use up the patience with one try.
 _LEAST_TRIES = 3
 # A whole shard with a wrong digest may have been damaged on its way; twice in a row, it is wrong at the server.
@@ -39,14 +42,13 @@ _WHOLE_TRIES = 2
 # aiohttp gives a whole answer 5 minutes, so a stalled connection is noticed late and a slow one breaks off.
 _STALLED_S = 30.0
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _INSTALL = "pip install 'lra-data[remote]'"
 
 
 def is_remote(where: str) -> bool:
     """Whether this is an address such as https://… or s3://…, and not a plain path."""
-    return _ADDRESS.match(where) is not None
+    return is_address(where)
 
 
 class RemoteFolder:
@@ -61,7 +63,8 @@ class RemoteFolder:
     ) -> None:
         self.url = url
         self._options = dict(storage_options or {})
-        self._cache = cache
+        # Kept, so that a relative one is the same folder after os.chdir and in other processes.
+        self._cache = cache.expanduser().absolute() if cache is not None else _chosen_cache()
         self._process = _Process()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -105,7 +108,7 @@ class RemoteFolder:
 
     def _fetch_manifest(self) -> Manifest:
         try:
-            text = self._patiently(MANIFEST, 0, None)
+            text = self._patiently(MANIFEST, 0, None, within=_OPENING_S)
         except _DifferentError:
             text = b""  # an empty file has no byte 0 that a range could start at
         except _NotThereError as error:
@@ -120,25 +123,20 @@ class RemoteFolder:
 
     def _fetch(self, shard: Shard, path: Path) -> None:
         """Bring the shard to `path`, unless another process does so meanwhile."""
-        from filelock import FileLock
-
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
-        try:
-            with FileLock(path.with_name(f"{path.name}.lock")):
-                if _is_whole(path, shard):
-                    return
-                path.unlink(missing_ok=True)
-                try:
-                    self._fetch_whole(shard, part)
-                except OSError:
-                    with suppress(OSError):
-                        part.unlink(missing_ok=True)  # it fills the disk that is full
-                    raise
-                # No fsync of the folder: a name that is lost with the power costs a download and nothing else.
-                os.replace(part, path)
-        except NotImplementedError as error:  # filelock 3, where flock is missing
-            raise OSError(errno.ENOSYS, "no file locks there", str(path.parent)) from error
+        with locked_file(path.with_name(f"{path.name}.lock")):
+            if _is_whole(path, shard):
+                return
+            path.unlink(missing_ok=True)
+            try:
+                self._fetch_whole(shard, part)
+            except OSError:
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)  # it fills the disk that is full
+                raise
+            # No fsync of the folder: a name that is lost with the power costs a download and nothing else.
+            os.replace(part, path)
 
     def _fetch_whole(self, shard: Shard, part: Path) -> None:
         """Bring the bytes of the manifest into `part`, in two goes if the first brings others."""
@@ -185,10 +183,11 @@ class RemoteFolder:
         if got != shard.sha256:
             raise _DifferentError(f"sha256 {shard.sha256}", f"sha256 {got}")
 
-    def _patiently(self, name: str, start: int, stop: int | None) -> bytes:
+    def _patiently(self, name: str, start: int, stop: int | None, *, within: float | None = None) -> bytes:
         """Bytes of a file at the address, at least start .. stop - 1; waits for a server that is away.
 
-        Raises _NotThereError, _DifferentError for a file that ends before `start`, and SetError for all else.
+        within: seconds after which there must be an answer, whatever it is that does not come. Raises _NotThereError,
+        _DifferentError for a file that ends before `start`, and SetError for all else.
         """
         try:
             from tenacity import (
@@ -197,19 +196,24 @@ class RemoteFolder:
                 stop_after_attempt,
                 stop_after_delay,
                 stop_all,
+                stop_any,
+                stop_before_delay,
                 wait_random_exponential,
             )
         except ImportError as error:
             raise _library_missing(self.url, error) from error
 
+        _load_library(self.url)  # may take seconds, which are not the server's
+        stops = [stop_all(stop_after_delay(_PATIENCE_S), stop_after_attempt(_LEAST_TRIES))]
         tries = Retrying(
             retry=retry_if_exception(may_pass),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
-            stop=stop_all(stop_after_delay(_PATIENCE_S), stop_after_attempt(_LEAST_TRIES)),
+            stop=stop_any(*stops, *([] if within is None else [stop_before_delay(within)])),
             reraise=True,
         )
+        in_time = Deadline(within)
         try:
-            return tries(self._ask, name, start, stop)
+            found: bytes = tries(in_time, self._ask, name, start, stop)
         except UsageError:
             raise
         except FileNotFoundError as error:
@@ -222,10 +226,12 @@ class RemoteFolder:
             reason = reason_of(error).replace(address, _shown(address))
             tried = tries.statistics["attempt_number"]
             if may_pass(error):
-                advice = f"after {tried} tries: run the same command again when the server is back"
+                counted = "1 try" if tried == 1 else f"{tried} tries"
+                advice = f"after {counted}: run the same command again when the server is back"
             else:
                 advice = "which no second try mends: check the address, the credentials and storage_options"
             raise SetError(f"{_shown(address)}: expected to read it, got: {reason}, {advice}") from error
+        return found
 
     def _ask(self, name: str, start: int, stop: int | None) -> bytes:
         process = self._in_this_process()
@@ -269,6 +275,16 @@ class _DamagedError(Exception):
     def __init__(self, reason: SetError) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _load_library(url: str) -> None:
+    """Import what reads this address; errors are those of `_open`, later."""
+    try:
+        from fsspec import get_filesystem_class
+    except ImportError as error:
+        raise _library_missing(url, error) from error
+    with suppress(ImportError, ValueError):
+        get_filesystem_class(re.split("::|://", url, maxsplit=1)[0])
 
 
 def _open(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
@@ -323,6 +339,11 @@ def _cache_name(shard: Shard, url: str) -> str:
     return f"{shard.sha256}.{shard.file.rpartition('.')[2]}"
 
 
+def _chosen_cache() -> Path | None:
+    """The cache that the user chose; None for the system's place, which may need no home until it is written."""
+    return cache_folder() if os.environ.get(CACHE_VARIABLE) else None
+
+
 def _is_whole(path: Path, shard: Shard) -> bool:
     try:
         return _size(path) == shard.bytes and sha256_of(path) == shard.sha256
@@ -351,8 +372,4 @@ def join_address(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}{query}" if folder else name
 
 
-def _shown(url: str) -> str:
-    """An address for people: no password, no signature."""
-    if "@" in (host := urlsplit(url).netloc):
-        url = url.replace(host, host.rpartition("@")[2], 1)
-    return url.partition("?")[0] if _is_http(url) else url
+_shown = shown_address

@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
 from lra_data.errors import SetError, UsageError
+from lra_data.paths import local_path
 from lra_data.store.manifest import MANIFEST, Manifest
 from lra_data.store.opened import OpenBatches
 from lra_data.store.set_folder import LocalFolder, set_folder
 from lra_data.store.tally import check_batch, read_shard
-from lra_data.task import Raw, Task
+from lra_data.task import Raw, Task, check_seed, check_whole
 
 # Rows generated at a time when a whole split of a virtual set is read.
 _ROWS_A_BATCH = 1024
@@ -42,17 +43,21 @@ class Rows(ABC):
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
         """The rows of these indices, in this order; raises UsageError for one outside the split."""
 
-    def _check_indices(self, split: str, indices: Sequence[int]) -> None:
+    def _checked(self, split: str, indices: Sequence[int]) -> Sequence[int]:
+        """The indices as plain ints."""
+        check_whole(indices)
         for index in indices:
             if not 0 <= index < self.sizes[split]:
                 raise UsageError(f"expected an index from 0 to {self.sizes[split] - 1} in {split}, got {index}")
+        return indices if isinstance(indices, range) else [int(index) for index in indices]
 
 
 class VirtualRows(Rows):
     """Rows made when asked for."""
 
     def __init__(self, task: Task, seed: int) -> None:
-        self.task, self.seed, self.sizes = task, seed, task.split_sizes(seed)
+        self.task, self.sizes = task, task.split_sizes(seed)
+        self.seed = check_seed(seed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A task is made again from its record, so that a worker process does not get a whole corpus sent."""
@@ -67,8 +72,7 @@ class VirtualRows(Rows):
 
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
         """See Rows."""
-        self._check_indices(split, indices)
-        return self.task.take(split, indices, seed=self.seed)
+        return self.task.take(split, self._checked(split, indices), seed=self.seed)
 
 
 def _virtual_rows(family: str, version: int, record: Mapping[str, Any], raw: Raw | None, seed: int) -> VirtualRows:
@@ -139,7 +143,7 @@ class BuiltRows(Rows):
 
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
         """See Rows."""
-        self._check_indices(split, indices)
+        indices = self._checked(split, indices)
         starts = self._opened(split).starts
         rows = []
         for index in indices:
@@ -168,7 +172,7 @@ def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
     Raises UsageError if `where` is neither, SetError for a folder that holds no finished set.
     """
     if isinstance(where, str | Path):
-        folder = Path(where)
+        folder = local_path(where, "the folder of a built set or a task name")
         known = [*families(), *aliases(), *task_names()]
         if _is_folder(folder) and ((folder / MANIFEST).exists() or str(where) not in known):
             return BuiltRows(folder)

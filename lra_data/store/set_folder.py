@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lra_data.errors import SetError
+from lra_data.paths import local_path
 from lra_data.store.files import sha256_of
 from lra_data.store.manifest import Manifest, Shard, read_manifest
 from lra_data.store.remote import RemoteFolder, is_remote
@@ -61,4 +62,5 @@ def set_folder(
     """
     if isinstance(where, str) and is_remote(where):
         return RemoteFolder(where, storage_options=storage_options)
-    return LocalFolder(Path(where), check_digests=check_digests)
+    # Shards are opened when their first row is asked for, perhaps after os.chdir.
+    return LocalFolder(local_path(where, "the folder of a built set").absolute(), check_digests=check_digests)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lra_data.errors import UsageError
+from lra_data.integers import plain_int
 from lra_data.task import Preset
 
 # Reviews of each label in each of the corpus's halves.
@@ -21,8 +22,10 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.holdout, int) or isinstance(self.holdout, bool):
+        number = plain_int(self.holdout)
+        if number is None:
             raise UsageError(f"text: expected a whole number as holdout, got {self.holdout!r}")
+        object.__setattr__(self, "holdout", number)
         if not 0 <= self.holdout < 2 * REVIEWS_A_FOLDER or self.holdout % 2:
             raise UsageError(
                 f"text: expected as holdout an even number below {2 * REVIEWS_A_FOLDER}, got {self.holdout}"

@@ -1,0 +1,29 @@
+"""Whole numbers that a caller gives: NumPy's are taken too and become plain ints, which JSON and digests know.
+
+bool is refused: True would count as 1, and JSON writes it otherwise.
+"""
+
+import operator
+from typing import Any
+
+from lra_data.errors import UsageError, brief
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """The value as an int, also if NumPy counted it; raises UsageError for anything else, True among them."""
+    number = plain_int(value)
+    if number is None or number < least or (most is not None and number > most):
+        if most is not None:
+            raise UsageError(f"expected as {name} a whole number from {least} to {most}, got {brief(value)}")
+        raise UsageError(f"expected as {name} a whole number from {least} on, got {brief(value)}")
+    return number
+
+
+def plain_int(value: Any) -> int | None:
+    """The int that a whole number of any library is; None for any other value."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None

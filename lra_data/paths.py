@@ -1,0 +1,76 @@
+"""Paths that a user names: `~` is expanded, an address is refused where a place on this machine is needed, and a place
+that cannot be written is one line.
+
+Not here: what lies at an address (`store/remote.py`).
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lra_data.errors import BuildError, UsageError
+
+# https://…, s3://…, and fsspec's chains such as zip::s3://….
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::.*://)", re.DOTALL)
+# What pathlib makes of an address: it drops one of two slashes. A drive such as C: has one letter.
+_COLLAPSED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+
+
+def is_address(where: str) -> bool:
+    """Whether this is an address such as https://… or s3://…, and not a plain path."""
+    return _ADDRESS.match(where) is not None
+
+
+def local_path(given: Any, what: str) -> Path:
+    """The path on this machine that a user means by `given`, with `~` expanded; a relative one stays relative.
+
+    what: what it is to be, such as "a folder for the set", for the error. Raises UsageError for an address, an empty
+    path, and anything that is not a path.
+    """
+    if not isinstance(given, str | os.PathLike) or not isinstance(os.fspath(given), str):
+        raise UsageError(f"expected {what}, got {given!r}: name a path")
+    text = os.fspath(given)
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"expected {what}, got {text!r}: name a path")
+    collapsed = None if isinstance(given, str) else _COLLAPSED.match(text)
+    if is_address(text) or (collapsed is not None and not os.path.lexists(f"{collapsed['scheme']}:")):
+        address = text if collapsed is None else text.replace(":/", "://", 1)
+        raise UsageError(
+            f"expected {what} on this machine, got the address {shown_address(address)}: name a path; only the root of "
+            "`lra_data.load`, and a set that it loads, may be an address"
+        )
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"expected {what}, got {text!r}, and nothing says where that home is: name it in full"
+        ) from error
+
+
+def optional_path(given: Any, what: str) -> Path | None:
+    """`local_path`, absolute, for what may be left out: what is opened later is found after os.chdir too."""
+    return None if given is None else local_path(given, what).absolute()
+
+
+def shown_address(url: str) -> str:
+    """An address for people: no password, no signature."""
+    if "@" in (host := urlsplit(url).netloc):
+        url = url.replace(host, host.rpartition("@")[2], 1)
+    return url.partition("?")[0] if url.lower().startswith(("http://", "https://")) else url
+
+
+def write_failure(path: Path, error: OSError) -> BuildError:
+    """The one-line error for a file that could not be written."""
+    advice = {
+        errno.ENOSPC: "the disk is full: free space",
+        errno.EDQUOT: "the disk quota is used up: free space",
+        errno.EFBIG: "the file size limit is reached: raise it (ulimit -f), or ask for more shards",
+        errno.EACCES: "no permission to write there: choose another folder",
+        errno.EPERM: "that is not allowed there: choose another folder",
+        errno.EROFS: "the file system is read-only: choose another folder",
+        errno.ENOENT: "that folder does not exist: make it, or choose another",
+    }.get(error.errno or 0, "mend that")
+    return BuildError(f"cannot write {path}: {error.strerror or error}; {advice}, then run the same command again")

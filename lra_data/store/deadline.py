@@ -1,0 +1,43 @@
+"""A call that must answer in time, whatever its library does meanwhile.
+
+Each of fsspec's file systems has limits of its own, many minutes long, and some have none while they look for
+credentials. So the call gets a thread, which is left behind if it does not end.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+
+_LEAST_S = 0.01
+
+
+class Deadline:
+    """Calls that must answer within `seconds`, counted from now, all of them together; None for no limit."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._until = None if seconds is None else time.monotonic() + seconds
+
+    def __call__(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
+        """`call(*arguments)`; TimeoutError if there is no answer in time."""
+        if self._until is None:
+            return call(*arguments)
+        answer: Future[Answer] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(call(*arguments))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=run, daemon=True, name="lra-data-deadline").start()
+        try:
+            return answer.result(timeout=max(self._until - time.monotonic(), _LEAST_S))
+        except TimeoutError:
+            if answer.done():
+                raise  # the call's own
+            raise TimeoutError(f"no answer within {self._seconds:g} s") from None
