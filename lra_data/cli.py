@@ -352,19 +352,39 @@ def stats(where: str, seed: int, raw: str | None, pairs: str | None, allow_parti
 @click.argument("where", metavar="SET")
 @click.option(
     "--layout",
+    metavar="NAME",
     default="lra-release",
     show_default=True,
-    help="lra-release: the original's files; nystromformer: its pickles.",
+    help="lra-release: the original's files (ListOps, Retrieval, Pathfinder). nystromformer, skyformer: their pickles. "
+    "s4: what S4 and S5 read (Text as imdb/*.parquet, and the original's files in S4's folders). mega: what Mega's "
+    "fairseq tasks read (pictures as input/*.src and label/*.label, the others as src-bin, label-bin and dict.txt).",
 )
-@click.option("--out", required=True, help="A new or empty folder.")
+@click.option("--out", metavar="DIR", required=True, help="A new folder, or one with other sets of the layout.")
+@click.option(
+    "--ascii",
+    "ascii_only",
+    is_flag=True,
+    help="In Retrieval's TSV files (lra-release, s4) write each byte that is not printable ASCII as a space.",
+)
 @virtual_options
 def export(
-    where: str, layout: str, out: str, seed: int, raw: str | None, pairs: str | None, allow_partial: bool
+    where: str,
+    layout: str,
+    out: str,
+    ascii_only: bool,
+    seed: int,
+    raw: str | None,
+    pairs: str | None,
+    allow_partial: bool,
 ) -> None:
-    """Write a set in another layout."""
+    """Write a set in another layout, into a folder that may hold other sets; never over files that are there."""
     from lra_data.building.export import export as write_layout
 
-    written = write_layout(_opened(where, seed, raw, pairs, allow_partial), out, layout=layout)
+    def warn(message: str) -> None:
+        click.echo(f"lra-data: warning: {message}", err=True)
+
+    rows = _opened(where, seed, raw, pairs, allow_partial)
+    written = write_layout(rows, out, layout=layout, ascii_only=ascii_only, tell=click.echo, warn=warn)
     for path in written[:_NAMED_FILES]:
         click.echo(f"wrote {path}")
     if len(written) > _NAMED_FILES:

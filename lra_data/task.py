@@ -242,22 +242,29 @@ class Task(ABC):
 
     @property
     def pickle_name(self) -> str | None:
-        """The set's name in Nyströmformer's layout, as in `lra-<name>.train.pickle`; None where it never was in it."""
+        """The set's name in Nyströmformer's layout, as in `<name>.train.pickle`; None where it never was in it."""
         return self.family
 
     @property
-    def other_layout(self) -> str:
-        """Where a set can be had that Nyströmformer's layout does not hold, in words."""
-        return "export --layout lra-release"
+    def release_files(self) -> tuple[str, ...]:
+        """What `export_release` adds to a folder: a file a split, or one folder; empty where the release has no such
+        set."""
+        return ()
 
-    @abstractmethod
+    @property
+    def release_absence(self) -> str:
+        """Why `release_files` is empty, in words."""
+        return f"expected another layout, the LRA release never held {self.sheet.title}"
+
     def export_release(
         self, split: str, batches: "Iterable[pa.RecordBatch]", folder: Path, sizes: Mapping[str, int]
     ) -> "Iterator[Path]":
         """Write one split in the layout of the original LRA release into `folder`; yields each finished file.
 
-        sizes: examples of every split, for layouts that number them through.
+        sizes: examples of every split, for layouts that number them through. Raises UsageError where `release_files`
+        is empty.
         """
+        raise UsageError(f"{self.name}: {self.release_absence}")
 
 
 def _examples_of(config: Any) -> dict[str, Any]:

@@ -107,8 +107,8 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
         (["show", "listops/mini", "--start", "96000"], "expected an index from 0 to 95999 in train, got 96000"),
         (["explain", "listops/mini", "test", "2000"], "expected an index from 0 to 1999 in test, got 2000"),
         (
-            ["export", "listops/mini", "--layout", "s4", "--out", "x"],
-            "unknown layout 's4'; known: lra-release, nystromformer",
+            ["export", "listops/mini", "--layout", "s5", "--out", "x"],
+            "unknown layout 's5'; known: lra-release, nystromformer, skyformer, s4, mega",
         ),
     ],
 )

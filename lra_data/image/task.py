@@ -1,8 +1,7 @@
 """The Image task: Arrow rows from CIFAR-10, and what the rest of the package asks of a task."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +12,6 @@ from lra_data.columns import class_label, column, fixed_list_column, make_schema
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
 from lra_data.corpora.download import Archive
 from lra_data.corpora.upstream_order import tfds_order
-from lra_data.errors import UsageError
 from lra_data.image.cifar import CLASSES, HALVES, PIXELS, SIDE, read_pictures
 from lra_data.image.config import PRESETS, SIZES, Config
 from lra_data.image.grey import grey
@@ -179,20 +177,6 @@ class Image(CorpusTask):
     def pickle_name(self) -> str | None:
         """Only grey pictures were in it."""
         return "image" if self.config.channels == 1 else None
-
-    @property
-    def other_layout(self) -> str:
-        """No layout holds pictures in colour."""
-        return "no layout does; build it with --format parquet or webdataset"
-
-    def export_release(
-        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
-    ) -> Iterator[Path]:
-        """There is none: LRA read this corpus from TensorFlow Datasets."""
-        raise UsageError(
-            f"{self.name}: expected another layout, the LRA release never held Image: "
-            f"{'export --layout nystromformer' if self.pickle_name else self.other_layout}"
-        )
 
 
 TASK = Image

@@ -13,7 +13,7 @@ from lra_data.columns import class_label, column, list_column, make_schema, numb
 from lra_data.errors import BuildError, UsageError
 from lra_data.listops.config import OPERATORS, PRESETS, Config
 from lra_data.listops.law import Law, exact_law
-from lra_data.listops.release import write_release
+from lra_data.listops.release import FILE_NAMES, write_release
 from lra_data.listops.tree import draw_tree, parse_tree
 from lra_data.listops.vocabulary import VOCABULARY, format_tokens
 from lra_data.task import Preset, Sheet, Task, check_request
@@ -238,6 +238,11 @@ class ListOps(Task):
     def pickle_name(self) -> str | None:
         """Only expressions of LRA's length were in it."""
         return "listops" if self.max_length <= 2000 else None
+
+    @property
+    def release_files(self) -> tuple[str, ...]:
+        """A TSV file a split."""
+        return tuple(FILE_NAMES.values())
 
     def export_release(
         self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from lra_data.columns import column, numbers, rows_of
 from lra_data.errors import UsageError
-from lra_data.loading.torch_shuffle import random_split
 from lra_data.protocols.reading import Reading, get_protocol
+from lra_data.protocols.torch_pictures import image_order, pathfinder_order, pillow_grey
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.rows import Rows
 from lra_data.task import Task
 
-_S4_SEED = 42
+# Protocols that make their own grey of coloured pictures and part them by torch's random_split.
+_TORCHVISION = ("s4", "mega")
+
 _S4_PAD, _S4_UNKNOWN, _S4_END = range(3)
 _S4_WORDS = 2047
 
@@ -103,56 +105,26 @@ class ProtocolView:
 
     @cached_property
     def _orders(self) -> dict[str, Sequence[tuple[str, int]]]:
-        if self.name == "s4" and self._rows.task.family == "image":
-            return self._s4_image()
-        if self.name == "s4" and self._rows.task.family == "pathfinder":
-            return self._s4_pathfinder()
+        family = self._rows.task.family
+        if self.name in _TORCHVISION and family == "image":
+            return image_order(self._rows)
+        if self.name in _TORCHVISION and family == "pathfinder":
+            return pathfinder_order(self._rows, self._rows.task.schema.names)
         return {split: [(split, index) for index in range(self._rows.sizes[split])] for split in SPLITS}
 
     def _check_set(self) -> None:
         task = self._rows.task
-        wants_colour = self.name == "s4" and task.family == "image"
+        wants_colour = self.name in _TORCHVISION and task.family == "image"
         has_colour = task.family == "image" and task.config.channels == 3
         if wants_colour != has_colour:
             wanted = "image/rgb, of which it makes its own grey" if wants_colour else "a set in grey, such as image/lra"
             raise UsageError(f"the protocol {self.name} reads {wanted}; got {task.name}")
         if self.name == "lra-2020" and task.family == "text" and task.config.holdout:
             raise UsageError(f"the protocol lra-2020 has the test reviews as validation, as text/lra; got {task.name}")
-        if self.name == "s4" and task.family == "pathfinder" and task.config.contour_length != 14:
-            raise UsageError(f"the protocol s4 reads the hard difficulty of Pathfinder alone, got {task.name}")
+        if self.name in _TORCHVISION and task.family == "pathfinder" and task.config.contour_length != 14:
+            raise UsageError(f"the protocol {self.name} reads the hard difficulty of Pathfinder alone, got {task.name}")
         if self.name == "nystromformer" and task.pickle_name is None:
             raise UsageError(f"the protocol nystromformer never read {task.name}")
-
-    def _s4_image(self) -> dict[str, Sequence[tuple[str, int]]]:
-        """Seed 42 parts upstream's 50,000; of a partial corpus what is there, in the same order."""
-        where: dict[str, dict[int, tuple[str, int]]] = {"train": {}, "test": {}}
-        for split in SPLITS:
-            for batch in self._rows.batches(split):
-                for number, index in zip(numbers(batch["number"]), numbers(batch["index"]), strict=True):
-                    where["test" if split == "test" else "train"][int(number)] = (split, int(index))
-        train, validation = random_split([45_000, 5_000], _S4_SEED)
-        return {
-            "train": [where["train"][place] for place in train.tolist() if place in where["train"]],
-            "validation": [where["train"][place] for place in validation.tolist() if place in where["train"]],
-            "test": [where["test"][number] for number in sorted(where["test"])],
-        }
-
-    def _s4_pathfinder(self) -> dict[str, Sequence[tuple[str, int]]]:
-        """Seed 42 parts all pictures in the order of the release: for pictures drawn here that of their export."""
-        listed = [(split, index) for split in SPLITS for index in range(self._rows.sizes[split])]
-        if "line" in self._rows.task.schema.names:
-            numbered = [
-                (batch_number, line, split, index)
-                for split in SPLITS
-                for batch in self._rows.batches(split)
-                for batch_number, line, index in zip(
-                    *(batch[name].to_pylist() for name in ("batch", "line", "index")), strict=True
-                )
-            ]
-            listed = [(split, index) for _, _, split, index in sorted(numbered)]
-        tenth = int(0.1 * len(listed))
-        parts = random_split([len(listed) - 2 * tenth, tenth, tenth], _S4_SEED)
-        return {split: [listed[place] for place in part] for split, part in zip(SPLITS, parts, strict=True)}
 
     @cached_property
     def s4_words(self) -> NDArray[np.int32]:
@@ -231,15 +203,19 @@ def _s4_listops(view: ProtocolView, batch: pa.RecordBatch) -> Read:
 
 
 def _s4_image(view: ProtocolView, batch: pa.RecordBatch) -> Read:
-    from PIL import Image
-
-    pictures = rows_of(batch["inputs"]).reshape(-1, 32, 32, 3)
-    grey = np.array([np.asarray(Image.fromarray(picture).convert("L")) for picture in pictures], dtype=np.uint8)
-    return _normalised(batch, grey.reshape(len(pictures), 1, 1024), 122.6 / 255.0, 61.0 / 255.0)
+    return _normalised(batch, pillow_grey(batch)[:, None], 122.6 / 255.0, 61.0 / 255.0)
 
 
 def _s4_pathfinder(view: ProtocolView, batch: pa.RecordBatch) -> Read:
     return _normalised(batch, rows_of(batch["inputs"])[:, None], 0.0, 1.0)
+
+
+def _mega_image(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    return _normalised(batch, pillow_grey(batch)[:, None], 0.48, 0.24)
+
+
+def _mega_pathfinder(view: ProtocolView, batch: pa.RecordBatch) -> Read:
+    return _normalised(batch, rows_of(batch["inputs"])[:, None], 0.5, 0.5)
 
 
 def _normalised(batch: pa.RecordBatch, pixels: NDArray[np.uint8], mean: float, deviation: float) -> Read:
@@ -265,6 +241,8 @@ _ENCODERS: dict[tuple[str, str], Callable[[ProtocolView, pa.RecordBatch], Read]]
     ("s4", "image"): _s4_image,
     ("s4", "listops"): _s4_listops,
     ("s4", "pathfinder"): _s4_pathfinder,
+    ("mega", "image"): _mega_image,
+    ("mega", "pathfinder"): _mega_pathfinder,
     ("nystromformer", "image"): _pixels_without_black,
     ("nystromformer", "pathfinder"): _pixels_without_black,
 }

@@ -386,6 +386,11 @@ class Pathfinder(Task):
         folder = release_folder(self.config)
         return "-".join(folder.parts) if self.config.resolution == 32 else None
 
+    @property
+    def release_files(self) -> tuple[str, ...]:
+        """The folder of the difficulty."""
+        return (release_folder(self.config).as_posix(),)
+
     def export_release(
         self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
     ) -> Iterator[Path]:

@@ -5,7 +5,7 @@ rows have no geometry; `lra-data audit` says how far the pictures bear out their
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -174,11 +174,15 @@ class ReleasedPathfinder(Pathfinder):
         """Brightness and lit pixels."""
         return self.picture_shortcuts(batch)
 
-    def export_release(
-        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
-    ) -> Iterator[Path]:
-        """Not needed: the user has the release."""
-        raise UsageError(f"{self.name}: expected a generated set, got a converted release, which is in that layout")
+    @property
+    def release_files(self) -> tuple[str, ...]:
+        """None are needed: the user has the release."""
+        return ()
+
+    @property
+    def release_absence(self) -> str:
+        """See Task."""
+        return "expected a generated set, got a converted release, which is in that layout"
 
 
 _FACTS = {"resolution", "difficulty", "pictures", "metadata", "left_out", "partial", "sizes"}

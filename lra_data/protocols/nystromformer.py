@@ -54,7 +54,7 @@ READINGS = {
         cut="the first 10,000 bytes, then the first 4,000 ids",
         padding="0 on the right to 4,096",
         mask="ids of 0",
-        splits="new_aan_pairs.train.tsv, .eval.tsv, .test.tsv",
+        splits="new_aan_pairs.train.tsv, .eval.tsv, .test.tsv; TAB, LF, CR and NUL of a text are spaces there",
         order="of the pickles",
         differences=(_OVER_LRA,),
     ),
@@ -69,6 +69,9 @@ READINGS = {
         mask="ids of 0",
         splits="train and test of TensorFlow Datasets; validation is test",
         order="of the pickles",
-        differences=(_OVER_LRA, "its configuration asks for 4,000, the pickles hold 1,024"),
+        differences=(
+            _OVER_LRA,
+            "its configuration asks for 4,000, the pickles hold 1,024; Skyformer's hold 4,000 ids, padded to 4,096",
+        ),
     ),
 }

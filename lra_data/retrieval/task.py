@@ -17,7 +17,7 @@ from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
 from lra_data.retrieval.draw import draw_pairs
 from lra_data.retrieval.network import LIMITS, PAPER, Network, read_network, year_of
 from lra_data.retrieval.pairs import IdLists, Pair, Splits, read_id_lists, shown_papers
-from lra_data.retrieval.release import write_release
+from lra_data.retrieval.release import FILE_NAMES, write_release
 from lra_data.retrieval.shortcuts import measures, shortcuts
 from lra_data.splits import split_name
 from lra_data.task import Preset, Raw, Sheet
@@ -275,6 +275,11 @@ class Retrieval(CorpusTask):
     def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Lengths, years, how often a paper occurs, which paper it is, and bytes in common: what should not tell."""
         return shortcuts(batch)
+
+    @property
+    def release_files(self) -> tuple[str, ...]:
+        """A TSV file a split."""
+        return tuple(FILE_NAMES.values())
 
     def export_release(
         self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]

@@ -1,9 +1,8 @@
 """The Text task: Arrow rows from the reviews, and what the rest of the package asks of a task."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +14,6 @@ from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
 from lra_data.corpora.download import Archive
 from lra_data.corpora.keyed_order import keyed_order
 from lra_data.corpora.upstream_order import tfds_order
-from lra_data.errors import UsageError
 from lra_data.task import Preset, Raw, Sheet
 from lra_data.text.config import PRESETS, REVIEWS_A_FOLDER, Config
 from lra_data.text.figures import figures
@@ -207,14 +205,6 @@ class Text(CorpusTask):
     def figures(self, batches: Callable[[str], Iterator[pa.RecordBatch]]) -> dict[str, Any]:
         """See `figures`."""
         return figures(batches)
-
-    def export_release(
-        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
-    ) -> Iterator[Path]:
-        """There is none: LRA read this corpus from TensorFlow Datasets."""
-        raise UsageError(
-            f"{self.name}: expected another layout, the LRA release never held Text: export --layout nystromformer"
-        )
 
 
 TASK = Text

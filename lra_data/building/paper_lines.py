@@ -1,0 +1,107 @@
+"""What S4 and S5 make of Retrieval's TSV files: `datasets.load_dataset("csv", delimiter="\\t")`, which is pandas.
+
+Unlike LRA's own reader it wants UTF-8, takes a quotation mark at the beginning of a text for quoting, which joins the
+fields behind it, and takes some words for missing values. Here such rows are counted, and texts are made ASCII.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.columns import list_column, numbers
+from lra_data.retrieval.release import cleaned_texts, write_release
+
+_PRINTABLE = np.zeros(256, dtype=np.bool_)
+_PRINTABLE[0x20:0x7F] = True
+_ASCII = np.where(_PRINTABLE, np.arange(256), ord(" ")).astype(np.uint8)
+
+# What pandas.read_csv reads as a missing value, quoted or not (its documentation, `na_values`).
+_MISSING = frozenset(
+    b"|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split(b"|")
+)
+_QUOTE = b'"'
+_BREAKS = np.frombuffer(b"\t\n\r\0", dtype=np.uint8)
+
+
+class PaperLines:
+    """Writes the TSV files of one export, split after split, and counts.
+
+    ascii_only: write each byte that is not printable ASCII as a space. quoted: write a text that begins with a
+    quotation mark between quotation marks, as CSV wants it and LRA's own reader does not.
+    """
+
+    def __init__(self, *, ascii_only: bool, quoted: bool) -> None:
+        self._ascii_only, self._quoted = ascii_only, quoted
+        self._rows = self._unreadable = self._not_utf8 = self._opening_quotes = self._missing = 0
+        self._replaced_bytes = self._replaced_rows = self._replaced_breaks = 0
+
+    def write(self, split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> Path:
+        """Write one split into `folder`, which must be there."""
+        return write_release(split, self._counted(batches), folder, quoted=self._quoted)
+
+    @property
+    def replaced(self) -> str:
+        """How many bytes became spaces, in words; empty without `ascii_only`."""
+        if not self._ascii_only:
+            return ""
+        return (
+            f"--ascii: {self._replaced_bytes:,} bytes in {self._replaced_rows:,} of {self._rows:,} rows are not "
+            f"printable ASCII and were written as spaces; {self._replaced_breaks:,} of them are TAB, LF, CR or NUL, "
+            "which are spaces without --ascii too"
+        )
+
+    @property
+    def warning(self) -> str:
+        """How many rows S4 and S5 cannot read, and why; empty where they read all."""
+        reasons = [
+            (self._not_utf8, "hold bytes that are not UTF-8 (--ascii writes them as spaces)"),
+            (
+                self._opening_quotes,
+                "begin a text with a quotation mark, which is CSV's quoting (--layout s4 quotes it)",
+            ),
+            (self._missing, "have a text that pandas takes for a missing value"),
+        ]
+        if not self._unreadable:
+            return ""
+        shown = ", ".join(f"{count:,} {reason}" for count, reason in reasons if count)
+        return f"S4 and S5 cannot read {self._unreadable:,} of {self._rows:,} rows: {shown}"
+
+    def _counted(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for given in batches:
+            batch = self._in_ascii(given) if self._ascii_only else given
+            self._rows += len(batch)
+            for texts in cleaned_texts(batch):
+                faults = (
+                    any(not _is_utf8(text) for text in texts),
+                    not self._quoted and any(text.startswith(_QUOTE) for text in texts),
+                    any(text in _MISSING for text in texts),
+                )
+                self._not_utf8 += faults[0]
+                self._opening_quotes += faults[1]
+                self._missing += faults[2]
+                self._unreadable += any(faults)
+            yield batch
+
+    def _in_ascii(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        replaced: NDArray[np.int64] = np.zeros(len(batch), dtype=np.int64)
+        for name in ("inputs_1", "inputs_2"):
+            offsets, values = numbers(batch[name].offsets), numbers(batch[name].values)
+            before = np.concatenate([[0], np.cumsum(~_PRINTABLE[values])])
+            replaced += np.diff(before[offsets])
+            self._replaced_breaks += int(np.isin(values[offsets[0] : offsets[-1]], _BREAKS).sum())
+            place = batch.schema.get_field_index(name)
+            batch = batch.set_column(place, batch.schema.field(place), list_column(offsets, _ASCII[values]))
+        self._replaced_bytes += int(replaced.sum())
+        self._replaced_rows += int(np.count_nonzero(replaced))
+        return batch
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

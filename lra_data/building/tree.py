@@ -1,0 +1,263 @@
+"""Adds files to a folder that may hold others: all of them or none, never over what is there, and beside other runs.
+
+    TREE/.export/<run>/lock           held while the run lives
+    TREE/.export/<run>/files/…        what it writes, under the names that it will have in TREE
+    TREE/.export/<run>/publish.json   written when all files are; names each of them and its inode
+
+Then the files are moved to TREE, one rename each. A run that was killed before `publish.json` leaves the tree as it
+was. One that was killed after it has written everything: the next run in the tree finishes the moves, or takes them
+back where others took a name meanwhile. The last file to be moved is the one that a reader opens first.
+
+Not here: what the files are.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from lra_data.errors import UsageError
+from lra_data.store.manifest import MANIFEST
+
+SCRATCH = ".export"
+# Beside the files of sets from partial corpora, whose names cannot say it; a line a set.
+INCOMPLETE = "INCOMPLETE.txt"
+
+_LOCK, _FILES, _JOURNAL = "lock", "files", "publish.json"
+_NAMED = 10
+# Above this many files one sync of everything is quicker than one a file.
+_SYNCED_SINGLY = 1000
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
+
+
+class Addition:
+    """What one run adds. files: the folder it writes into."""
+
+    def __init__(self, tree: Path, run: Path) -> None:
+        self.files = run / _FILES
+        self._tree, self._run = tree, run
+
+    def refuse_what_is_there(self, units: Sequence[str]) -> None:
+        """Raise UsageError, naming them, if files or folders of these names are in the tree."""
+        taken = [unit for unit in units if _is_taken(self._tree, unit)]
+        if taken:
+            raise _overwriting(self._tree, taken)
+
+    def publish(self, units: Sequence[str], *, remark: str = "") -> None:
+        """Move the files to the tree in this order. remark: a line for INCOMPLETE.txt, told before the last of them.
+
+        Raises UsageError, and leaves the tree as it was, if one of the names is there by now.
+        """
+        self.refuse_what_is_there(units)
+        _sync(self.files)
+        entries = [[unit, (self.files / unit).lstat().st_ino] for unit in units]
+        _write_synced(self._run / _JOURNAL, json.dumps({"units": entries, "remark": remark}))
+        try:
+            _move(self._tree, self._run)
+        except FileExistsError as error:
+            name = os.path.relpath(error.filename2 or error.filename, self._tree)
+            raise _overwriting(self._tree, [name]) from error
+        finally:
+            (self._run / _JOURNAL).unlink(missing_ok=True)
+
+
+@contextmanager
+def addition(tree: Path, tell: Callable[[str], None]) -> Iterator[Addition]:
+    """A place to write what is then published in `tree`, which is made if it is new; removed at the end.
+
+    What killed runs left in the tree is finished or removed first; `tell` hears of what was finished.
+    """
+    if tree.exists() and not tree.is_dir():
+        raise UsageError(f"expected a folder, {tree} is a file: export to another")
+    if (tree / MANIFEST).exists():
+        raise UsageError(f"expected a folder for exported files, {tree} holds a built set: export to another")
+    is_new = not tree.exists()
+    tree.mkdir(parents=True, exist_ok=True)
+    try:
+        _finish_killed_runs(tree, tell)
+        run, lock = _begin(tree)
+        try:
+            (run / _FILES).mkdir()
+            yield Addition(tree, run)
+        finally:
+            _remove(run)
+            lock.release()
+            _remove(run)  # where a file that is open cannot be removed
+    finally:
+        _remove_empty(tree / SCRATCH)
+        if is_new:
+            _remove_empty(tree)
+
+
+def _begin(tree: Path) -> tuple[Path, FileLock]:
+    while True:
+        run = tree / SCRATCH / uuid4().hex[:12]
+        lock = FileLock(run / _LOCK)
+        try:
+            run.mkdir(parents=True)
+            lock.acquire()
+        except FileNotFoundError:
+            continue  # another run removed the empty folder in between
+        except NotImplementedError:
+            return run, lock  # a file system without locks, where nothing tells a killed run from a living one
+        if run.exists():
+            return run, lock
+        lock.release()
+
+
+def _finish_killed_runs(tree: Path, tell: Callable[[str], None]) -> None:
+    for entry in list((tree / SCRATCH).iterdir()) if (tree / SCRATCH).is_dir() else ():
+        if not entry.is_dir():
+            entry.unlink(missing_ok=True)
+            continue
+        lock = FileLock(entry / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except (Timeout, FileNotFoundError, NotImplementedError):
+            continue  # it lives, or has just ended, or nobody can tell
+        try:
+            if (entry / _JOURNAL).exists():
+                tell(_finish(tree, entry))
+            _remove(entry)
+        finally:
+            lock.release()
+    _remove_empty(tree / SCRATCH)
+
+
+def _finish(tree: Path, run: Path) -> str:
+    """Move the rest of what a killed run had written; what became of it, in words."""
+    try:
+        return f"finished an export that was interrupted: {', '.join(_move(tree, run))}"
+    except OSError as error:
+        return f"removed an export that was interrupted and cannot be finished: {error}"
+
+
+def _move(tree: Path, run: Path) -> list[str]:
+    """Move what the journal names, or go on with it; on any error what was moved is taken back."""
+    journal = json.loads((run / _JOURNAL).read_text())
+    units, remark = journal["units"], journal["remark"]
+    has_new_note = False
+    try:
+        for unit, inode in units:
+            source, target = run / _FILES / unit, tree / unit
+            if remark and unit == units[-1][0]:
+                has_new_note = _note(tree, run, remark)
+            if _has_inode(target, inode):
+                continue  # moved by the run that was killed
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _rename_new(source, target)
+    except BaseException:
+        for unit, inode in units:
+            if _has_inode(tree / unit, inode):
+                _take_back(tree, unit, run / _FILES)
+        if has_new_note and (tree / INCOMPLETE).read_text(encoding="utf-8") == f"{remark}\n":
+            (tree / INCOMPLETE).unlink()
+        raise
+    return [unit for unit, _ in units]
+
+
+def _rename_new(source: Path, target: Path) -> None:
+    """Rename, but raise FileExistsError instead of replacing; an empty folder may be replaced by a folder."""
+    if source.is_dir():
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, "there by now", str(target)) from error
+            raise
+        return
+    try:
+        # rename() replaces what is there; link() never does, and the name appears with the whole content too.
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "there by now", str(target)) from error
+        source.rename(target)
+    else:
+        source.unlink()
+
+
+def _take_back(tree: Path, unit: str, files: Path) -> None:
+    target, source = tree / unit, files / unit
+    if source.is_file():
+        target.unlink()
+    else:
+        source.parent.mkdir(parents=True, exist_ok=True)
+        target.rename(source)
+    for parent in target.parents:
+        if parent == tree:
+            break
+        _remove_empty(parent)
+
+
+def _note(tree: Path, run: Path, remark: str) -> bool:
+    """Write one line of INCOMPLETE.txt, unless it is there: sets of one corpus lack the same. True for a new file."""
+    path = tree / INCOMPLETE
+    fresh = run / INCOMPLETE
+    fresh.write_text(f"{remark}\n", encoding="utf-8")
+    try:
+        _rename_new(fresh, path)
+    except FileExistsError:
+        if remark not in path.read_text(encoding="utf-8").splitlines():
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{remark}\n")
+        return False
+    return True
+
+
+def _is_taken(tree: Path, unit: str) -> bool:
+    path = tree / unit
+    if any(os.path.lexists(parent) and not parent.is_dir() for parent in path.parents if parent != tree):
+        return True
+    is_empty_folder = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    return os.path.lexists(path) and not is_empty_folder
+
+
+def _has_inode(path: Path, inode: int) -> bool:
+    return os.path.lexists(path) and path.lstat().st_ino == inode
+
+
+def _overwriting(tree: Path, taken: Sequence[str]) -> UsageError:
+    shown = ", ".join(f"{name}/" if (tree / name).is_dir() else name for name in taken[:_NAMED])
+    more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
+    return UsageError(
+        f"expected a new or empty folder, or one without the files of this set, {tree} holds files: export to another "
+        f"folder, or move away {shown}{more}"
+    )
+
+
+def _sync(folder: Path) -> None:
+    """Bring the files to the disk before they get their names, so that a power cut leaves no name without content."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    if len(paths) > _SYNCED_SINGLY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in paths:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _write_synced(path: Path, text: str) -> None:
+    half = path.with_suffix(".half")
+    with half.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # there are files in it, or it is gone
+        folder.rmdir()
