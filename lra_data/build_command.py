@@ -113,8 +113,10 @@ def _run_build(family: str, given: dict[str, Any]) -> None:
         "bytes": sum(shard.bytes for shard in manifest.shards),
     }
     if given["as_json"]:
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps(facts | ({"notices": task.notices} if task.notices else {})))
         return
+    for notice in task.notices:
+        click.echo(notice)
     verb = "already complete" if was_complete else "built"
     click.echo(f"{folder}: {verb}, {facts['examples']:,} examples in {facts['files']} files, {facts['bytes']:,} bytes")
 

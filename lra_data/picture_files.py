@@ -42,11 +42,16 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
 
 def read_png(data: bytes) -> NDArray[np.uint8]:
     """The picture in a PNG file; raises ValueError, in one line, if it holds none that can be read to its end."""
+    return decode_png(data)[0]
+
+
+def decode_png(data: bytes) -> tuple[NDArray[np.uint8], str]:
+    """`read_png`, and Pillow's name for what the values mean: L for 8-bit grey, RGB, P for places in a palette, …"""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            return np.array(image)
+            return np.array(image), image.mode
     # Pillow meets damage with whatever its decoder stumbles over first.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = "an empty file" if not data else (str(error).splitlines() or [type(error).__name__])[0]

@@ -241,6 +241,11 @@ class Task(ABC):
         return ""
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for whoever builds the set: what was left out of a corpus, and what was passed over in the copy."""
+        return ()
+
+    @property
     def pickle_name(self) -> str | None:
         """The set's name in Nyströmformer's layout, as in `<name>.train.pickle`; None where it never was in it."""
         return self.family

@@ -123,8 +123,9 @@ def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
     """Raise SetError, naming the first difference, if the plan found in a folder is not the one asked for."""
     old, new = (json.loads(plan_text(plan)) for plan in (there, asked))
     for plan in (old, new):
-        # The same corpus may have been given in another form.
-        plan["config"].get("corpus", {}).pop("source", None)
+        # The same corpus, or release, may have been given in another form.
+        for given in ("corpus", "release"):
+            plan["config"].get(given, {}).pop("source", None)
     for name, value in new.items():
         if old[name] != value:
             shown = "row ranges" if name == "shards" else _difference(name, old[name], value)

@@ -16,13 +16,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lra_data.errors import UsageError
+from lra_data.locking import locked_file
 from lra_data.store.manifest import MANIFEST
 
 SCRATCH = ".export"
@@ -81,34 +82,31 @@ def addition(tree: Path, tell: Callable[[str], None]) -> Iterator[Addition]:
     tree.mkdir(parents=True, exist_ok=True)
     try:
         _finish_killed_runs(tree, tell)
-        run, lock = _begin(tree)
-        try:
+        with ExitStack() as stack:
+            run = _begin(tree, stack)
+            stack.callback(_remove, run)  # before the lock is let go
             (run / _FILES).mkdir()
             yield Addition(tree, run)
-        finally:
-            _remove(run)
-            lock.release()
-            _remove(run)  # where a file that is open cannot be removed
     finally:
         _remove_empty(tree / SCRATCH)
         if is_new:
             _remove_empty(tree)
 
 
-def _begin(tree: Path) -> tuple[Path, FileLock]:
+def _begin(tree: Path, stack: ExitStack) -> Path:
+    """A run's own folder, whose lock `stack` holds."""
     while True:
         run = tree / SCRATCH / uuid4().hex[:12]
-        lock = FileLock(run / _LOCK)
+        attempt = ExitStack()
         try:
             run.mkdir(parents=True)
-            lock.acquire()
+            attempt.enter_context(locked_file(run / _LOCK))
         except FileNotFoundError:
             continue  # another run removed the empty folder in between
-        except NotImplementedError:
-            return run, lock  # a file system without locks, where nothing tells a killed run from a living one
         if run.exists():
-            return run, lock
-        lock.release()
+            stack.push(attempt)
+            return run
+        attempt.close()
 
 
 def _finish_killed_runs(tree: Path, tell: Callable[[str], None]) -> None:
@@ -116,17 +114,12 @@ def _finish_killed_runs(tree: Path, tell: Callable[[str], None]) -> None:
         if not entry.is_dir():
             entry.unlink(missing_ok=True)
             continue
-        lock = FileLock(entry / _LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except (Timeout, FileNotFoundError, NotImplementedError):
-            continue  # it lives, or has just ended, or nobody can tell
-        try:
+        with suppress(Timeout, FileNotFoundError), locked_file(entry / _LOCK, wait=False) as held:
+            if not held:
+                continue  # a file system without locks, where nothing tells a killed run from a living one
             if (entry / _JOURNAL).exists():
                 tell(_finish(tree, entry))
             _remove(entry)
-        finally:
-            lock.release()
     _remove_empty(tree / SCRATCH)
 
 

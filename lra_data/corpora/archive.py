@@ -1,36 +1,24 @@
 """Reads a corpus from an archive or from the folder someone unpacked it to; the tasks see one stream of files.
 
-An archive is read once from its beginning, nothing of it is written to disk, and it is not trusted: a member that would
-lie outside, that is a link or a device, or that is larger than any file of the corpus, ends the reading with an error.
+An archive is read from its beginning, nothing of it is written to disk, and it is not trusted: a member that would lie
+outside, a device, a link in place of a wanted file, or a file larger than any of the corpus ends the reading with an
+error. Hidden files and links that nothing needs are passed over and counted.
 """
 
-import bz2
-import gzip
 import hashlib
-import lzma
 import os
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
+from lra_data.corpora import archive_kinds
+from lra_data.corpora.guard import Guard, Limits
+from lra_data.corpora.passed_over import HIDDEN, described, in_words, is_hidden
+from lra_data.corpora.tar_archive import tar_files, unreadable
+from lra_data.corpora.zip_archive import zip_files
 from lra_data.errors import SetError
 
-_GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"
-
-# ValueError: what tarfile makes of broken extended headers.
-_DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
-_CLOSING = 2 * tarfile.BLOCKSIZE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a sound copy of a corpus stays within: bytes of its largest file, and of all files together."""
-
-    largest: int
-    total: int
+__all__ = ["Limits", "Source", "stamp"]
 
 
 def stamp(path: Path) -> tuple[int, int]:
@@ -43,12 +31,15 @@ def stamp(path: Path) -> tuple[int, int]:
             return found.st_mtime_ns, found.st_size
         times = [file.lstat().st_mtime_ns for _, file in _files_below(path)]
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return max(times, default=0), len(times)
 
 
 class Source:
-    """An archive (tar, also compressed with gzip, bzip2 or xz) or a folder. `members` reads it."""
+    """An archive (zip, or tar, also compressed with gzip, bzip2 or xz) or a folder. `members` reads it.
+
+    passed_over: counts by kind, to which a reader adds what it passes over in the files.
+    """
 
     def __init__(self, path: Path, limits: Limits) -> None:
         if not path.exists():
@@ -56,140 +47,62 @@ class Source:
         if not path.is_file() and not path.is_dir():
             raise SetError(f"{path}: expected an archive or a folder, got a special file: name another --raw")
         self.path = path
-        self._limits = limits
+        self._guard = Guard(path, limits)
+        self.passed_over = self._guard.passed_over
         self._sha256: str | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """How the corpus was given, once `members` has come to its end: an archive with its SHA-256, or a folder."""
-        if self._sha256 is None:
-            return {"kind": "folder"}
-        return {"kind": "archive", "sha256": self._sha256, "bytes": self.path.stat().st_size}
+        """How the corpus was given, once `members` has come to its end: an archive with its SHA-256, or a folder; and
+        what was passed over, if anything was.
+        """
+        given: dict[str, Any] = {"kind": "folder"}
+        if self._sha256 is not None:
+            given = {"kind": "archive", "sha256": self._sha256, "bytes": self.path.stat().st_size}
+        return described(given, self.passed_over)
+
+    @property
+    def aside(self) -> str:
+        """For an error that something is absent: ` (passed over: 3 hidden files)`, or nothing."""
+        words = in_words(self.passed_over)
+        return f" (passed over: {words})" if words else ""
 
     def members(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         """Path and content of each file whose path is wanted. In an archive its own order, in a folder that of names.
 
-        Raises SetError for an archive that is damaged, cut off or hostile, naming the member.
+        Raises SetError for an archive that is damaged, cut off, hostile or of another kind, naming the member.
         """
         total = 0
         files = self._folder_files(wanted) if self.path.is_dir() else self._archive_files(wanted)
         for name, data in files:
             total += len(data)
-            if total > self._limits.total:
-                raise SetError(
-                    f"{self.path}: expected at most {self._limits.total:,} bytes in all, got more at {name}: "
-                    "this is not the corpus"
-                )
+            self._guard.check_total(name, total)
             yield name, data
 
     def _folder_files(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         try:
             for name, path in sorted(_files_below(self.path)):
                 if wanted(name):
-                    self._check_size(name, path.stat().st_size)
+                    self._guard.check_size(name, path.stat().st_size)
                     yield name, path.read_bytes()
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise unreadable(self.path, error) from error
+        self.passed_over[HIDDEN] += count_hidden(self.path)
 
     def _archive_files(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-        digest = hashlib.sha256()
-        name = ""
         try:
             with self.path.open("rb") as file:
-                stream: Any = _Tail(_decompressed(_Hashing(file, digest)))
-                with tarfile.open(fileobj=stream, mode="r|") as tar:
-                    for member in tar:
-                        name = member.name
-                        self._check_member(member)
-                        if member.isdir() or not wanted(name):
-                            continue
-                        content = tar.extractfile(member)
-                        if content is None:
-                            raise AssertionError("a regular member has content")
-                        data = content.read()
-                        if len(data) != member.size:
-                            raise tarfile.ReadError("unexpected end of data")
-                        yield name, data
-                while stream.read(2**20):
-                    pass  # to the end, where a compressed stream keeps its checksum
-                if stream.tail.strip(b"\0") or len(stream.tail) < _CLOSING:
-                    raise tarfile.ReadError("unexpected end of data")
-        except _DAMAGED as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise _unreadable(self.path, error) from error
-            where = f" after {name}" if name else ""
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise SetError(
-                f"{self.path}: expected a whole tar archive, got one that is damaged or cut off{where} ({reason}): "
-                "fetch it again"
-            ) from error
+                head = file.read(archive_kinds.HEAD)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        digest = hashlib.sha256()
+        is_zip = head.startswith(archive_kinds.ZIP) and not archive_kinds.is_tar(head)
+        yield from (zip_files if is_zip else tar_files)(self._guard, wanted, digest)
         self._sha256 = digest.hexdigest()
-
-    def _check_member(self, member: tarfile.TarInfo) -> None:
-        path = PurePosixPath(member.name)
-        if path.is_absolute() or ".." in path.parts:
-            raise SetError(
-                f"{self.path}: expected paths inside the archive, got {member.name!r}: do not trust this file"
-            )
-        if not member.isdir() and (not member.isreg() or member.issparse()):
-            raise SetError(
-                f"{self.path}: expected plain files, got a link or a special file, {member.name!r}: do not trust this "
-                "file"
-            )
-        self._check_size(member.name, member.size)
-
-    def _check_size(self, name: str, size: int) -> None:
-        if size > self._limits.largest:
-            raise SetError(
-                f"{self.path}: expected files of at most {self._limits.largest:,} bytes, got {size:,} as {name}: "
-                "this is not the corpus"
-            )
-
-
-class _Hashing:
-    """A file that digests what is read from it."""
-
-    def __init__(self, file: IO[bytes], digest: Any) -> None:
-        self._file, self._digest = file, digest
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._digest.update(data)
-        return data
-
-    def peek(self, size: int) -> bytes:
-        """The first bytes, unread."""
-        data = self._file.read(size)
-        self._file.seek(0)
-        return data
-
-
-class _Tail:
-    """A stream that remembers the end of what was read from it: a tar ends in two blocks of zeros."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.tail = b""
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._stream.read(size)
-        self.tail = (self.tail + data[-_CLOSING:])[-_CLOSING:]
-        return data
-
-
-def _decompressed(file: _Hashing) -> Any:
-    head = file.peek(len(_XZ))
-    if head.startswith(_GZIP):
-        return gzip.GzipFile(fileobj=file, mode="rb")  # type: ignore[call-overload]
-    if head.startswith(_BZIP2):
-        return bz2.BZ2File(file, "rb")  # type: ignore[call-overload]
-    if head.startswith(_XZ):
-        return lzma.LZMAFile(file, "rb")  # type: ignore[arg-type]
-    return file
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files with their paths below the folder; links to folders are followed, but not in circles."""
+    """Files with their paths below the folder, but hidden ones; links to folders are followed, but not in circles."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -201,11 +114,18 @@ def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
             folders.clear()
             continue
         seen.add(real)
+        # Hidden folders are not entered: systems keep some that nobody may read.
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
-            path = Path(place, name)
-            yield path.relative_to(folder).as_posix(), path
+            if not is_hidden(name):
+                path = Path(place, name)
+                yield path.relative_to(folder).as_posix(), path
 
 
-def _unreadable(path: Path, error: OSError) -> SetError:
-    where = error.filename if isinstance(error.filename, str) else path
-    return SetError(f"{where}: expected a readable file or folder, got: {error.strerror or error}: mend that")
+def count_hidden(folder: Path) -> int:
+    """Hidden files below the folder, with those in hidden folders as far as these can be read."""
+    count = 0
+    for place, _, names in os.walk(folder):
+        inside = is_hidden(Path(place).relative_to(folder).as_posix())
+        count += sum(inside or is_hidden(name) for name in names)
+    return count

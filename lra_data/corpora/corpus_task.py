@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
+from lra_data.corpora import passed_over
 from lra_data.corpora.download import Archive, Transfer, cached_archive, fetch_archive
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
@@ -212,5 +213,14 @@ class CorpusTask(Task):
 
     @property
     def remark(self) -> str:
-        """What is missing, if anything is."""
-        return f"**{self.shortfall}**" if self.shortfall else ""
+        """What is missing, if anything is, and what was passed over."""
+        return " ".join(filter(None, [f"**{self.shortfall}**" if self.shortfall else "", self._passed_over]))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """See Task."""
+        return tuple(filter(None, [self.shortfall, self._passed_over]))
+
+    @property
+    def _passed_over(self) -> str:
+        return passed_over.sentence(self.facts["source"]) if self.facts is not None else ""

@@ -105,7 +105,7 @@ def _read(path: Path, stamped: tuple[int, int]) -> Pictures:
             recognised.append(batch)
     for half in HALVES:
         if not any(_half(name) == half for name in batches):
-            raise SetError(f"{path}: expected a {half} batch, got none: this is not CIFAR-10")
+            raise SetError(f"{path}: expected a {half} batch, got none{source.aside}: this is not CIFAR-10")
     return Pictures(batches, source.facts, sorted(recognised))
 
 

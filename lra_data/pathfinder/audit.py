@@ -5,9 +5,8 @@ a sample; where it agrees with the labels far less than on pictures drawn here, 
 together (one report says so of the released 128-pixel images, LRA issue 38).
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.corpora.archive import count_hidden
+from lra_data.corpora.passed_over import HIDDEN, in_words
 from lra_data.errors import SetError
 from lra_data.intervals import wilson_interval
 from lra_data.pathfinder.agreement import AGREEMENT
 from lra_data.pathfinder.config import DIFFICULTIES
-from lra_data.pathfinder.release import RELEASED, ReleasedPicture, find_release, in_splits, read_metadata
+from lra_data.pathfinder.examined import examine, unnamed
+from lra_data.pathfinder.release import RELEASED, find_release, in_splits
+from lra_data.pathfinder.release_metadata import ReleasedPicture, load_metadata
 from lra_data.paths import local_path
 from lra_data.picture_files import read_png
 
@@ -47,32 +50,35 @@ def audit(
     no metadata at all to check anything against.
     """
     source = find_release(local_path(folder, "a copy of the release"), resolution, difficulty)
-    pictures, faults = read_metadata(source)
+    metadata = load_metadata(source)
+    pictures, faults = metadata.pictures, metadata.faults
     if not pictures:
         raise SetError(f"{source}: expected metadata of pictures, found none" + (f": {faults[0]}" if faults else ""))
     faults += _metadata_faults(source, pictures)
-    decoded = _Decoded()
-    for entry in pictures:
-        fault = decoded.add(source, entry)
-        if fault is not None:
-            faults.append(fault)
-    faults += decoded.size_faults()
+    examined = examine(source, pictures)
+    faults += [fault.message for fault in examined.faults]
     found_difficulty = _difficulty(pictures)
-    splits = in_splits(pictures, found_difficulty or "hard")
-    faults += decoded.duplicate_faults({entry.file: split for split, rows in splits.items() for entry in rows})
+    splits = in_splits(pictures, found_difficulty or "hard", metadata.lost_lines)
+    faults += _duplicate_faults(
+        examined.digests, {entry.file: split for split, rows in splits.items() for entry in rows}
+    )
     labels = [entry.label for entry in pictures]
     facts: dict[str, Any] = {
         "pictures": len(pictures),
         "batches": len({entry.batch for entry in pictures}),
-        "resolution": decoded.side,
+        "resolution": examined.side,
         "difficulty": found_difficulty,
         "connected": sum(labels) / len(labels),
         "splits": {split: len(rows) for split, rows in splits.items()},
     }
-    if traced and decoded.side is not None:
-        readable = [entry for rows in splits.values() for entry in rows if entry.file in decoded.files]
-        agreement = _trace(source, _sample(readable, traced), decoded.side)
-        expected = AGREEMENT.get(f"{decoded.side}-{found_difficulty}")
+    metadata.passed_over[HIDDEN] += count_hidden(source)
+    if words := in_words(metadata.passed_over):
+        facts["passed over"] = words
+    sound = set(examined.digests) - set(examined.bad)
+    if traced and sound and examined.side is not None:
+        readable = [entry for rows in splits.values() for entry in rows if entry.file in sound]
+        agreement = _trace(source, _sample(readable, traced))
+        expected = AGREEMENT.get(f"{examined.side}-{found_difficulty}")
         facts["tracer"] = agreement | {"expected": expected}
         if expected is not None and agreement["high"] < expected - _TOLERANCE:
             faults.append(
@@ -91,8 +97,7 @@ def _metadata_faults(folder: Path, pictures: Sequence[ReleasedPicture]) -> list[
     named = Counter(entry.file for entry in pictures)
     repeated = {file: count for file, count in sorted(named.items()) if count > 1}
     faults += [f"{file}: expected one line of metadata, got {count}" for file, count in repeated.items()]
-    there = {path.relative_to(folder).as_posix() for path in (folder / "imgs").glob("*/*") if path.is_file()}
-    faults += [f"{file}: expected a line of metadata, got none" for file in sorted(there - set(named))]
+    faults += [f"{file}: expected a line of metadata, got none" for file in unnamed(folder, pictures)]
     lengths = Counter(entry.contour_length for entry in pictures)
     if _difficulty(pictures) is None:
         faults.append(f"metadata: expected contours of one length, 6, 9 or 14, got {dict(sorted(lengths.items()))}")
@@ -104,55 +109,18 @@ def _difficulty(pictures: Sequence[ReleasedPicture]) -> str | None:
     return next((name for name, length in DIFFICULTIES.items() if lengths == {length}), None)
 
 
-class _Decoded:
-    """What is kept of the pictures that can be read: their sizes and digests."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self._sizes: dict[tuple[int, ...], list[str]] = {}
-
-    def add(self, folder: Path, entry: ReleasedPicture) -> str | None:
-        """Read one picture; returns what is wrong with it."""
-        try:
-            picture = read_png((folder / entry.file).read_bytes())
-        except OSError as error:
-            return f"{entry.file}: expected a picture, as its metadata says, got: {error.strerror or error}"
-        except ValueError as error:
-            return f"{entry.file}: {error}"
-        if entry.file not in self.files:
-            self._sizes.setdefault(picture.shape, []).append(entry.file)
-        self.files[entry.file] = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
-        if picture.max() == picture.min():
-            return f"{entry.file}: expected a picture, got one grey value"
-        return None
-
-    @property
-    def side(self) -> int | None:
-        """Height and width of most pictures."""
-        square = {size: len(files) for size, files in self._sizes.items() if len(size) == 2 and size[0] == size[1]}
-        return max(square, key=lambda size: square[size])[0] if square else None
-
-    def size_faults(self) -> list[str]:
-        """Pictures that are not as most are."""
-        return [
-            f"{file}: expected {self.side} x {self.side} grey pixels, got {' x '.join(map(str, size))}"
-            for size, files in self._sizes.items()
-            if size != (self.side, self.side)
-            for file in files
-        ]
-
-    def duplicate_faults(self, split_of: dict[str, str]) -> list[str]:
-        """Pictures with the same pixels as an earlier one, within a split and across."""
-        first: dict[bytes, str] = {}
-        faults = []
-        for file, digest in self.files.items():
-            earlier = first.setdefault(digest, file)
-            if earlier != file:
-                where = f"within {split_of[file]}"
-                if split_of[file] != split_of[earlier]:
-                    where = f"across {split_of[earlier]} and {split_of[file]}"
-                faults.append(f"{file}: expected another picture than {earlier}, got the same ({where})")
-        return faults
+def _duplicate_faults(digests: Mapping[str, bytes], split_of: Mapping[str, str]) -> list[str]:
+    """Pictures with the same pixels as an earlier one, within a split and across."""
+    first: dict[bytes, str] = {}
+    faults = []
+    for file, digest in digests.items():
+        earlier = first.setdefault(digest, file)
+        if earlier != file:
+            where = f"within {split_of[file]}"
+            if split_of[file] != split_of[earlier]:
+                where = f"across {split_of[earlier]} and {split_of[file]}"
+            faults.append(f"{file}: expected another picture than {earlier}, got the same ({where})")
+    return faults
 
 
 def _sample(entries: Sequence[ReleasedPicture], count: int) -> list[ReleasedPicture]:
@@ -161,16 +129,14 @@ def _sample(entries: Sequence[ReleasedPicture], count: int) -> list[ReleasedPict
     return [entries[place] for place in chosen.tolist()]
 
 
-def _trace(folder: Path, entries: Sequence[ReleasedPicture], side: int) -> dict[str, Any]:
+def _trace(folder: Path, entries: Sequence[ReleasedPicture]) -> dict[str, Any]:
     """How many labels the tracer agrees with, and the 99.9 % interval of that share."""
     from lra_data.pathfinder.tracer import trace
 
     pictures, labels = [], []
     for entry in entries:
-        picture = read_png((folder / entry.file).read_bytes())
-        if picture.shape == (side, side):
-            pictures.append(picture)
-            labels.append(entry.label)
+        pictures.append(read_png((folder / entry.file).read_bytes()))
+        labels.append(entry.label)
     agrees: NDArray[Any] = trace(np.array(pictures)) == np.array(labels)
     n, share = len(agrees), float(agrees.mean())
     low, high = wilson_interval(share, n, _Z_999)

@@ -5,28 +5,34 @@ with one line a picture: folder, file, number, label, continuity, contour length
 paddle thickness, margin, number of contrasts (LRA data/pathfinder.py:86-101 reads the first two and the label).
 """
 
-import hashlib
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from lra_data.columns import numbers, rows_of
+from lra_data.corpora.passed_over import is_hidden
 from lra_data.errors import UsageError
 from lra_data.pathfinder.config import DIFFICULTIES, Config
+from lra_data.pathfinder.release_metadata import ReleasedPicture, read_metadata
 from lra_data.picture_files import png_bytes
 from lra_data.splits import SPLITS
+
+__all__ = [
+    "RELEASED",
+    "ReleasedPicture",
+    "find_release",
+    "in_splits",
+    "read_metadata",
+    "release_folder",
+    "write_release",
+]
 
 BATCH = 1000
 
 # Pictures a folder of the release holds (issue 38 of LRA; its TRAIN_EXAMPLES 160,000 of 80 %).
 RELEASED = 200_000
-
-_NPY_MAGIC = b"\x93NUMPY"
 
 # Folders by difficulty (PF0 snakes2_wrapper.py:81-92).
 FOLDERS = {"easy": "curv_baseline", "intermediate": "curv_contour_length_9", "hard": "curv_contour_length_14"}
@@ -75,28 +81,6 @@ def write_release(
                 number_of_batch, lines = number_of_batch + 1, []
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReleasedPicture:
-    """One line of metadata: picture `sample` of batch `batch`, in line `line` (from 1) of its file."""
-
-    batch: int
-    sample: int
-    line: int
-    label: int
-    contour_length: int
-    margin: int
-
-    @property
-    def file(self) -> str:
-        """Path within the difficulty's folder."""
-        return f"imgs/{self.batch}/sample_{self.sample}.png"
-
-    def order(self, difficulty: str) -> bytes:
-        """What TensorFlow Datasets sorts the pictures by: MD5 of split name and key (LRA data/pathfinder.py:79-103)."""
-        key = f"imgs/{self.batch}_sample_{self.sample}.png_{self.line}"
-        return hashlib.md5(f"{difficulty}{key}".encode(), usedforsecurity=False).digest()
-
-
 def find_release(folder: Path, resolution: int | None, difficulty: str | None) -> Path:
     """The folder with `imgs` and `metadata`: `folder` itself, or below it the one for resolution and difficulty.
 
@@ -111,6 +95,7 @@ def find_release(folder: Path, resolution: int | None, difficulty: str | None) -
         path.parent
         for pattern in (wanted, wanted.partition("/")[2], f"lra_release/{wanted}", f"lra_release/lra_release/{wanted}")
         for path in folder.glob(f"{pattern}/metadata")
+        if not is_hidden(path.relative_to(folder).as_posix())
     )
     if len(found) != 1:
         named = ", ".join(str(path) for path in found) if found else "none"
@@ -121,68 +106,17 @@ def find_release(folder: Path, resolution: int | None, difficulty: str | None) -
     return found[0]
 
 
-def read_metadata(folder: Path) -> tuple[list[ReleasedPicture], list[str]]:
-    """Every line of metadata/*.npy, batches in the order of their numbers, and what is wrong with those files."""
-    pictures, faults = [], []
-    paths = (folder / "metadata").glob("*.npy")
-    for path in sorted(paths, key=lambda path: (not path.stem.isdigit(), len(path.stem), path.stem)):
-        name = f"metadata/{path.name}"
-        try:
-            lines = _metadata_lines(path)
-        except (OSError, ValueError) as error:
-            faults.append(f"{name}: expected a text file with a line a picture, got: {error}")
-            continue
-        if not lines:
-            faults.append(f"{name}: expected a line a picture, got an empty file")
-        for number, fields in enumerate(lines, start=1):
-            picture = _parse(fields, number)
-            if picture is None:
-                got = " ".join(fields)
-                faults.append(f"{name} line {number}: expected `imgs/<b> sample_<i>.png <n> <0 or 1> …`, got {got!r}")
-            else:
-                pictures.append(picture)
-    return pictures, faults
-
-
-def _metadata_lines(path: Path) -> list[list[str]]:
-    """The fields of each line; the original generator itself writes an array of strings instead of text."""
-    data = path.read_bytes()
-    if data.startswith(_NPY_MAGIC):
-        return [[str(field) for field in row] for row in np.load(path, allow_pickle=False)]
-    return [line.split(" ") for line in data.decode("ascii").splitlines()]
-
-
-_FOLDER_FIELD = re.compile(r"imgs/(\d+)")
-_FILE_FIELD = re.compile(r"sample_(\d+)\.png")
-
-
-def _parse(fields: list[str], line: int) -> ReleasedPicture | None:
-    if len(fields) < 10:
-        return None
-    folder, file = _FOLDER_FIELD.fullmatch(fields[0]), _FILE_FIELD.fullmatch(fields[1])
-    if folder is None or file is None or fields[3] not in ("0", "1"):
-        return None
-    if not (fields[5].isdigit() and fields[9].isdigit()):
-        return None
-    return ReleasedPicture(
-        batch=int(folder[1]),
-        sample=int(file[1]),
-        line=line,
-        label=int(fields[3]),
-        contour_length=int(fields[5]),
-        margin=int(fields[9]),
-    )
-
-
-def in_splits(pictures: Iterable[ReleasedPicture], difficulty: str) -> dict[str, list[ReleasedPicture]]:
+def in_splits(pictures: Iterable[ReleasedPicture], difficulty: str, lost: int = 0) -> dict[str, list[ReleasedPicture]]:
     """The pictures as LRA splits them: 80, 10 and 10 % of their order in TensorFlow Datasets.
 
     Of a whole release the cuts are at the exact places. Of a part nobody can say where they would fall, so there a
     picture's split follows from its MD5 alone, which puts all but those next to a cut where they are in the whole.
+    lost: lines of metadata that cannot be read; where only these are absent from a whole release, the cuts are moved by
+    their share, so that at most as many pictures next to a cut change sides.
     """
     ordered = sorted(pictures, key=lambda picture: picture.order(difficulty))
-    if len(ordered) == RELEASED:
-        cuts = [RELEASED * 8 // 10, RELEASED * 9 // 10]
+    if len(ordered) in (RELEASED, RELEASED - lost):
+        cuts = [len(ordered) * tenths // 10 for tenths in (8, 9)]
     else:
         places = [int.from_bytes(picture.order(difficulty), "big") for picture in ordered]
         cuts = [bisect_left(places, 2**128 * tenths // 10) for tenths in (8, 9)]

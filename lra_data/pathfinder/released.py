@@ -4,7 +4,6 @@ Labels are those of the release's metadata. Nothing in a released picture's meta
 rows have no geometry; `lra-data audit` says how far the pictures bear out their labels.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,8 +18,16 @@ from lra_data.columns import class_label, column, fixed_list_column, make_schema
 from lra_data.errors import SetError, UsageError, unknown_name
 from lra_data.pathfinder.config import DIFFICULTIES, standard_config
 from lra_data.pathfinder.generated import Pathfinder
-from lra_data.pathfinder.release import RELEASED, ReleasedPicture, find_release, in_splits, read_metadata
-from lra_data.picture_files import read_png
+from lra_data.pathfinder.left_out import (
+    absent,
+    at_fault,
+    common_difficulty,
+    copy_counts,
+    left_out_text,
+    read_picture,
+)
+from lra_data.pathfinder.release import RELEASED, find_release, in_splits
+from lra_data.pathfinder.release_metadata import ReleasedPicture, load_metadata, metadata_digest
 from lra_data.task import Raw, Task, check_request
 
 # The columns that the generated task's sheet does not describe.
@@ -35,8 +42,9 @@ _COLUMNS = {
 class ReleasedPathfinder(Pathfinder):
     """One difficulty of one resolution of the release.
 
-    facts: resolution, difficulty, pictures (lines of metadata), metadata (SHA-256 of all lines), left_out (files that
-    were missing or damaged), partial (whether pictures are fewer or other than the whole release's), sizes a split.
+    facts: resolution, difficulty, pictures (lines of metadata), metadata (SHA-256 of all lines), left_out (files at
+    fault), partial (whether pictures are fewer or other than the whole release's), sizes a split. Where there are any:
+    lost_lines (of metadata, that could not be read), and source, counts that describe the copy and do not identify it.
     """
 
     derives_labels: ClassVar[bool] = False
@@ -65,17 +73,22 @@ class ReleasedPathfinder(Pathfinder):
 
     def keyed_config(self) -> dict[str, Any]:
         """What the rows are converted from."""
-        return {"release": dict(self.facts)}
+        return {"release": {name: value for name, value in self.facts.items() if name != "source"}}
+
+    def identity(self) -> dict[str, Any]:
+        """The record without the counts that describe the copy."""
+        return self.keyed_config()
 
     def record(self) -> dict[str, Any]:
         """See Task."""
-        return self.keyed_config()
+        return {"release": dict(self.facts)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Task:
         """See Task. The task can check and describe rows; to make them it needs `raw`."""
         facts = record["release"]
-        if not isinstance(facts, dict) or set(facts) != _FACTS or facts["difficulty"] not in DIFFICULTIES:
+        known = isinstance(facts, dict) and _FACTS <= set(facts) <= _FACTS | _FURTHER_FACTS
+        if not known or facts["difficulty"] not in DIFFICULTIES:
             raise UsageError(f"expected of a converted release the entries {', '.join(sorted(_FACTS))}, got {facts!r}")
         return cls(facts)
 
@@ -83,7 +96,7 @@ class ReleasedPathfinder(Pathfinder):
         """See Task."""
         if corpus is None or pairs is not None:
             return super().reopened(corpus, pairs)
-        self.raw = Raw(corpus=corpus)
+        self.raw = Raw(corpus=find_release(corpus, self.facts["resolution"], self.facts["difficulty"]))
         return self
 
     @cached_property
@@ -106,6 +119,11 @@ class ReleasedPathfinder(Pathfinder):
     def remark(self) -> str:
         """Nothing was measured on the release."""
         return ""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """See Task."""
+        return tuple(left_out_text(self.facts))
 
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
         """Refuse other sizes than the copy's."""
@@ -139,15 +157,15 @@ class ReleasedPathfinder(Pathfinder):
         """The metadata's pictures a split, without those left out; raises SetError for another copy than recorded."""
         if self.raw is None:
             raise AssertionError("take asks for raw first")
-        pictures, _ = read_metadata(self.raw.corpus)
-        found = _metadata_digest(pictures)
+        pictures = load_metadata(self.raw.corpus).pictures
+        found = metadata_digest(pictures)
         if found != self.facts["metadata"]:
             raise SetError(
                 f"{self.raw.corpus}: expected metadata with digest {self.facts['metadata']}, got {found}: name the "
-                f"copy "
-                "that the set was converted from"
+                "copy that the set was converted from"
             )
-        return _without(in_splits(pictures, self.facts["difficulty"]), set(self.facts["left_out"]))
+        splits = in_splits(pictures, self.facts["difficulty"], self.facts.get("lost_lines", 0))
+        return _without(splits, set(self.facts["left_out"]))
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
         """Pictures of one grey value. Labels cannot be derived: see the module's docstring."""
@@ -186,34 +204,34 @@ class ReleasedPathfinder(Pathfinder):
 
 
 _FACTS = {"resolution", "difficulty", "pictures", "metadata", "left_out", "partial", "sizes"}
+_FURTHER_FACTS = {"lost_lines", "source"}
 
 
 def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool) -> ReleasedPathfinder:
     """The task that converts a copy of the release; `given` may hold `res` and `difficulty`.
 
-    A copy with faults, or one that is not the whole 200,000 pictures, is refused unless `allow_partial`: then what is
-    missing, empty or unreadable is left out, and record and card say so.
+    A copy with faults, or one that is not the whole 200,000 pictures, is refused unless `allow_partial`: then every
+    picture is left out that `audit` names, but for those that repeat another's pixels, and record and card say so.
     """
     if given.get("difficulty") is not None and given["difficulty"] not in DIFFICULTIES:
         raise unknown_name("pathfinder difficulty", given["difficulty"], DIFFICULTIES)
     if given.get("clean"):
         raise UsageError("expected no --clean with --from-release, whose examples are what they are: leave it out")
     source = find_release(folder, given.get("res"), given.get("difficulty"))
-    pictures, faults = read_metadata(source)
-    if faults:
-        raise SetError(f"{source}: {faults[0]} ({len(faults)} such faults): run `lra-data audit {source}`")
+    metadata = load_metadata(source)
+    pictures, faults = metadata.pictures, metadata.faults
+    if faults and not allow_partial:
+        raise SetError(
+            f"{source}: {faults[0]} ({len(faults)} such faults): `lra-data audit {source}` lists them; --allow-partial "
+            "leaves those pictures out and marks the set"
+        )
     if not pictures:
-        raise SetError(f"{source}: expected metadata of pictures, found none")
-    lengths = {picture.contour_length for picture in pictures}
-    difficulty = next((name for name, length in DIFFICULTIES.items() if {length} == lengths), None)
-    if difficulty is None or given.get("difficulty") not in (None, difficulty):
-        wanted = given.get("difficulty") or "one of 6, 9 or 14"
-        raise SetError(f"{source}: expected contours of {wanted} paddles, the metadata says {sorted(lengths)}")
-    left_out = _damaged(source, pictures, thoroughly=allow_partial)
-    readable = [picture for picture in pictures if picture.file not in left_out]
-    if not readable:
-        raise SetError(f"{source}: expected pictures, all {len(pictures)} are missing or damaged")
-    resolution = len(read_png((source / readable[0].file).read_bytes()))
+        raise SetError(f"{source}: expected metadata of pictures, found none" + (f": {faults[0]}" if faults else ""))
+    difficulty = common_difficulty(source, pictures, given.get("difficulty"), allow_partial=allow_partial)
+    if allow_partial:
+        left_out, resolution = at_fault(source, pictures, DIFFICULTIES[difficulty])
+    else:
+        left_out, resolution = absent(source, pictures)
     if given.get("res") not in (None, resolution):
         raise SetError(f"{source}: expected pictures of {given['res']} pixels, got {resolution}")
     partial = bool(left_out) or len(pictures) != RELEASED
@@ -223,64 +241,31 @@ def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool)
             f"{source}: expected the {RELEASED:,} pictures of the release, got {len(pictures):,}, {what}: "
             "`lra-data audit` lists every fault; --allow-partial converts the rest and marks the set"
         )
-    splits = _without(in_splits(pictures, difficulty), left_out)
+    splits = _without(in_splits(pictures, difficulty, metadata.lost_lines), set(left_out))
     empty = [split for split, rows in splits.items() if not rows]
     if empty:
         raise SetError(f"{source}: expected pictures in every split, got none in {empty[0]} of {len(pictures)} in all")
+    counted = copy_counts(source, metadata, left_out)
     task = ReleasedPathfinder(
         {
             "resolution": resolution,
             "difficulty": difficulty,
             "pictures": len(pictures),
-            "metadata": _metadata_digest(pictures),
+            "metadata": metadata_digest(pictures),
             "left_out": sorted(left_out),
             "partial": partial,
             "sizes": {split: len(rows) for split, rows in splits.items()},
+            **({"lost_lines": metadata.lost_lines} if metadata.lost_lines else {}),
+            **({"source": counted} if counted else {}),
         }
     )
     task.raw = Raw(corpus=source)
     return task
 
 
-def read_picture(path: Path, side: int) -> NDArray[np.uint8]:
-    """A released picture, uint8 (side, side); raises SetError for a file that is none."""
-    try:
-        found = read_png(path.read_bytes())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise SetError(
-            f"{path}: {reason}: `lra-data audit` lists every fault, --allow-partial leaves damaged files out"
-        ) from error
-    if found.shape != (side, side):
-        raise SetError(f"{path}: expected a grey picture of {side} x {side} pixels, got {found.shape}")
-    return found
-
-
-def _damaged(folder: Path, pictures: Sequence[ReleasedPicture], *, thoroughly: bool) -> set[str]:
-    """Files that are missing or empty; `thoroughly` also those that cannot be decoded."""
-    found = set()
-    for entry in pictures:
-        path = folder / entry.file
-        try:
-            if not path.stat().st_size:
-                found.add(entry.file)
-            elif thoroughly:
-                read_png(path.read_bytes())
-        except (OSError, ValueError):
-            found.add(entry.file)
-    return found
-
-
 def _without(splits: Mapping[str, list[ReleasedPicture]], left_out: set[str]) -> dict[str, list[ReleasedPicture]]:
     """The splits without some files: the others keep split and order."""
     return {split: [entry for entry in rows if entry.file not in left_out] for split, rows in splits.items()}
-
-
-def _metadata_digest(pictures: Sequence[ReleasedPicture]) -> str:
-    digest = hashlib.sha256()
-    for entry in pictures:
-        digest.update(f"{entry.file} {entry.line} {entry.label} {entry.contour_length} {entry.margin}\n".encode())
-    return digest.hexdigest()
 
 
 def _source(facts: Mapping[str, Any]) -> str:
@@ -291,6 +276,4 @@ def _source(facts: Mapping[str, Any]) -> str:
     )
     if facts["partial"]:
         text += f" **This is not the whole release of {RELEASED:,} pictures.**"
-        if facts["left_out"]:
-            text += f" {len(facts['left_out'])} files were left out: {', '.join(facts['left_out'][:5])}."
-    return text
+    return " ".join([text, *left_out_text(facts)])

@@ -44,6 +44,6 @@ PRESETS = {
 # What --raw and --pairs take.
 RAW = "aanrelease2013.tar.gz or that of another year, or the folder it unpacks to"
 PAIRS = (
-    "A folder with LRA's id lists, new_aan_pairs.{train,eval,test}.tsv or three files of lines `label id1 id2`: "
-    "exactly these pairs, in their order"
+    "A folder with LRA's id lists, new_aan_pairs.{train,eval,test}.only_ids.tsv or the same without only_ids, or three "
+    "files of lines `label id1 id2`: exactly these pairs, in their order"
 )

@@ -4,17 +4,20 @@
     release/<year>/acl-metadata.txt   records of papers; only counted and held against the years in the ids
     papers_text/A00-1000.txt          the text of a paper, bytes as they are
 
-An empty text is none. Other files in `papers_text` (`.body`, stray names) are passed over. All of them are counted.
+An empty text is none. Other files in `papers_text` (`.body`, stray names) are passed over, as are a byte order mark and
+blank lines in the two lists, and hidden files. All of them are counted.
 """
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lra_data.corpora.archive import Limits, Source, stamp
+from lra_data.corpora.passed_over import BLANK, without_mark
 from lra_data.errors import SetError
 
 # A longest text of 154 kB is known; the metadata have 5 MB. 20,194 texts of 27 kB make half a gigabyte.
@@ -101,10 +104,10 @@ def _read(path: Path, stamped: tuple[int, int]) -> Network:
     for name, data in source.members(_wanted):
         if match := _LINKS.fullmatch(name):
             _once(path, links, int(match[1]), name)
-            links[int(match[1])] = _links(f"{path}: {name}", data)
+            links[int(match[1])] = _links(f"{path}: {name}", data, source.passed_over)
         elif match := _METADATA.fullmatch(name):
             _once(path, records, int(match[1]), name)
-            records[int(match[1])] = _years(data)
+            records[int(match[1])] = _years(f"{path}: {name}", data, source.passed_over)
         elif match := _TEXT.fullmatch(name):
             paper, _, ending = match[1].rpartition(".")
             if ending != "txt" or PAPER.fullmatch(paper) is None:
@@ -115,9 +118,9 @@ def _read(path: Path, stamped: tuple[int, int]) -> Network:
                 _once(path, texts, paper, name)
                 texts[paper] = data
     if not links:
-        raise SetError(f"{path}: expected release/<year>/acl.txt, got none: this is not the AAN release")
+        raise SetError(f"{path}: expected release/<year>/acl.txt, got none{source.aside}: this is not the AAN release")
     if not texts:
-        raise SetError(f"{path}: expected texts in papers_text/, got none: this is not the AAN release")
+        raise SetError(f"{path}: expected texts in papers_text/, got none{source.aside}: this is not the AAN release")
     year = max(links)
     years = records[max(records)] if records else {}
     return Network(
@@ -146,15 +149,17 @@ def _once(path: Path, there: Any, key: Any, name: str) -> None:
         raise SetError(f"{path}: expected one file for {key}, got another as {name}: name the release's own folder")
 
 
-def _links(where: str, data: bytes) -> list[tuple[str, str]]:
-    """The links of acl.txt; blank lines are none."""
+def _links(where: str, data: bytes, passed_over: Counter[str]) -> list[tuple[str, str]]:
+    """The links of acl.txt; blank lines are none, and counted."""
     found = []
+    data = _without_mark(where, data, passed_over)
     try:
         lines = data.decode("ascii").splitlines()
     except UnicodeDecodeError as error:
         raise SetError(f"{where}: expected ASCII, got byte {data[error.start]:#04x} at {error.start}") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
+            passed_over[BLANK] += 1
             continue
         words = line.split()
         if len(words) != 3 or words[1] != _ARROW:
@@ -167,10 +172,17 @@ def _links(where: str, data: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def _years(data: bytes) -> dict[str, int]:
+def _without_mark(where: str, data: bytes, passed_over: Counter[str]) -> bytes:
+    try:
+        return without_mark(data, passed_over)
+    except ValueError as error:
+        raise SetError(f"{where}: {error}") from error
+
+
+def _years(where: str, data: bytes, passed_over: Counter[str]) -> dict[str, int]:
     """The year of each record; records lie between blank lines, in mixed encodings, values on one line or several."""
     years = {}
-    for record in re.split(rb"\r?\n\s*\n", data):
+    for record in re.split(rb"\r?\n\s*\n", _without_mark(where, data, passed_over)):
         paper, year = _RECORD_ID.search(record), _RECORD_YEAR.search(record)
         if paper is not None and year is not None:
             years[paper[1].decode("latin-1").strip()] = int(year[1])

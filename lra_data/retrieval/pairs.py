@@ -1,7 +1,8 @@
 """What a row is made of, and pairs that someone else chose: LRA's id lists, read as they are.
 
-A list has a line a pair, `label id1 id2`, or LRA's five columns of `new_aan_pairs.<split>.tsv`, of which the two texts
-are passed over: the texts come from the corpus.
+A list has a line a pair, `label id1 id2` as in `new_aan_pairs.<split>.only_ids.tsv`, or the five columns of
+`new_aan_pairs.<split>.tsv`, of which the two texts are not read: the texts come from the corpus. A byte order mark,
+blank lines at the end and hidden files are passed over and counted.
 """
 
 import hashlib
@@ -13,12 +14,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from lra_data.corpora.archive import stamp
+from lra_data.corpora.archive import count_hidden, stamp
+from lra_data.corpora.passed_over import HIDDEN, is_hidden, numbered_lines
 from lra_data.errors import SetError, UsageError
-from lra_data.splits import ALIASES, SPLITS
+from lra_data.splits import ALIASES, SPLITS, split_name
 
 _SHOWN = 5
-_LIST = re.compile(r"(?:.*[._-])?(?P<split>[a-z]+)\.(?:tsv|txt)")
+_NAMES = "|".join([*SPLITS, *ALIASES])
+_LIST = re.compile(rf"(?:.*[._-])?(?P<split>{_NAMES})(?:[._-](?:only[._-])?ids)?\.(?:tsv|txt)", re.IGNORECASE)
+_EXPECTED = "id lists new_aan_pairs.{train,eval,test}.tsv"
 _LABELS = {b"0": 0, b"1": 1, b"0.0": 0, b"1.0": 1}
 
 
@@ -47,10 +51,11 @@ class Splits:
 
 
 class IdLists:
-    """Pairs by split, in the lists' order, with a digest over them all."""
+    """Pairs by split, in the lists' order, with a digest over them all. passed_over: counts by kind."""
 
-    def __init__(self, pairs: Mapping[str, tuple[Pair, ...]]) -> None:
+    def __init__(self, pairs: Mapping[str, tuple[Pair, ...]], passed_over: Mapping[str, int]) -> None:
         self.pairs = pairs
+        self.passed_over = passed_over
         digest = hashlib.sha256()
         for split in SPLITS:
             for pair in pairs[split]:
@@ -74,33 +79,83 @@ def read_id_lists(folder: Path) -> IdLists:
 
 @lru_cache(maxsize=1)
 def _read(folder: Path, stamped: tuple[int, int]) -> IdLists:
-    paths: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        match = _LIST.fullmatch(path.name)
-        split = ALIASES.get(match["split"], match["split"]) if match else None
-        if split in SPLITS:
-            if split in paths:
-                raise UsageError(f"{folder}: expected one list for {split}, got {paths[split].name} and {path.name}")
-            paths[split] = path
-    if set(paths) != set(SPLITS):
-        raise UsageError(
-            f"{folder}: expected id lists new_aan_pairs.{{train,eval,test}}.tsv, got "
-            f"{', '.join(path.name for path in paths.values()) or 'none'}"
-        )
+    candidates = _candidates(folder)
+    passed_over: Counter[str] = Counter({HIDDEN: count_hidden(folder)})
+    lists = [_whole(candidate, passed_over) for candidate in candidates[:1]]
+    for other in candidates[1:]:
+        # LRA's own names come in two forms, and a folder may hold both; they should say the same.
+        lists.append(_whole(other, Counter()))
+        if lists[-1].digest != lists[0].digest:
+            named = " and ".join(chosen["train"].name for chosen in (candidates[0], other))
+            raise UsageError(f"{folder}: expected one set of id lists, got two that differ, with {named}: remove one")
+    return lists[0]
+
+
+def _candidates(folder: Path) -> list[dict[str, Path]]:
+    """The lists by split, once for each manner of naming them of which all three are there.
+
+    Raises UsageError where there is none, saying what the folder holds.
+    """
+    there = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+    manners: dict[str, dict[str, Path]] = {}
+    found: dict[str, Path] = {}
+    doubled = []
+    for path in there:
+        match = _LIST.fullmatch(path.name) if path.is_file() else None
+        if match is None:
+            continue
+        split = split_name(match["split"].lower())
+        manner = manners.setdefault(path.name[: match.start("split")] + "*" + path.name[match.end("split") :], {})
+        if split in manner:
+            raise _doubled(folder, split, manner[split], path)
+        if split in found:
+            doubled.append((split, found[split], path))
+        manner[split] = path
+        found.setdefault(split, path)
+    whole = [manner for manner in manners.values() if len(manner) == len(SPLITS)]
+    if not whole and doubled:
+        raise _doubled(folder, *doubled[0])
+    if len(found) < len(SPLITS):
+        raise UsageError(f"{folder}: expected {_EXPECTED}, got {_what_is_there(there, found)}")
+    return whole or [found]
+
+
+def _doubled(folder: Path, split: str, first: Path, second: Path) -> UsageError:
+    return UsageError(f"{folder}: expected one list for {split}, got {first.name} and {second.name}: remove one")
+
+
+def _what_is_there(there: Sequence[Path], found: Mapping[str, Path]) -> str:
+    """The lists that were found, or some names of what the folder holds instead, with their number and what to do."""
+    if found:
+        absent = " and ".join(split for split in SPLITS if split not in found)
+        return f"{', '.join(path.name for path in found.values())} and none for {absent}: put all three into the folder"
+    if not there:
+        return "an empty folder: name the one that holds them"
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in there[:_SHOWN]]
+    more = f" and {len(there) - _SHOWN:,} more" if len(there) > _SHOWN else ""
+    return (
+        f"none among {len(there):,} entr{'ies' if len(there) > 1 else 'y'}, {', '.join(names)}{more}: name the folder "
+        "that holds them, or rename them; new_aan_pairs.train.only_ids.tsv, train.tsv and train.txt are known too"
+    )
+
+
+def _whole(paths: Mapping[str, Path], passed_over: Counter[str]) -> IdLists:
     lists = {}
     for split in SPLITS:
         try:
             with paths[split].open("rb") as file:
-                lists[split] = tuple(_lines(paths[split], file))
+                lists[split] = tuple(_lines(paths[split], file, passed_over))
         except OSError as error:
             raise SetError(f"{paths[split]}: expected a readable file, got: {error.strerror}") from error
+        except ValueError as error:
+            raise SetError(f"{paths[split]}: {error}") from error
         if not lists[split]:
             raise SetError(f"{paths[split]}: expected a pair a line, got none")
-    return IdLists(lists)
+    return IdLists(lists, {name: count for name, count in passed_over.items() if count})
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[Pair]:
-    for number, line in enumerate(file, start=1):
+def _lines(path: Path, file: BinaryIO, passed_over: Counter[str]) -> Iterator[Pair]:
+    for number, line in numbered_lines(file, passed_over):
         fields = line.split(b"\t", 3)[:3] if line.count(b"\t") >= 2 else line.split()
         words = [field.strip() for field in fields]
         if len(words) != 3 or words[0] not in _LABELS or not all(word.isascii() and word for word in words):

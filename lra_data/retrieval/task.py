@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lra_data.columns import class_label, column, list_column, make_schema, text_column
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
 from lra_data.corpora.download import Archive, Transfer
+from lra_data.corpora.passed_over import described
 from lra_data.errors import SetError, UsageError
 from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
 from lra_data.retrieval.draw import draw_pairs
@@ -174,7 +175,8 @@ class Retrieval(CorpusTask):
             "papers without text": absent,
         }
         missing = f"{count:,} pairs of the id lists are left out" if count else ""
-        task = type(self)(self.config, network.facts | {"missing": missing, "pairs": listed})
+        given = described(network.facts["source"], lists.passed_over)
+        task = type(self)(self.config, network.facts | {"missing": missing, "source": given, "pairs": listed})
         task.raw = raw
         return task
 

@@ -94,7 +94,9 @@ def _read(path: Path, stamped: tuple[int, int]) -> Reviews:
         texts[canonical] = data
     for folder in FOLDERS:
         if not any(found.startswith(f"aclImdb/{folder}/") for found in texts):
-            raise SetError(f"{path}: expected reviews in {folder}/<id>_<rating>.txt, got none: this is not aclImdb")
+            raise SetError(
+                f"{path}: expected reviews in {folder}/<id>_<rating>.txt, got none{source.aside}: this is not aclImdb"
+            )
     return Reviews(texts, source.facts)
 
 
