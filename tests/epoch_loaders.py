@@ -25,7 +25,13 @@ def indices(batches: Iterable[Any]) -> Indices:
 @cache
 def due(data: Dataset, epoch: int) -> Indices:
     """What the spec calls the content of an epoch: batches that begin with it and are iterated once."""
-    return indices(data.batches(BATCH, shuffle=True, epoch=epoch))
+    return indices(data.batches(BATCH, shuffle=True, epoch=epoch, rank=0, world_size=1))
+
+
+def state_at(epoch: int, taken: int, data: Dataset) -> dict[str, Any]:
+    """A state in the form that versions up to ef67265 saved, for these rows."""
+    identity = data.batches(BATCH, shuffle=True).state_dict()["data"]
+    return {"data": identity, "order": "shuffled", "seed": 0, "epoch": epoch, "taken": taken}
 
 
 def by_count(loader: Any) -> Indices:
@@ -64,7 +70,7 @@ class Kind:
 def _ours(workers: int) -> Kind:
     return Kind(
         lambda _, batches: TorchLoader(batches, num_workers=workers),
-        lambda loader: loader.set_epoch,  # type: ignore[no-any-return]
+        lambda loader: loader.set_epoch,
         ledger=lambda loader: loader,
         workers=workers,
     )
@@ -100,7 +106,7 @@ def _sampled(workers: int) -> Kind:
 
     return Kind(
         make,
-        lambda loader: loader.batch_sampler.set_epoch,  # type: ignore[no-any-return]
+        lambda loader: loader.batch_sampler.set_epoch,
         undrawn_may_count=workers > 0,
         ledger=None if workers else sampler,
         workers=workers,
@@ -110,7 +116,7 @@ def _sampled(workers: int) -> Kind:
 KINDS = {
     "Batches": Kind(
         lambda _, batches: batches,
-        lambda loader: loader.set_epoch,  # type: ignore[no-any-return]
+        lambda loader: loader.set_epoch,
         ledger=lambda loader: loader,
     ),
     "TorchLoader": _ours(0),
@@ -141,3 +147,23 @@ KINDS = {
 def names(chosen: Callable[[Kind], bool]) -> Sequence[str]:
     """The kinds for which this holds."""
     return [name for name, kind in KINDS.items() if chosen(kind)]
+
+
+def batches_of(data: Dataset, **options: Any) -> Batches:
+    return data.batches(BATCH, shuffle=True, **options)
+
+
+def loader_of(kind: str, data: Dataset, **options: Any) -> Any:
+    return KINDS[kind].make(data, batches_of(data, **options))
+
+
+def batches_below(loader: Any) -> Batches:
+    """The Batches that a loader was made of."""
+    if isinstance(loader, Batches):
+        return loader
+    if isinstance(loader, TorchLoader):
+        return loader.batches
+    if isinstance(loader.batch_sampler, BatchSampler):
+        return loader.batch_sampler.batches
+    found: Batches = loader.dataset.batches
+    return found
