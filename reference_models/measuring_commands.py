@@ -19,13 +19,19 @@ from reference_models.training_commands import dataset_options, dataset_source, 
 def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
     """Set trained models' scores beside the published ones and the trivial predictors.
 
-    FOLDERS: of `lra-zoo train` and `sweep`; the bundled models without one.
+    FOLDERS: of `lra-zoo train` and `sweep`; the bundled models without one. What is not finished is left out, and named
+    on stderr.
     """
     from reference_models.bundled import BUNDLED
     from reference_models.table import as_json as json_of
     from reference_models.table import markdown, read_cards
+    from reference_models.unfinished import unfinished
 
-    cards = read_cards(folders or [BUNDLED])
+    asked = folders or [BUNDLED]
+    left = unfinished(asked)
+    for folder, far in left.items():
+        click.echo(f"left out {folder}, which is not finished ({far}): run its training again", err=True)
+    cards = read_cards(asked, left)
     _give(json_of(cards) + "\n" if as_json else markdown(cards), out)
 
 

@@ -9,7 +9,7 @@ Not here: training or scoring anything, and what a card says beyond CARD_EXPECTS
 import json
 import math
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -84,18 +84,21 @@ CARD_EXPECTS: Sequence[tuple[str, str, Callable[[Any], bool]]] = (
 )
 
 
-def read_cards(folders: Iterable[Path]) -> list[dict[str, Any]]:
+def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[dict[str, Any]]:
     """Every `card.json` in and beneath the folders, each once, by path.
 
-    Raises UsageError with the file's name for a card that the table cannot use, and for a folder without any.
+    without: resolved folders of models that are left out. Raises UsageError with the file's name for a card that the
+    table cannot use, for a folder without any model, and if none is left.
     """
     found: set[Path] = set()
     for folder in folders:
         beneath = paths.local_path(folder, "a folder of trained models")
         cards = {path.resolve() for path in beneath.rglob(CARD)}
-        if not cards:
+        if not cards and not any(left.is_relative_to(beneath.resolve()) for left in without):
             raise UsageError(f"{folder}: expected a {CARD} beneath, got none: train a model there with `lra-zoo train`")
-        found |= cards
+        found |= {path for path in cards if path.parent not in without}
+    if not found:
+        raise UsageError(f"expected a finished model, got {len(without)} unfinished: run their trainings again")
     return [_read(path) for path in sorted(found)]
 
 

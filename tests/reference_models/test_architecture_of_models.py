@@ -16,7 +16,7 @@ FLOORS = [
     {"checkpoint", "evaluation", "attention_span", "efficiency_cell"},
     {"bundled", "fingerprint", "training_state", "table", "efficiency_report"},
     {"training"},
-    {"check", "experiment", "efficiency"},
+    {"check", "experiment", "efficiency", "unfinished"},
     {"training_commands"},
     {"measuring_commands"},
     {"cli"},
