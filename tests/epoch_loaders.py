@@ -149,6 +149,13 @@ def names(chosen: Callable[[Kind], bool]) -> Sequence[str]:
     return [name for name, kind in KINDS.items() if chosen(kind)]
 
 
+# Those without workers, and of those with workers ours and the one that PyTorch keeps: for loops that differ little.
+FEW = [name for name, kind in KINDS.items() if not kind.workers] + [
+    "TorchLoader, 2 workers",
+    "DataLoader, 2 kept workers",
+]
+
+
 def batches_of(data: Dataset, **options: Any) -> Batches:
     return data.batches(BATCH, shuffle=True, **options)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import lra_data
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.torch_batches import TorchLoader
-from tests.epoch_loaders import BATCH, KINDS, ROWS, STEPS, Indices, due, epoch_of, indices, loader_of, names
+from tests.epoch_loaders import BATCH, FEW, KINDS, ROWS, STEPS, Indices, due, epoch_of, indices, loader_of, names
 
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata, of torch
 
@@ -26,14 +26,14 @@ def data(small_root: Path) -> Dataset:
     return lra_data.load("listops/mini", split=f"train[:{ROWS}]", root=small_root)
 
 
-all_kinds = pytest.mark.parametrize("kind", KINDS)
+few_kinds = pytest.mark.parametrize("kind", FEW)
 with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 
 
 # 1. Habits of frameworks, as plain loops
 
 
-@all_kinds
+@few_kinds
 def test_as_ignite_runs(kind: str, data: Dataset) -> None:
     """Its engine keeps an iterator, counts `len(data)` batches an epoch, and asks again only at the iterator's end."""
     loader = loader_of(kind, data)
@@ -63,7 +63,7 @@ def test_as_lightning_runs(kind: str, data: Dataset) -> None:
         assert epoch_of(data, found) == epoch
 
 
-@all_kinds
+@few_kinds
 def test_as_dali_and_prefetchers_run(kind: str, data: Dataset) -> None:
     """The first batch is drawn before the loop, and each next one before this one is used."""
     loader = loader_of(kind, data)
@@ -76,7 +76,7 @@ def test_as_dali_and_prefetchers_run(kind: str, data: Dataset) -> None:
         assert epoch_of(data, found) == epoch
 
 
-@all_kinds
+@few_kinds
 def test_steps_counted_over_epochs(kind: str, data: Dataset) -> None:
     """`max_steps` loops: an endless generator over epochs, stopped in the middle, and a validation between."""
     loader, validation = loader_of(kind, data), loader_of("Batches", data)

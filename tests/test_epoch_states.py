@@ -17,6 +17,7 @@ from lra_data.loading.dataset import Dataset
 from lra_data.loading.torch_batches import TorchBatches
 from tests.epoch_loaders import (
     BATCH,
+    FEW,
     KINDS,
     ROWS,
     STEPS,
@@ -40,6 +41,7 @@ def data(small_root: Path) -> Dataset:
 
 
 all_kinds = pytest.mark.parametrize("kind", KINDS)
+few_kinds = pytest.mark.parametrize("kind", FEW)
 with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 
 
@@ -57,7 +59,7 @@ def test_a_state_goes_on_in_the_first_pass_only(kind: str, data: Dataset) -> Non
     assert epoch_of(data, by_count(loader)) == 4
 
 
-@all_kinds
+@few_kinds
 def test_a_state_one_batch_and_a_new_iterator(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     batches_below(loader).load_state_dict(state_at(2, 2 * BATCH, data))
@@ -159,6 +161,20 @@ def test_states_of_stateful_data_loader(workers: int, data: Dataset) -> None:
         assert indices(again) == due(data, 1)[step:]
         assert epoch_of(data, by_count(again)) == 2
         assert epoch_of(data, by_count(again)) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stopped", [False, True], ids=["after the last batch", "after StopIteration"])
+def test_states_of_stateful_data_loader_with_nothing_left(workers: int, stopped: bool, data: Dataset) -> None:
+    def loader(epoch: int) -> Any:
+        return StatefulDataLoader(TorchBatches(batches_of(data, epoch=epoch)), batch_size=None, num_workers=workers)
+
+    running = loader(2)
+    one = iter(running)
+    indices(islice(one, STEPS + stopped))
+    again = loader(0)
+    again.load_state_dict(pickle.loads(pickle.dumps(running.state_dict())))
+    assert [epoch_of(data, indices(again)) for _ in range(2)] == [3, 4]
 
 
 def test_states_of_stateful_data_loader_in_their_old_form(data: Dataset) -> None:

@@ -14,6 +14,7 @@ import lra_data
 from lra_data.loading.dataset import Dataset
 from tests.epoch_loaders import (
     BATCH,
+    FEW,
     KINDS,
     ROWS,
     STEPS,
@@ -37,6 +38,7 @@ def data(small_root: Path) -> Dataset:
 
 
 all_kinds = pytest.mark.parametrize("kind", KINDS)
+few_kinds = pytest.mark.parametrize("kind", FEW)
 with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 
 
@@ -128,7 +130,7 @@ def _twice(loader: Any) -> Any:
 # 2. Lengths, and what is left
 
 
-@all_kinds
+@few_kinds
 def test_lengths_of_several_epochs(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data, epochs=2)
     assert len(loader) == 2 * STEPS
@@ -138,7 +140,7 @@ def test_lengths_of_several_epochs(kind: str, data: Dataset) -> None:
     assert len(loader) == 2 * STEPS
 
 
-@all_kinds
+@few_kinds
 def test_endless_loaders_have_no_length(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data, epochs=None)
     with pytest.raises(TypeError):
@@ -181,7 +183,7 @@ def test_what_is_left_of_several_epochs(data: Dataset) -> None:
     assert indices(batches) == due(data, 1)[1:] + due(data, 2)
 
 
-@all_kinds
+@few_kinds
 def test_the_last_batch_is_last_once_an_epoch(kind: str, data: Dataset) -> None:
     """Gradients are accumulated over four batches, and over what is left at the end."""
     loader = loader_of(kind, data)
@@ -190,7 +192,7 @@ def test_the_last_batch_is_last_once_an_epoch(kind: str, data: Dataset) -> None:
         assert steps == [3, 5]
 
 
-@all_kinds
+@few_kinds
 def test_a_look_at_one_batch_and_then_all(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     next(iter(loader))
@@ -232,7 +234,7 @@ def test_choosing_an_epoch_leaves_the_pass_that_runs(kind: str, data: Dataset) -
     assert epoch_of(data, indices(loader)) == 5
 
 
-@all_kinds
+@few_kinds
 def test_choosing_before_each_epoch_as_accelerate_and_lightning_do(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     choose = KINDS[kind].set_epoch(loader)
