@@ -13,12 +13,13 @@ another batch size or another framework goes on from it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.errors import UsageError
 from lra_data.loading.arguments import whole_number
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.collate import Batch, Form, ReadBatch
@@ -31,6 +32,13 @@ from lra_data.loading.sources import Source
 from lra_data.task import Task
 
 __all__ = ["STATE", "Batches", "Pass"]
+
+
+class Listener(NamedTuple):
+    """Who is told of a choice: see `Batches.when_chosen`."""
+
+    call: WeakMethod[Callable[[Mapping[str, int]], None]]
+    used: WeakMethod[Callable[[], bool]] | None
 
 
 class Batches:
@@ -77,23 +85,27 @@ class Batches:
             epochs=epochs,
         )
         self._drawn: Pass | None = None
-        self._listeners: list[WeakMethod[Callable[[], None]]] = []
+        self._listeners: list[Listener] = []
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_listeners": []}
 
     def __repr__(self) -> str:
-        ranks = self.ranks
-        return (
-            f"Batches({self.task.name}, batch_size={self.batch_size}, epoch={self.epoch}, "
-            f"rank {ranks.rank} of {ranks.world_size} from {ranks.source})"
-        )
+        try:
+            ranks = "rank {} of {} from {}".format(*self.ranks)
+        except UsageError:
+            ranks = "rank not known yet"
+        return f"Batches({self.task.name}, batch_size={self.batch_size}, epoch={self.epoch}, {ranks})"
 
     def copy(self) -> "Batches":
-        """Other batches with the same next pass, whose passes and state do not touch these."""
+        """Other batches with the same next pass, whose passes and state do not touch these.
+
+        What `set_epoch` and `load_state_dict` choose here, they take over.
+        """
         other = object.__new__(Batches)
         other.__dict__.update(self.__dict__)
         other._ledger, other._drawn, other._listeners = self._ledger.copy(), None, []
+        self.when_chosen(other.choose)
         return other
 
     @property
@@ -143,18 +155,25 @@ class Batches:
 
         After `load_state_dict`, the epoch of the state means the rest of it.
         """
+        used = [listener.used() for listener in self._listeners if listener.used is not None]
+        if any(ask() for ask in used if ask is not None):
+            self._ledger.forget_loaded()
         self._ledger.set_epoch(epoch)
         self._chosen()
 
     def _chosen(self) -> None:
         self._drawn = None
         for listener in self._listeners:
-            if (call := listener()) is not None:
-                call()
+            if (call := listener.call()) is not None:
+                call(self.choice())
 
-    def when_chosen(self, call: Callable[[], None]) -> None:
-        """Call a method of an object, while it lives, after `set_epoch` and `load_state_dict`."""
-        self._listeners.append(WeakMethod(call))
+    def when_chosen(self, call: Callable[[Mapping[str, int]], None], used: Callable[[], bool] | None = None) -> None:
+        """Call a method of an object, while it lives, with what `set_epoch` and `load_state_dict` chose.
+
+        used: its method that tells whether a pass elsewhere has begun with the last choice.
+        """
+        self._listeners = [listener for listener in self._listeners if listener.call() is not None]
+        self._listeners.append(Listener(WeakMethod(call), None if used is None else WeakMethod(used)))
 
     def choice(self) -> dict[str, int]:
         """The start of the next pass, for `choose` of a copy in another process."""
@@ -163,7 +182,7 @@ class Batches:
     def choose(self, choice: Mapping[str, int]) -> None:
         """Take over the start of the next pass from another process."""
         self._ledger.choose(choice)
-        self._drawn = None
+        self._chosen()
 
     def state_of(self, course: Course) -> dict[str, Any]:
         """The state at a course's place."""

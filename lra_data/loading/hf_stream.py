@@ -23,6 +23,7 @@ class EpochStream(datasets.IterableDataset):  # type: ignore[misc]
     """
 
     _lra_data: "_Examples"
+    _starting_state_dict: dict[str, Any] | None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass: see Batches."""
@@ -30,9 +31,14 @@ class EpochStream(datasets.IterableDataset):  # type: ignore[misc]
         super().set_epoch(epoch)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        resumed = empty = self._starting_state_dict is not None
         for example in super().__iter__():
-            self._starting_state_dict = None  # its place belongs to this pass alone
+            self._starting_state_dict, empty = None, False  # its place belongs to this pass alone
             yield example
+        if resumed and empty:  # nothing was left
+            self._starting_state_dict = None
+            self._lra_data.leave()
+            yield from super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
         """The state of `datasets`, and that of `Batches` at the start of the pass."""
@@ -41,7 +47,9 @@ class EpochStream(datasets.IterableDataset):  # type: ignore[misc]
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on in the next pass where a state was taken."""
         rest = dict(state_dict)
-        self._lra_data.load(rest.pop("lra_data"))
+        start = rest.pop("lra_data", None)
+        if start is not None:  # states of other streams of `datasets` have none: the place is in the next pass
+            self._lra_data.load(start)
         super().set_epoch(rest["epoch"])
         super().load_state_dict(rest)
 
@@ -91,14 +99,21 @@ class _Examples:
     def __init__(self, batches: Batches) -> None:
         self.batches, self._in_workers = batches, WorkerPasses(batches)
         self.start = batches.state_dict()
+        self._begun = False  # since `load`
 
     def load(self, start: dict[str, Any]) -> None:
         """Begin the next pass where another one began."""
         self.batches.load_state_dict(start)
-        self.start = self.batches.state_dict()
+        self.start, self._begun = self.batches.state_dict(), False
+
+    def leave(self) -> None:
+        """The pass that was resumed has nothing left: another one comes next."""
+        if not self._begun:  # `datasets` knew it without asking
+            self.batches.set_epoch(self.batches.next_pass().after)
 
     def begin(self) -> Iterator[Batch | ReadBatch]:
         """The batches of the next pass."""
+        self._begun = True
         if in_torch_worker():
             course = self._in_workers.begin(0, sure=False).course
             self.start = self.batches.state_of(course)

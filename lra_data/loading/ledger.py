@@ -68,7 +68,8 @@ class Ledger:
     ) -> None:
         """sharing: of one rank; the world size is known when a pass begins. See `Dataset.batches` for the others."""
         self.source, self.data, self.form, self.arrangement, self.epochs = source, data, form, arrangement, epochs
-        self._sharing, self._asked, self._inherited = sharing, (rank, world_size), None
+        self._sharing, self._asked = sharing, (rank, world_size)
+        self._inherited: tuple[int, Ranks] | None = None  # the process that unpickled this, and the rank of the other
         self._orders = Orders(arrangement, source, sharing.n)
         self._start_up()
         with suppress(RankNotKnownYetError):
@@ -83,7 +84,6 @@ class Ledger:
         self._before_latest: tuple[Any, ...] = ()
         self.changes = 0  # counts begun passes and choices: loader workers compare it
 
-    _inherited: Ranks | None
     _OWN = ("_process", "_lock")
 
     def _start_up(self) -> None:
@@ -91,14 +91,16 @@ class Ledger:
         self._process, self._lock = os.getpid(), RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """With this process's rank, which the workers of a loader take over."""
+        """With this process's rank, which a worker that is started anew takes over."""
         state = {name: value for name, value in self.__dict__.items() if name not in self._OWN}
+        state["_inherited"] = None
         with suppress(UsageError):  # said where a pass begins
             state["_inherited"] = self.ranks()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        ranks = state["_inherited"]
+        self.__dict__.update({**state, "_inherited": None if ranks is None else (os.getpid(), ranks)})
         self._start_up()
 
     def copy(self) -> "Ledger":
@@ -116,8 +118,9 @@ class Ledger:
 
     def ranks(self) -> Ranks:
         """Which rank of how many this process is, or, in a worker of a PyTorch loader, its parent."""
-        if self._inherited is not None and in_torch_worker():
-            return self._inherited
+        # A worker that was forked has the variables and the process group of its parent, whatever was unpickled there.
+        if self._inherited is not None and self._inherited[0] == os.getpid() and in_torch_worker():
+            return self._inherited[1]
         return find_ranks(*self._asked)
 
     def shares(self) -> tuple[Sharing, int]:
@@ -194,6 +197,10 @@ class Ledger:
                 return
             self._first_epoch, self._choice, self._where, self._loaded = epoch, (epoch, 0), (epoch, 0), False
             self.changes += 1
+
+    def forget_loaded(self) -> None:
+        """A worker of another loader has used the place of the loaded state: `set_epoch` keeps it no longer."""
+        self._loaded = False
 
     @property
     def epoch(self) -> int:

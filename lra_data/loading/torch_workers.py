@@ -27,15 +27,15 @@ def batches_arrive() -> bool:
     return False
 
 
-# The last mark of each dataset object that arrived in this process.
-_arrived: dict[str, str] = {}
+# The passes of each dataset object of which batches arrived in this process.
+_arrived: dict[str, set[str]] = {}
 
 
 def arrive(kind: Callable[..., Any], fields: tuple[Any, ...], mark: Mark) -> Any:
     """Unpickle a marked batch. What a loader throws away when it begins another pass has not been drawn."""
     name, token = mark
-    if _arrived.get(name) != token and not _thrown_away():
-        _arrived[name] = token
+    if token not in _arrived.setdefault(name, set()) and not _thrown_away():
+        _arrived[name].add(token)
         Notes(name, os.getpid()).write_drawn(token)
     return kind(*fields)
 

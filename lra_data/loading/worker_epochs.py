@@ -64,12 +64,14 @@ class Notes:
 
     def write_drawn(self, token: str) -> None:
         """Of the process that iterates: a batch of this pass reached it."""
-        self._write("drawn", token)
+        self._write("drawn", [*self._drawn(), token][-2 * _KEPT :])
 
-    def drawn(self) -> str | None:
-        """The last pass of which a batch reached the process that iterates."""
-        found: str | None = self._read("drawn")
-        return found
+    def _drawn(self) -> list[str]:
+        return self._read("drawn") or []
+
+    def is_unused(self, record: Mapping[str, Any]) -> bool:
+        """Whether it is sure that no batch of a pass reached the process that iterates."""
+        return record["sure"] and record["token"] not in self._drawn()
 
     def write_pass(self, record: Mapping[str, Any]) -> None:
         """Of worker 0: where a pass begins."""
@@ -137,7 +139,7 @@ class WorkerPasses:
 
     def _start_up(self) -> None:
         self._count = 0  # passes that this process has begun as a worker
-        self.batches.when_chosen(self._tell_workers)
+        self.batches.when_chosen(self._tell_workers, self._has_begun)
         finalize(self, _remove_notes, self._name)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,10 +149,15 @@ class WorkerPasses:
         self.__dict__.update(state)
         self._start_up()
 
-    def _tell_workers(self) -> None:
+    def _tell_workers(self, choice: Mapping[str, int]) -> None:
         """Leave word of the start that was chosen: workers that are kept have a copy of `batches` of their own."""
         if multiprocessing.active_children():
-            Notes(self._name, os.getpid()).write_choice(self.batches.choice())
+            Notes(self._name, os.getpid()).write_choice(choice)
+
+    def _has_begun(self) -> bool:
+        """Whether workers of this process have begun a pass with the last choice, of which a batch was drawn."""
+        notes, changes = Notes(self._name, os.getpid()), self.batches.choice()["changes"]
+        return any(one["changes"] == changes and not notes.is_unused(one) for one in notes.passes())
 
     def begin(self, worker: int, *, sure: bool) -> "WorkerPass":
         """Of a worker: the pass that begins now, the same for all workers. sure: see `WorkerPass.note`."""
@@ -179,7 +186,7 @@ class WorkerPass:
         choice = told if told is not None and told["changes"] > own["changes"] else own
         last = self._notes.passes()[-1:]
         if last and last[0]["changes"] == choice["changes"]:
-            unused = last[0]["sure"] and self._notes.drawn() != last[0]["token"]
+            unused = self._notes.is_unused(last[0])
             choice = last[0] if unused else {**last[0], "epoch": last[0]["after"], "taken": 0}
         self.batches.choose(choice)
         self.note(self.batches.next_pass())
