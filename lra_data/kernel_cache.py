@@ -71,10 +71,16 @@ def _cache_of(function: Callable[..., Any]) -> _Cache | None:
             pass
         finally:
             config.CACHE_DIR = before
-    say_once(f"no folder for compiled kernels can be written, so each process compiles its own, for seconds: {_ADVICE}")
+    say_once(
+        f"no folder for compiled kernels can be written, so each process compiles its own, for seconds: {_ADVICE}",
+        about=_CACHE_VARIABLE,
+    )
     return None
 
 
 def _say_unusable(folder: str, error: Exception) -> None:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    say_once(f"the compiled kernels in {folder} cannot be read or written ({reason}); compiling again: {_ADVICE}")
+    say_once(
+        f"the compiled kernels in {folder} cannot be read or written ({reason}); compiling again: {_ADVICE}",
+        about=_CACHE_VARIABLE,
+    )

@@ -5,9 +5,22 @@ import logging
 _said: set[str] = set()
 
 
-def say_once(text: str) -> None:
-    """Log a warning of one line, once a process."""
-    if text not in _said:
-        _said.add(text)
+def said() -> frozenset[str]:
+    """What has been said in this process."""
+    return frozenset(_said)
+
+
+def take_over(said_elsewhere: frozenset[str] | None) -> None:
+    """Take as said what another process has said; None: leave all to others."""
+    if said_elsewhere is None:
+        logging.getLogger("lra_data").setLevel(logging.ERROR)
+    else:
+        _said.update(said_elsewhere)
+
+
+def say_once(text: str, *, about: str | None = None) -> None:
+    """Log a warning of one line, once a process. about: what it is said once of, by default the text itself."""
+    if (about or text) not in _said:
+        _said.add(about or text)
         # Without a handler of the user's, logging writes the bare line to stderr.
         logging.getLogger("lra_data").warning("lra-data: %s", text)

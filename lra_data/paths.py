@@ -16,7 +16,7 @@ from lra_data.errors import BuildError, UsageError
 # https://…, s3://…, and fsspec's chains such as zip::s3://….
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::.*://)", re.DOTALL)
 # What pathlib makes of an address: it drops one of two slashes. A drive such as C: has one letter.
-_COLLAPSED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+_COLLAPSED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.:-]+):/(?!/)")
 
 
 def is_address(where: str) -> bool:
@@ -71,6 +71,7 @@ def write_failure(path: Path, error: OSError) -> BuildError:
         errno.EACCES: "no permission to write there: choose another folder",
         errno.EPERM: "that is not allowed there: choose another folder",
         errno.EROFS: "the file system is read-only: choose another folder",
+        errno.EEXIST: "a file is in the way: choose another folder",
         errno.ENOENT: "that folder does not exist: make it, or choose another",
     }.get(error.errno or 0, "mend that")
     return BuildError(f"cannot write {path}: {error.strerror or error}; {advice}, then run the same command again")

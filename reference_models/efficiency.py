@@ -111,8 +111,7 @@ def measure(
     settings = _settings(device, dtype, threads)
     if cap_seconds <= 0:
         raise UsageError(f"expected cap_seconds above 0, got {cap_seconds}")
-    asked = None if lengths is None else [integers.whole_number("length", length, 1) for length in lengths]
-    cells = _cells(models, asked, quick)
+    cells = _cells(models, lengths, quick)
     rows = [row for row in read_rows(out) if _is_of(row, settings)]
     with _opened(out):  # fails before the first measurement, and not behind it
         pass
@@ -184,10 +183,13 @@ def _cells(models: Sequence[str], lengths: Sequence[int] | None, quick: bool) ->
         raise UsageError("expected at least one model, got none")
     for model in models:
         attention_class(model)  # raises for an unknown name
+    asked: list[int] = []
     for length in lengths or ():
-        if length < 1:
+        number = integers.plain_int(length)
+        if number is None or number < 1:
             raise UsageError(f"expected lengths from 1 on, got {length}")
-    chosen = QUICK if quick else lengths
+        asked.append(number)
+    chosen = QUICK if quick else None if lengths is None else asked
     pairs = [(length, model) for model in models for length in (lengths_of(model) if chosen is None else chosen)]
     return [(model, length) for length, model in sorted(dict.fromkeys(pairs), key=lambda pair: pair[0])]
 

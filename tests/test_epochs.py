@@ -120,7 +120,9 @@ def test_two_iterators_at_once_are_two_whole_epochs(kind: str, data: Dataset) ->
 @pytest.mark.parametrize("kind", names(lambda kind: not kind.one_iterator))
 def test_a_loader_zipped_with_itself(kind: str, data: Dataset) -> None:
     pairs = [(one.indices.tolist(), two.indices.tolist()) for one, two in _twice(loader_of(kind, data))]
-    assert [epoch_of(data, [pair[side] for pair in pairs]) for side in (0, 1)] == [0, 1]
+    found = [epoch_of(data, [pair[side] for pair in pairs]) for side in (0, 1)]
+    # Workers of a loader of the user's own begin before anything is drawn, as for an `iter` from which nothing will be.
+    assert found == [0, 1] or (KINDS[kind].workers and "TorchLoader" not in kind and found == [0, 0])
 
 
 def _twice(loader: Any) -> Any:

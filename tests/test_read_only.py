@@ -74,6 +74,27 @@ def test_no_place_for_compiled_kernels(tmp_path: Path, in_the_way: Path) -> None
     )
 
 
+def test_of_several_workers_one_says_it(tmp_path: Path, in_the_way: Path) -> None:
+    code = (
+        "from lra_data.building.engines import LocalProcesses; from lra_data.notices import say_once\n"
+        "say_once('first'); print(list(LocalProcesses(2).run(say_once, ['first', 'second', 'third'])))"
+    )
+    found = run_sealed(tmp_path, code)
+    assert (found.returncode, found.stdout) == (0, "[None, None, None]\n"), found.stderr
+    lines = found.stderr.splitlines()
+    assert lines.count("lra-data: first") == 1
+    assert len(lines) == len(set(lines))
+
+
+def test_a_finished_set_that_is_read_only(own_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of a file system that is read-only cannot be had, and is not needed to see that a set is complete."""
+    (own_set / ".lock").unlink()
+    (own_set / ".lock").mkdir()  # stops root too
+    lra_data.build("listops/mini", own_set.parents[1], num_shards=2, sizes=SIZES)
+    with pytest.raises(BuildError, match="cannot write"):
+        lra_data.build("listops/mini", own_set.parents[1], num_shards=2, sizes=SIZES, overwrite=True)
+
+
 def test_compiled_kernels_go_into_our_cache(tmp_path: Path, in_the_way: Path) -> None:
     code = "import numpy as np; from lra_data.random_bits import philox4x64; philox4x64(*map(np.uint64, range(6)))"
     found = run_sealed(tmp_path, code, LRA_DATA_CACHE=str(tmp_path / "cache"))
@@ -204,20 +225,22 @@ def test_an_out_of_the_zoo_that_cannot_be_written(
     shown = capsys.readouterr()
     if arguments[0] == "sweep":  # which goes on with the next, and counts
         assert shown.out.splitlines()[-1] == "1 of 1 failed"
-        assert "Not a directory" in shown.out.splitlines()[0]
+        assert str(in_the_way) in shown.out.splitlines()[0]
     else:
         (line,) = shown.err.splitlines()
-        assert "Not a directory" in line
+        assert str(in_the_way) in line
         assert "Errno" not in line
 
 
 def test_a_plot_that_cannot_be_written(in_the_way: Path) -> None:
     pytest.importorskip("torch")
-    from reference_models.efficiency_report import plot
+    from reference_models.efficiency_report import _BASELINES, _SAME, plot
 
-    row = {"model": "local", "length": 1024, "median_seconds": 0.1, "device_name": "a", "batch": 1, "dtype": "float32"}
-    rows = [{**row, "outcome": "ok", "naive_median_seconds": 0.2, "full_median_seconds": 0.2}]
-    with pytest.raises(BuildError, match="Not a directory"):
+    shared = dict.fromkeys([*_SAME, "device_name", "batch", "dtype"], 1) | {
+        f"{kind}_median_seconds": 0.2 for kind in _BASELINES
+    }
+    rows = [{**shared, "model": "local", "length": length, "median_seconds": 0.1} for length in (1024, 2048)]
+    with pytest.raises(BuildError, match=r"cannot write .*plot\.png: "):
         plot(rows, in_the_way / "plot.png")
 
 

@@ -58,8 +58,8 @@ class LocalProcesses:
         # A thread waits for each worker; there are as many as workers, so one is always free.
         pool = ThreadPoolExecutor(min(self.workers, len(jobs)), thread_name_prefix="lra-data-worker")
         try:
-            for _ in range(min(self.workers, len(jobs))):
-                workers.append(WorkerProcess())
+            for number in range(min(self.workers, len(jobs))):
+                workers.append(WorkerProcess(tells=number == 0))
                 free.put(workers[-1])
             futures = [pool.submit(run_one, job) for job in jobs]
             for future in as_completed(futures):

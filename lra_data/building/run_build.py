@@ -82,17 +82,13 @@ def build(
     plan = make_plan(chosen, formats=formats, num_shards=num_shards, seed=seed, sizes=sizes)
     engine = engine or LocalProcesses(workers)
     set_folder = set_path(root, chosen).absolute()  # also if the current folder changes meanwhile
+    if not overwrite and (finished := _finished(set_folder, plan)) is not None:
+        return finished  # without a lock, which a set that is read-only does not give
     with locked(set_folder):
         if overwrite:
             _remove_set(set_folder)
-        if (set_folder / MANIFEST).exists():
-            manifest = read_manifest(set_folder)
-            # Which pyarrow finished it is no question any more.
-            libraries = manifest.description.libraries
-            asked = replace(plan, description=replace(plan.description, libraries=libraries))
-            check_same(set_folder, "a finished set", plan_of(manifest), asked)
-            shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
-            return manifest
+        if (finished := _finished(set_folder, plan)) is not None:  # by another process, meanwhile
+            return finished
         _begin(set_folder, plan)
         try:
             results = _run(set_folder, chosen, plan, engine, progress)
@@ -100,6 +96,22 @@ def build(
             _remove_halves(set_folder / BUILD_FOLDER)  # of workers that were killed
             raise
         return _finish(set_folder, chosen, plan, results)
+
+
+def _finished(set_folder: Path, plan: Plan) -> Manifest | None:
+    """The manifest of the set if it is finished; raises SetError if it is another one than the plan's."""
+    try:
+        if not (set_folder / MANIFEST).exists():
+            return None
+    except OSError as error:
+        raise write_failure(set_folder, error) from error
+    manifest = read_manifest(set_folder)
+    # Which pyarrow finished it is no question any more.
+    libraries = manifest.description.libraries
+    asked = replace(plan, description=replace(plan.description, libraries=libraries))
+    check_same(set_folder, "a finished set", plan_of(manifest), asked)
+    shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
+    return manifest
 
 
 def set_path(root: Path | str, task: Task) -> Path:

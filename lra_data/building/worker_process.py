@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from lra_data import notices
 from lra_data.errors import LraDataError, UsageError
 
 # -P: a file in the current folder must not be taken for a module of the standard library.
@@ -38,7 +39,8 @@ class LostWorkerError(Exception):
 class WorkerProcess:
     """One worker process. It ends with this process, however this one ends: its standard input is closed then."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells: bool = True) -> None:
+        """tells: whether this one says what users should know (`notices.py`): of several workers one is enough."""
         if not sys.executable or getattr(sys, "frozen", False):  # a frozen program would start itself again
             raise UsageError("expected a Python program that can be started again, found none: use workers=1")
         # Ctrl-C reaches all processes of a terminal, and it is for the parent. The mask is inherited: a worker that is
@@ -52,6 +54,7 @@ class WorkerProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         package = str(Path(__file__).parents[2])
         pickle.dump([*sys.path, *([] if package in sys.path else [package])], self._input)
+        pickle.dump(notices.said() if tells else None, self._input)
 
     @property
     def _input(self) -> IO[bytes]:
@@ -88,6 +91,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     source, answers = sys.stdin.buffer, _moved_output()
+    notices.take_over(pickle.load(source))
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def read() -> None:

@@ -51,8 +51,11 @@ def cache_folder() -> Path:
         return local_path(chosen, f"a folder in {CACHE_VARIABLE}").absolute()
     import pooch
 
-    folder = Path(pooch.os_cache("lra-data"))
-    if not folder.is_absolute():  # "~" stays where nothing says which home that is
+    try:
+        folder = Path(pooch.os_cache("lra-data"))
+    except RuntimeError:
+        folder = Path("~")
+    if not folder.is_absolute():  # where nothing says which home that is, older releases leave the "~"
         raise UsageError(f"expected a home for the cache, found none: set {CACHE_VARIABLE} to a folder")
     return folder
 

@@ -5,7 +5,7 @@ from typing import Any
 from lra_data.errors import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.hf_links import linked
+from lra_data.loading.file_links import in_datasets_cache
 from lra_data.loading.missing_library import require
 from lra_data.store.rows import BuiltRows
 
@@ -20,7 +20,9 @@ def to_hf(dataset: Dataset) -> Any:
     rows = dataset.rows
     if not isinstance(rows, BuiltRows) or rows.format != "arrow":
         raise UsageError("expected a set built in the format arrow, got another: stream_hf takes any")
-    parts = [library.Dataset.from_file(str(path)) for path in linked(rows.shard_paths(dataset.split), library)]
+    parts = [
+        library.Dataset.from_file(str(path)) for path in in_datasets_cache(rows.shard_paths(dataset.split), library)
+    ]
     whole = parts[0] if len(parts) == 1 else library.concatenate_datasets(parts)
     selected = dataset.selected
     return whole if len(selected) == len(whole) else whole.select(selected)

@@ -13,6 +13,7 @@ import numpy as np
 from lra_data.columns import picture_shapes, webdataset_members
 from lra_data.errors import UsageError
 from lra_data.loading.dataset import Dataset
+from lra_data.loading.file_links import without_cuts
 from lra_data.loading.missing_library import require
 from lra_data.store.rows import BuiltRows
 
@@ -29,7 +30,7 @@ def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None =
         raise UsageError('expected a set in the format webdataset, got another: load(…, format_name="webdataset")')
     if len(dataset) != rows.sizes[dataset.split]:
         raise UsageError(f"expected a whole split, webdataset reads whole files; got {dataset.selected}")
-    urls = [str(path) for path in rows.shard_paths(dataset.split)]
+    urls = [str(path) for path in without_cuts(rows.shard_paths(dataset.split))]
     pipeline = library.WebDataset(urls, **{"shardshuffle": False, **(options or {})})
     in_colour = any(len(shape) > 2 for shape in picture_shapes(dataset.task.schema).values())
     return pipeline.decode("rgb8" if in_colour else "l8").map(_Decoder(dataset.task.schema))

@@ -33,7 +33,7 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 5.0
 _PATIENCE_S = 60.0
 # Opening a set waits less: whoever mistyped a host wants to know, and nothing has been fetched that would be lost.
-_OPENING_S = 8.0
+_OPENING_S = 7.0
 # A slow connection may use up the patience with one try.
 _LEAST_TRIES = 3
 # A whole shard with a wrong digest may have been damaged on its way; twice in a row, it is wrong at the server.
