@@ -29,8 +29,7 @@ class Guard:
 
     def check_path(self, name: str) -> None:
         """Raise SetError for a path that leads out of the archive."""
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
+        if name.startswith("/") or ".." in name.split("/"):
             raise SetError(f"{self.path}: expected paths inside the archive, got {name!r}: do not trust this file")
 
     def check_size(self, name: str, size: int) -> None:
@@ -65,6 +64,8 @@ class Guard:
 
     def check_not_behind_link(self, name: str) -> None:
         """Raise SetError for a wanted file in a folder that is a link: unpacked, it would lie where the link leads."""
+        if not self._links:
+            return
         behind = next((str(folder) for folder in PurePosixPath(name).parents if str(folder) in self._links), None)
         if behind is not None:
             raise SetError(

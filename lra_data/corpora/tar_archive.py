@@ -35,22 +35,24 @@ def tar_files(guard: Guard, wanted: Callable[[str], bool], digest: Any) -> Itera
             _check_member(guard, member)
             if member.isdir() or guard.is_hidden(member.name):
                 continue
-            name, is_wanted = plain(member.name), wanted(member.name)
+            is_wanted = wanted(member.name)
             if is_wanted:
-                guard.check_not_behind_link(name)
+                guard.check_not_behind_link(member.name)
             if member.islnk():
+                name = plain(member.name)
                 target = plain(member.linkname)
                 leads_to[name] = leads_to.get(target, target)
                 if is_wanted:
                     followed[place] = member.name, leads_to[name]
                 else:
-                    guard.pass_over_link(name)
+                    guard.pass_over_link(member.name)
             elif member.issym():
                 if is_wanted:
                     raise guard.refuse_special(member.name)
-                guard.pass_over_link(name)
+                guard.pass_over_link(member.name)
             else:
-                leads_to.pop(name, None)
+                if leads_to:
+                    leads_to.pop(plain(member.name), None)
                 if is_wanted:
                     yield member.name, reading.content(member)
     if followed:

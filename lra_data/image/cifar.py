@@ -141,10 +141,11 @@ def _pickled(where: str, data: bytes) -> Batch:
             MemoryError, OverflowError) as error:  # fmt: skip
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SetError(f"{where}: expected a pickle, got a damaged one ({reason})") from error
-    if not isinstance(batch, dict) or not {b"labels", b"data"} <= set(batch):
-        raise SetError(f"{where}: expected a dictionary with labels and data, got another value")
-    labels, values = batch[b"labels"], batch[b"data"]
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+    named = _named(where, batch)
+    labels, values = named["labels"], named["data"]
+    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
+        labels = labels.tolist()
+    if not isinstance(labels, list | tuple) or not all(type(label) is int for label in labels):
         raise SetError(f"{where}: expected a list of whole numbers as labels, got another value")
     for place, label in enumerate(labels):
         if not 0 <= label < len(CLASSES):
@@ -153,7 +154,26 @@ def _pickled(where: str, data: bytes) -> Batch:
     if not isinstance(values, np.ndarray) or values.shape != (len(labels), VALUES):
         got = values.shape if isinstance(values, np.ndarray) else type(values).__name__
         raise SetError(f"{where}: expected data of shape ({len(labels)}, {VALUES}) for as many labels, got {got}")
-    return _checked(where, np.array(labels, dtype=np.int64), values)
+    if values.dtype != np.uint8:
+        raise SetError(
+            f"{where}: expected data of bytes, uint8, got {values.dtype}: save the pictures as upstream does"
+        )
+    return _checked(where, np.array(labels, dtype=np.int64), np.ascontiguousarray(values))
+
+
+def _named(where: str, batch: Any) -> dict[str, Any]:
+    """The batch by names as text: upstream's are bytes, those of batches that Python 3 saved again are either."""
+    if not isinstance(batch, dict):
+        raise SetError(f"{where}: expected a dictionary with labels and data, got another value")
+    found: dict[str, Any] = {}
+    for key, value in batch.items():
+        name = key.decode("latin-1") if isinstance(key, bytes) else key
+        if name in found:
+            raise SetError(f"{where}: expected {name} once, got it as bytes and as text: remove one of the two")
+        found[name] = value
+    if not {"labels", "data"} <= set(found):
+        raise SetError(f"{where}: expected a dictionary with labels and data, got another value")
+    return found
 
 
 def _checked(where: str, labels: NDArray[Any], values: NDArray[np.uint8]) -> Batch:

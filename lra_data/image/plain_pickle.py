@@ -1,12 +1,16 @@
 """Reads the pickles of CIFAR-10's Python layout without running anything they ask for.
 
-A pickle is a program. This reader knows only the instructions that a dictionary of built-in values and arrays of bytes
-needs, and of those that call or change something only the calls that make such arrays. The arrays are made here, not by
-NumPy's own unpickling, so that no number in the file decides how much memory is taken.
+A pickle is a program. This reader knows only the instructions that a dictionary of built-in values and arrays of whole
+numbers or words needs, and of those that call or change something only the calls that make such arrays. The arrays are
+made here, not by NumPy's own unpickling, so that no number in the file decides how much memory is taken.
+
+Upstream's files are of Python 2. People save them again, with any protocol, with NumPy 1 or 2: then keys may be text,
+labels an array or NumPy's own numbers, and from protocol 5 on arrays come as buffers.
 """
 
 import io
 import pickle
+import re
 from math import prod
 from typing import Any, ClassVar
 
@@ -28,42 +32,76 @@ class ForbiddenPickleError(Exception):
 
 
 def load_plain(data: bytes) -> Any:
-    """The value in a pickle of built-ins and uint8 arrays; strings of Python 2 come as bytes.
+    """The value in a pickle of built-ins and plain arrays; strings of Python 2 come as bytes.
 
     Raises ForbiddenPickleError for a pickle that calls or changes anything else, and whatever `pickle` raises for a
     damaged one.
     """
-    value = _Reader(io.BytesIO(data), encoding="bytes").load()
+    value = _Reader(data).load()
     if isinstance(value, dict):
         return {name: item.array if isinstance(item, _Array) else item for name, item in value.items()}
     return value
 
 
+# Whole numbers of 1 to 8 bytes, and words such as names of files, with the order of their bytes.
+_KNOWN_DTYPE = re.compile(r"([|<>]?)([iu][1248]|[SU][1-9][0-9]{0,5})")
+
+
 class _Dtype:
-    """Stands for `numpy.dtype`: only that of uint8 is known."""
+    """Stands for `numpy.dtype`: only those of whole numbers and of words are known."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         text = name.decode("latin-1") if isinstance(name, bytes) else name
-        if text not in ("u1", "|u1", "uint8"):
+        match = _KNOWN_DTYPE.fullmatch("u1" if text == "uint8" else text) if isinstance(text, str) else None
+        if match is None:
             raise ForbiddenPickleError(f"an array of {text!r}")
+        self.order, self.kind = match.groups()
 
     def fill(self, state: Any) -> None:
-        """Byte order and the like, of which one byte has none."""
+        """Take the order of the bytes from what NumPy gave its own dtype to remember itself by."""
+        _, order, *parts = state
+        text = order.decode("latin-1") if isinstance(order, bytes) else order
+        if text not in ("|", "<", ">") or any(part is not None for part in parts[:3]):
+            raise ForbiddenPickleError("an array of several fields, or of another order of bytes")
+        self.order = text
+
+    def array(self, content: Any, shape: Any, *, is_fortran: bool) -> NDArray[Any]:
+        """An array over the bytes of the file, which must be as many as the shape says."""
+        if not isinstance(content, bytes) or not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
+            raise ForbiddenPickleError("an array that is not one of plain bytes")
+        dtype = np.dtype(f"{self.order}{self.kind}")
+        if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != len(content):
+            raise ForbiddenPickleError(f"an array of shape {shape} with {len(content)} bytes")
+        return np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
 class _Array:
     """Stands for `numpy.ndarray`; its bytes come later."""
 
-    array: NDArray[np.uint8]
+    array: NDArray[Any]
 
     def fill(self, state: Any) -> None:
         """Take shape and bytes from what NumPy gave its own array to remember itself by."""
         _, shape, dtype, is_fortran, content = state
-        if not isinstance(dtype, _Dtype) or not isinstance(content, bytes) or is_fortran:
+        if not isinstance(dtype, _Dtype):
             raise ForbiddenPickleError("an array that is not one of plain bytes")
-        if prod(shape) != len(content):
-            raise ForbiddenPickleError(f"an array of shape {shape} with {len(content)} bytes")
-        self.array = np.frombuffer(content, dtype=np.uint8).reshape(shape)
+        self.array = dtype.array(content, shape, is_fortran=bool(is_fortran))
+
+
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -> _Array:
+    """What protocol 5 calls in place of an array that is filled later."""
+    if not isinstance(dtype, _Dtype) or order not in ("C", "F") or any(axis is not None for axis in axes):
+        raise ForbiddenPickleError("an array that is not one of plain bytes")
+    made = _Array()
+    made.array = dtype.array(content, shape, is_fortran=order == "F")
+    return made
+
+
+def _scalar(dtype: Any, content: Any) -> int:
+    """One of NumPy's own whole numbers."""
+    if not isinstance(dtype, _Dtype) or dtype.kind[0] not in "iu":
+        raise ForbiddenPickleError("a number that is not a whole one")
+    return int(dtype.array(content, (1,), is_fortran=False)[0])
 
 
 class _Name:
@@ -73,8 +111,12 @@ class _Name:
         self.full = f"{module}.{name}"
 
 
+# NumPy 2 renamed its core; Python 3 gives Python 2's names to built-ins up to protocol 2.
 _MAKES_ARRAY = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
-_KNOWN = (*_MAKES_ARRAY, "numpy.ndarray", "numpy.dtype", "_codecs.encode")
+_FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
+_SCALAR = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+_BYTES = ("__builtin__.bytes", "builtins.bytes")
+_KNOWN = (*_MAKES_ARRAY, *_FROM_BUFFER, *_SCALAR, *_BYTES, "numpy.ndarray", "numpy.dtype", "_codecs.encode")
 
 
 class _Instructions(dict[int, Any]):
@@ -90,6 +132,10 @@ class _Reader(pickle._Unpickler):
     stack: list[Any]
     dispatch: ClassVar[Any] = _Instructions({code: pickle._Unpickler.dispatch[code] for code in _HARMLESS})
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="bytes")
+        self._size = len(data)
+
     def find_class(self, module: str, name: str) -> Any:
         found = _Name(module, name)
         if found.full not in _KNOWN:
@@ -101,6 +147,12 @@ class _Reader(pickle._Unpickler):
         name = called.full if isinstance(called, _Name) else type(called).__name__
         if name in _MAKES_ARRAY:
             self.stack[-1] = _Array()
+        elif name in _FROM_BUFFER:
+            self.stack[-1] = _from_buffer(*arguments)
+        elif name in _SCALAR:
+            self.stack[-1] = _scalar(*arguments)
+        elif name in _BYTES and arguments == ():
+            self.stack[-1] = b""  # what Python 3 writes empty bytes as up to protocol 2
         elif name == "numpy.dtype":
             self.stack[-1] = _Dtype(*arguments)
         elif name == "_codecs.encode" and arguments[1:] == ("latin1",):
@@ -114,6 +166,14 @@ class _Reader(pickle._Unpickler):
         if not isinstance(target, _Array | _Dtype):
             raise ForbiddenPickleError(f"a change of {type(target).__name__}")
         target.fill(state)
+
+    def load_bytearray8(self) -> None:
+        """Bytes, read without room made for as many as the file promises."""
+        size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
+        content = self.read(min(size, self._size))  # type: ignore[attr-defined]
+        if len(content) != size:
+            raise EOFError("the pickle ends within an array")
+        self.append(content)  # type: ignore[attr-defined]
 
     def load_tuple(self) -> None:
         items = self.pop_mark()  # type: ignore[attr-defined]
@@ -138,6 +198,7 @@ class _Reader(pickle._Unpickler):
     dispatch[pickle.STACK_GLOBAL[0]] = pickle._Unpickler.dispatch[pickle.STACK_GLOBAL[0]]
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
     dispatch[pickle.TUPLE[0]] = load_tuple
     dispatch[pickle.TUPLE1[0]] = load_tuple1
     dispatch[pickle.TUPLE2[0]] = load_tuple2
