@@ -22,6 +22,7 @@ from lra_data.loading.collate import Batch, Form, ReadBatch
 from lra_data.loading.course import Course
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.missing_library import require
+from lra_data.loading.shared_twice import refuse_second_sharing
 from lra_data.loading.worker_epochs import WorkerPass, WorkerPasses
 
 require("torch", "torch")
@@ -31,7 +32,7 @@ from torch import Tensor  # noqa: E402
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info  # noqa: E402
 from torch.utils.data import Dataset as MapDataset  # noqa: E402
 
-from lra_data.loading.torch_workers import Mark, arrive, batches_arrive, refuse_accelerate  # noqa: E402
+from lra_data.loading.torch_workers import Mark, arrive, batches_arrive  # noqa: E402
 
 
 class TorchBatch(NamedTuple):
@@ -215,7 +216,7 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
         self._in_workers = WorkerPasses(batches)
 
     def __getstate__(self) -> dict[str, Any]:
-        refuse_accelerate(self)
+        self._refuse_second_sharing()
         return self.__dict__
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TorchBatches":
@@ -232,10 +233,14 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass, also for workers that are kept: see Batches."""
+        self._refuse_second_sharing()  # Accelerate sets the epoch of each pass, in the process that iterates
         self.batches.set_epoch(epoch)
 
+    def _refuse_second_sharing(self) -> None:
+        refuse_second_sharing(lambda: self.batches.ranks)
+
     def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
-        refuse_accelerate(self)
+        self._refuse_second_sharing()
         info = get_worker_info()
         if info is None:
             return _Stream(self.batches)
