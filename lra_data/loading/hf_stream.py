@@ -10,6 +10,7 @@ from lra_data.loading.collate import Batch, ReadBatch
 from lra_data.loading.gather import sequence_names
 from lra_data.loading.missing_library import require
 from lra_data.loading.ranks import in_torch_worker
+from lra_data.loading.shared_twice import refuse_second_sharing
 from lra_data.loading.worker_epochs import WorkerPasses
 
 require("datasets", "hf")
@@ -27,6 +28,7 @@ class EpochStream(datasets.IterableDataset):  # type: ignore[misc]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass: see Batches."""
+        refuse_second_sharing(lambda: self._lra_data.batches.ranks)  # Accelerate sets the epoch of each pass
         self._lra_data.batches.set_epoch(epoch)
         super().set_epoch(epoch)
 
@@ -115,6 +117,7 @@ class _Examples:
         """The batches of the next pass."""
         self._begun = True
         if in_torch_worker():
+            refuse_second_sharing(lambda: self.batches.ranks)
             course = self._in_workers.begin(0, sure=False).course
             self.start = self.batches.state_of(course)
             return course.rest()

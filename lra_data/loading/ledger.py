@@ -22,6 +22,7 @@ from lra_data.loading.batch_maker import BatchMaker
 from lra_data.loading.collate import Form
 from lra_data.loading.course import Course
 from lra_data.loading.ranks import RankNotKnownYetError, Ranks, find_ranks, in_torch_worker, say_once
+from lra_data.loading.shared_twice import refuse_second_sharing
 from lra_data.loading.shares import Sharing
 from lra_data.loading.sources import Source
 from lra_data.loading.windows import Order
@@ -159,6 +160,7 @@ class Ledger:
 
     def begin(self) -> Course:
         """Begin the next pass, unless it has no batch at all."""
+        refuse_second_sharing(self.ranks)
         with self.lock:
             course = self.course()
             if course.place(0) is None:

@@ -17,6 +17,7 @@ from typing import Any
 from lra_data.errors import UsageError
 from lra_data.loading.batches import STATE, Batches
 from lra_data.loading.missing_library import require
+from lra_data.loading.shared_twice import refuse_second_sharing
 from lra_data.loading.worker_epochs import WorkerPass, WorkerPasses
 
 require("torch", "torch")
@@ -26,7 +27,7 @@ from torch.utils.data import IterableDataset, get_worker_info  # noqa: E402
 from lra_data.loading.torch_examples import BatchSampler, TorchExample, TorchExamples  # noqa: E402
 from lra_data.loading.torch_loader import TorchLoader  # noqa: E402
 from lra_data.loading.torch_tensors import TorchBatch, TorchReadBatch, marked, to_device, to_torch  # noqa: E402
-from lra_data.loading.torch_workers import batches_arrive, refuse_accelerate  # noqa: E402
+from lra_data.loading.torch_workers import batches_arrive  # noqa: E402
 
 __all__ = [
     "BatchSampler",
@@ -55,7 +56,7 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
         self._in_workers = WorkerPasses(batches)
 
     def __getstate__(self) -> dict[str, Any]:
-        refuse_accelerate(self)
+        self._refuse_second_sharing()
         return self.__dict__
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TorchBatches":
@@ -72,10 +73,14 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass, also for workers that are kept: see Batches."""
+        self._refuse_second_sharing()  # Accelerate sets the epoch of each pass, in the process that iterates
         self.batches.set_epoch(epoch)
 
+    def _refuse_second_sharing(self) -> None:
+        refuse_second_sharing(lambda: self.batches.ranks)
+
     def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
-        refuse_accelerate(self)
+        self._refuse_second_sharing()
         info = get_worker_info()
         if info is None:
             return _Stream(self.batches)

@@ -1,4 +1,4 @@
-"""What `TorchBatches` does inside a DataLoader of the user's own: the epochs of its workers, and what it must refuse.
+"""What `TorchBatches` does inside a DataLoader of the user's own: the epochs of its workers.
 
 A batch that a worker made carries a mark. Where the process that iterates unpickles it, the mark says that the pass has
 been drawn from, so its epoch has begun.
@@ -11,7 +11,6 @@ from typing import Any
 
 from torch.utils.data import default_convert
 
-from lra_data.errors import UsageError
 from lra_data.loading.worker_epochs import Notes
 
 Mark = tuple[str, str]
@@ -49,19 +48,3 @@ def _thrown_away() -> bool:
         if frame.f_code.co_name == "__next__":
             return False
     return False
-
-
-def refuse_accelerate(dataset: Any) -> None:
-    """Raise UsageError where Accelerate iterates over a dataset of several ranks: it would share out a share again."""
-    state = sys.modules.get("accelerate.state")
-    active = None if state is None else state.GradientState().active_dataloader
-    inner = getattr(active, "dataset", None)
-    if dataset not in (inner, getattr(inner, "dataset", None)):
-        return
-    ranks = dataset.batches.ranks
-    if ranks.world_size > 1:
-        raise UsageError(
-            "expected batches of one rank in a loader that Accelerate prepared, which shares them out itself, got "
-            f"those of rank {ranks.rank} of {ranks.world_size}: prepare a TorchLoader, or pass rank=0 and world_size=1 "
-            "to batches"
-        )
