@@ -88,6 +88,13 @@ class Classifier(nn.Module):
             for name, reason in attention.unread(read.get(layer, self.config.positions_count)).items()
         }
 
+    def check_options(self) -> None:
+        """Raises UsageError for options with which a part of an attention can never learn, whatever is read of it."""
+        for attention in self.attentions:
+            for name, reason in attention.unread(self.config.positions_count).items():
+                given = f"{self.config.attention} with options {dict(self.config.options)}"
+                raise UsageError(f"expected options with which all of a model learns, got {given}: of {name}, {reason}")
+
     def auxiliary_loss(self) -> Tensor | None:
         """The sum of the attentions' own losses of the last forward; None if they have none."""
         losses = [loss for attention in self.attentions if (loss := attention.auxiliary_loss()) is not None]

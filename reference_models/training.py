@@ -102,7 +102,8 @@ def train(
     is told. facts: further entries of the card.
 
     KeyboardInterrupt leaves a state of the last whole step; but where one process of several raises it alone, or within
-    the optimiser's step, it is the last state before. Raises UsageError for data that the model cannot read,
+    the optimiser's step, it is the last state before. Raises UsageError for data that the model cannot
+    read and for options with which a part of it can never learn,
     CheckpointError for a folder that holds another training, TrainingError for a loss that is not finite.
     """
     world = World.joined(device)
@@ -167,6 +168,7 @@ class Training:
         self.loader = TorchLoader(batches, num_workers=num_workers, pin_memory=world.device.type == "cuda")
         torch.manual_seed(recipe.seed)
         self.model = Classifier(config).to(world.device)
+        self.model.check_options()
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=recipe.learning_rate,

@@ -31,7 +31,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lra_data import UsageError
 from reference_models.attention.contract import (
     Attention,
     Projected,
@@ -55,7 +54,7 @@ class CompressiveAttention(Attention):
 
     segment: S, memory: M, compressed: C; None for the paper's 512. Where the paper's would compress nothing within
     max_length, S is a quarter of it instead, and M and C are S. rate: c. compression: f_c. causal: whether later keys
-    are hidden. Raises UsageError for given sizes with which a convolution would never be used.
+    are hidden. `unread` names a convolution that given sizes leave without anything to learn from.
     """
 
     family = "recurrence"
@@ -81,12 +80,6 @@ class CompressiveAttention(Attention):
             raise UsageError(f"expected segment a multiple of rate, both from 1, the others from 0 on, got {got}")
         if compression not in get_args(Compression):
             raise UsageError(f"expected compression from {get_args(Compression)}, got {compression!r}")
-        if compression == "conv" and not _compresses(shape.max_length, segment, memory, rate):
-            raise UsageError(
-                f"expected a segment and a memory of which tokens are compressed within max_length = "
-                f"{shape.max_length}, got {segment=}, {memory=}, {rate=}: the convolution would never be used; choose "
-                "smaller ones, or give none, and they follow max_length"
-            )
         self.segment, self.memory, self.compressed, self.rate = segment, memory, compressed, rate
         self.compression, self.causal = compression, causal
         self.position = nn.Linear(shape.dim, shape.heads * shape.head_dim, bias=False)  # W_R
@@ -185,6 +178,17 @@ class CompressiveAttention(Attention):
         error, real = (part.view(len(x), -1, part.shape[-1]) for part in (error, real))
         # A mean of each sequence's mean, so that parts of a batch (ranks, micro-batches) add up to the whole.
         return (error.square().sum(dim=(1, 2)) / real.sum(dim=(1, 2)).clamp(min=1)).mean()
+
+    def unread(self, outputs: int) -> dict[str, str]:
+        """See Attention."""
+        length = self.shape.max_length
+        if self.compression != "conv" or -(-length // self.segment) * self.segment > self.memory:
+            return {}
+        reason = (
+            f"no token leaves a memory of {self.memory} within {length} positions: choose a smaller segment and "
+            "memory, or give none, and they follow max_length"
+        )
+        return {f"convolution.{name}": reason for name in ("weight", "bias")}
 
     def _looked_up(self, h: Tensor, memory: Tensor, keep: Tensor) -> Tensor:
         """Attention by content of h (B, n, S, D) over memory (B, n, T, D), keep (B, n, T, 1); no projection learns."""

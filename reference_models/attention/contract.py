@@ -138,7 +138,9 @@ class Attention(nn.Module, ABC):
         return None
 
     def unread(self, outputs: int) -> dict[str, str]:
-        """Names of parameters that do not reach the first `outputs` positions of the result, with the reason."""
+        """Names of parameters that get no gradient if the first `outputs` positions of the result are read, with the
+        reason; those for outputs = max_length can learn in no model.
+        """
         return {}
 
     def on_step(self, step: int) -> None:

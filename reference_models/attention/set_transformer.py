@@ -101,7 +101,9 @@ class PoolingByAttention(nn.Module):
     def _split(self, projected: Tensor) -> Tensor:
         """(B, L, D) to (B, H, L, D / H)."""
         batch, length, _ = projected.shape
-        return projected.view(batch, length, self.heads, projected.shape[2] // self.heads).transpose(1, 2)
+        if batch == 0 or length == 0:  # of no elements -1 could be any width
+            return projected.view(batch, length, self.heads, projected.shape[2] // self.heads).transpose(1, 2)
+        return projected.view(batch, length, self.heads, -1).transpose(1, 2)
 
 
 def _projection(inputs: int, outputs: int) -> nn.Linear:

@@ -28,7 +28,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
 
 _BLOCK = 50  # b, where there are more tokens
@@ -38,9 +37,9 @@ _FEW = 1e-6  # a sorted key of a smaller share of tokens does not count, so that
 class SinkhornAttention(Attention):
     """Blocks sorted by a trained, nearly doubly stochastic matrix. torch.compile works (tests/reference_models).
 
-    block: b; None for 50, or for half of a max_length of up to 50: the sort net would learn nothing from one block.
-    Raises UsageError for a given block as long as max_length. temperature: tau. iterations: of the Sinkhorn
-    normalisation. sortcut: c, or None for no cut.
+    block: b; None for 50, or for half of a max_length of up to 50: the sort net learns nothing from one block. `unread`
+    says so of a given block. temperature: tau. iterations: of the Sinkhorn normalisation. sortcut: c, or None for no
+    cut.
     """
 
     family = "learnable pattern"
@@ -63,11 +62,6 @@ class SinkhornAttention(Attention):
         for name, number in (("block", block), ("iterations", iterations), ("sortcut", sortcut)):
             if number is not None and number < 1:
                 raise UsageError(f"expected {name} from 1 on, got {number}")
-        if block >= shape.max_length:
-            raise UsageError(
-                f"expected a block of less than max_length = {shape.max_length}, got {block}: one block has no order, "
-                "and the sort net would never learn; choose a smaller one, or give none, and it follows max_length"
-            )
         if not temperature > 0:
             raise UsageError(f"expected a temperature above 0, got {temperature}")
         self.block, self.temperature, self.iterations, self.sortcut = block, temperature, iterations, sortcut
@@ -135,6 +129,16 @@ class SinkhornAttention(Attention):
                 scores = scores - scores.logsumexp(dim=-2, keepdim=True)
                 scores = scores - scores.logsumexp(dim=-1, keepdim=True)
             return scores.exp()
+
+    def unread(self, outputs: int) -> dict[str, str]:
+        """See Attention."""
+        if self.num_blocks > 1:
+            return {}
+        reason = (
+            f"one block of {self.block} holds all {self.shape.max_length} positions, which leaves no order to learn: "
+            "choose a smaller block, or give none, and it follows max_length"
+        )
+        return {"sort.weight": reason}
 
     def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """See Attention. A token's weight is that of its own key and its part of the sorted keys' weights."""

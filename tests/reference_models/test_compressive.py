@@ -39,8 +39,8 @@ def SLOPE_OPTIONS(length: int) -> Options:  # noqa: N802
 
 
 def compressive(options: Options, **shape: int) -> CompressiveAttention:
-    """With large u and v, or their faults would be small; max_length is above every segment of these tests."""
-    model = build("compressive", options, dtype=torch.float64, **{"max_length": 128, **shape})
+    """With large u and v, or their faults would be small."""
+    model = build("compressive", options, dtype=torch.float64, **shape)
     assert isinstance(model, CompressiveAttention)
     with torch.no_grad():
         for name in ("content_bias", "position_bias"):

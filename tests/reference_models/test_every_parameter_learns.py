@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from click.testing import CliRunner
 from lra_data import UsageError
 from reference_models.attention.catalogue import attention_names
 from reference_models.attention.compressive import CompressiveAttention
-from reference_models.attention.contract import Shape
 from reference_models.attention.sinkhorn import SinkhornAttention
 from reference_models.classifier import Classifier
 from reference_models.cli import cli
 from reference_models.config import ModelConfig, Pooling
 from reference_models.presets import PRESETS, TASKS, preset
+from reference_models.training import train
 from tests.reference_models.harness import Options, build
+from tests.reference_models.training_process import small_config, small_recipe, small_splits
 
 every_attention = pytest.mark.parametrize("attention", attention_names())
 # Of users' own models: around the sizes that an attention takes where it is told none. CLS is one position more.
@@ -130,26 +132,51 @@ def test_the_sizes_of_compressive_follow_the_length(length: int, options: Option
         assert not torch.equal(model(x)[:, -1], before[:, -1]), "the last token sees no slot"
 
 
+MEMORY = "no token leaves a memory of {} within {} positions: choose a smaller segment and memory, or give none, and"
+BLOCK = (
+    "one block of {} holds all {} positions, which leaves no order to learn: choose a smaller block, or give none, and"
+)
+
+
 @pytest.mark.parametrize(
-    ("length", "options", "got"),
+    ("attention", "length", "options", "part", "reason"),
     [
-        (1024, {"segment": 512, "memory": 512}, "segment=512, memory=512, rate=2"),
-        (128, {"segment": 512}, "segment=512, memory=0, rate=2"),
-        (128, {"memory": 512}, "segment=32, memory=512, rate=2"),
-        (64, {"segment": 64, "memory": 0, "compressed": 64}, "segment=64, memory=0, rate=2"),
-        (2, {}, "segment=2, memory=0, rate=2"),
+        ("compressive", 128, {"segment": 512, "memory": 512}, "convolution.weight", MEMORY.format(512, 128)),
+        ("compressive", 128, {"memory": 512}, "convolution.weight", MEMORY.format(512, 128)),
+        ("compressive", 512, {"segment": 512, "memory": 512}, "convolution.weight", MEMORY.format(512, 512)),
+        ("compressive", 64, {"segment": 16, "memory": 64}, "convolution.weight", MEMORY.format(64, 64)),
+        ("sinkhorn", 64, {"block": 64}, "sort.weight", BLOCK.format(64, 64)),
+        ("sinkhorn", 24, {"block": 50}, "sort.weight", BLOCK.format(50, 24)),
     ],
 )
-def test_sizes_with_which_nothing_is_compressed_are_one_clear_line(length: int, options: Options, got: str) -> None:
-    expected = (
-        f"expected a segment and a memory of which tokens are compressed within max_length = {length}, got {got}: "
-        "the convolution would never be used; choose smaller ones, or give none, and they follow max_length"
-    )
+def test_given_sizes_that_leave_a_part_untrained(
+    attention: str, length: int, options: Options, part: str, reason: str, tmp_path: Path
+) -> None:
+    """The model says so, and our own training refuses it; a test of another kind may want such a layer."""
+    config = replace(small_config(attention), max_length=length, options=options, num_layers=2)
+    found = Classifier(config).never_trained
+    assert still(config) == list(found)
+    assert len(found) == (4 if attention == "compressive" else 2)
+    assert found[f"encoder.attentions.1.attention.{part}"].startswith(reason)
+    expected = f"expected options with which all of a model learns, got {attention} with options {options}: of {part}, "
     with pytest.raises(UsageError) as error:
-        compressive(length, **options)
-    assert str(error.value) == expected
-    if options:  # what has no parameters is no worse for it
-        compressive(length, **options, compression="mean")
+        Classifier(config).check_options()
+    assert str(error.value).startswith(expected + reason)
+    if length >= 127:
+        with pytest.raises(UsageError, match="expected options with which all of a model learns"):
+            train(config, small_recipe(), small_splits(), tmp_path, device="cpu")
+    Classifier(replace(config, options={})).check_options()
+
+
+def test_sizes_that_just_leave_something() -> None:
+    for options in (
+        {"segment": 16, "memory": 63},
+        {"segment": 64, "memory": 63},
+        {"memory": 64, "compression": "mean"},
+    ):
+        config = replace(small_config("compressive"), max_length=64, options=options)
+        assert Classifier(config).never_trained == {}
+        assert still(config) == []
 
 
 @pytest.mark.parametrize(
@@ -160,9 +187,3 @@ def test_sinkhorn_has_more_than_one_block(length: int, block: int | None, expect
     assert isinstance(model, SinkhornAttention)
     assert model.block == expected
     assert model.num_blocks > 1
-
-
-def test_one_block_is_one_clear_line() -> None:
-    for length, options in ((50, {"block": 50}), (24, {"block": 64}), (1, {})):
-        with pytest.raises(UsageError, match=f"expected a block of less than max_length = {length}, got .* sort net"):
-            SinkhornAttention(Shape(dim=8, heads=2, head_dim=4, max_length=length), **options)
