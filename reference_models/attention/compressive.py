@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import (
     Attention,
     Projected,

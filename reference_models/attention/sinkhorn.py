@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lra_data import UsageError
 from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
 
 _BLOCK = 50  # b, where there are more tokens

@@ -53,7 +53,8 @@ def main(root: str, folder: Path) -> None:
             loader = one.prepare(make())
             found[name] = []
             for _ in range(passes):
-                given, gathered = [], []
+                given: list[int] = []
+                gathered: list[int] = []
                 for batch in loader:
                     here = batch if isinstance(batch, torch.Tensor) else batch.indices
                     given += here.tolist()
@@ -106,7 +107,7 @@ def main(root: str, folder: Path) -> None:
             ),
             dispatch_batches=False,
         )
-    whole = {"rank": 0, "world_size": 1, "pad_to": 2000, "max_length": 2000}
+    whole: dict[str, Any] = {"rank": 0, "world_size": 1, "pad_to": 2000, "max_length": 2000}
     prepared(
         "not dispatched", lambda: DataLoader(TorchBatches(batches(**whole)), batch_size=None), dispatch_batches=False
     )

@@ -57,7 +57,7 @@ class Recorder(lightning.LightningModule):
 
 
 def trainer(**options: Any) -> lightning.Trainer:
-    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    quiet: dict[str, Any] = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
     options = {"accelerator": "cpu", "devices": 1, "enable_checkpointing": False, **options}
     return lightning.Trainer(**quiet, **options)
 
@@ -91,7 +91,7 @@ def main(root: str, folder: Path, strategy: str) -> None:
             fit(make, **options)
         except Exception as error:
             causes: list[BaseException | None] = [error, error.__context__, error.__cause__]
-            ours = [cause for cause in causes if isinstance(cause, UsageError)]
+            ours: list[BaseException | None] = [cause for cause in causes if isinstance(cause, UsageError)]
             return f"{type((ours or [error])[0]).__name__}: {(ours or [error])[0]}"
         return "no error"
 
@@ -116,7 +116,7 @@ def main(root: str, folder: Path, strategy: str) -> None:
             found[f"1, {name}"] = fit(make, max_epochs=EPOCHS)
         stop_and_go_on("1, TorchLoader", loaders["TorchLoader"], (4, 10, 14))
         stop_and_go_on("1, StatefulDataLoader", loaders["StatefulDataLoader"], (14,))
-    two = {"devices": 2, "strategy": "ddp"}
+    two: dict[str, Any] = {"devices": 2, "strategy": "ddp"}
     for name, make in loaders.items():
         found[f"2, {name}"] = fit(make, max_epochs=2, **two)
     found["2, BatchSampler"] = fit(sampled, max_epochs=2, use_distributed_sampler=False, **two)

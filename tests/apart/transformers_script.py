@@ -46,7 +46,7 @@ class StopAt(TrainerCallback):
         control.should_training_stop = control.should_save = state.global_step == self.step
 
 
-def as_dict(batch: TorchBatch) -> dict[str, torch.Tensor]:
+def as_dict(batch: Any) -> Any:
     return batch._asdict()
 
 
@@ -125,7 +125,7 @@ def main(root: str, folder: Path) -> None:
 
     run("examples", Trainer, lambda: {"train_dataset": examples}, 9 // ranks)
     run("ours", InOurOrder, dict, 9 // ranks)
-    share = {"rank": 0, "world_size": 1} if ranks > 1 else {}
+    share: dict[str, Any] = {"rank": 0, "world_size": 1} if ranks > 1 else {}
     endless = train.batches(BATCH, shuffle=True, epochs=None, **share)
     config = {"accelerator_config": {"dispatch_batches": False}} if ranks > 1 else {}
     run(
