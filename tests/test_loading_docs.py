@@ -1,5 +1,6 @@
 """Every snippet of docs/loading.md, run in a process of its own beside a set that the page's own command builds."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,14 @@ SECTIONS = {
     ]
     for section in re.split(r"\n(?=## )", PAGE)
 }
-RUN = {title: snippets for title, snippets in SECTIONS.items() if snippets}
+# A snippet that begins with `# train.py` is saved as such, and the section's command runs it.
+SCRIPT = "# train.py\n"
+SCRIPTS = {title: code for title, snippets in SECTIONS.items() for code in snippets if code.startswith(SCRIPT)}
+RUN = {
+    title: kept
+    for title, snippets in SECTIONS.items()
+    if (kept := [code for code in snippets if not code.startswith(SCRIPT)])
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,25 @@ def test_snippets_run(title: str, folder: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert found.returncode == 0, f"{code}\n{found.stderr}"
+
+
+@pytest.mark.parametrize("title", SCRIPTS)
+def test_scripts_run(title: str, folder: Path, tmp_path: Path) -> None:
+    (command,) = re.findall(rf"\n## {title}\n(?:(?!\n## ).)*?```sh\n([^\n]*train\.py)\n```", PAGE, re.DOTALL)
+    program, *arguments = command.split()
+    start = {"python": [sys.executable], "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"]}
+    (tmp_path / "train.py").write_text(SCRIPTS[title])
+    (tmp_path / "data").symlink_to(folder / "data")
+    found = subprocess.run(
+        [*start[program], *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert found.returncode == 0, f"{SCRIPTS[title]}\n{found.stdout}\n{found.stderr}"

@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import lra_data
 from lra_data.loading.hf_datasets import stream_hf
-from lra_data.loading.torch_batches import TorchBatch, TorchBatches, TorchExamples
+from lra_data.loading.torch_batches import TorchBatches, TorchExamples
 
 BATCH = 16
 
