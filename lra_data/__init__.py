@@ -229,7 +229,10 @@ def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
     Learned from train and measured on validation and test of the whole set that the dataset is a split of.
     """
     from lra_data.checking.set_statistics import trivial_predictors
+    from lra_data.loading.dataset import Dataset
 
+    if not isinstance(dataset, Dataset):
+        raise UsageError(f"expected a dataset such as lra_data.load('listops/mini', split='test'), got {dataset!r}")
     return trivial_predictors(dataset.rows)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_SEED = 2**64 - 1
 MAX_INDEX = 2**63 - 1
+# Arrow counts the rows of a batch, and the values of their lists, in 32 bits.
+MAX_ROWS = 2**31 - 1
 
 # Metadata of a configuration's field that decides how a row is stored, but no example: it is not hashed into the key.
 NOT_KEYED = {"keyed": False}
@@ -315,8 +317,12 @@ def check_request(split: str, indices: Sequence[int], seed: int) -> str:
     """The canonical split name of a request for rows; raises UsageError for a bad split, index or seed."""
     check_seed(seed)
     check_whole(indices)
-    if len(indices):
-        lowest, highest = min(indices), max(indices)
+    # The length of a range may be more than len() can say.
+    if indices[:1] if isinstance(indices, range) else len(indices):
+        ends = (indices[0], indices[-1]) if isinstance(indices, range) else indices
+        lowest, highest = min(ends), max(ends)
         if lowest < 0 or highest > MAX_INDEX:
             raise UsageError(f"expected indices from 0 to {MAX_INDEX}, got {lowest if lowest < 0 else highest}")
+        if len(indices) > MAX_ROWS:
+            raise UsageError(f"expected at most {MAX_ROWS:,} rows at once, got {len(indices):,}: ask for fewer")
     return split_name(split)

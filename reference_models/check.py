@@ -72,6 +72,8 @@ def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: 
     """
     there = paths.local_path(folder, "a folder of trained models")
     cards = {path.parent: read_card(path.parent) for path in sorted(there.rglob(CARD))}
+    # A card of ours without these was never written; another's may have anything.
+    cards = {path: card for path, card in cards.items() if {"task", "attention", "data"} <= card.keys()}
     of_task = {path: card for path, card in cards.items() if card["task"] == task.name}
     fitting: dict[str, Path] = {}
     for path, card in of_task.items():

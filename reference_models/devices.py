@@ -22,8 +22,12 @@ def chosen_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"expected a device such as auto, cpu or cuda:0, got {name!r}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"expected a device such as auto, cpu or cuda:0, got {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"expected a CUDA device for {name!r}, torch sees none: use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"expected one of {torch.cuda.device_count()} CUDA devices, from cuda:0 on, got {name!r}")
     return device
 
 
@@ -53,7 +57,8 @@ class World:
         if not distributed.is_initialized():
             # Its functions keep, as a default, the group that there is when it is imported, and with it Gloo's threads.
             importlib.import_module("torch.distributed.nn.functional")
-            distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+            # Ranks also agree on numbers that are on no GPU (`training.py`).
+            distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
             atexit.register(leave)
         return cls(distributed.get_rank(), size, chosen)
 

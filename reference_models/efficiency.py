@@ -109,7 +109,7 @@ def measure(
     out = paths.local_path(out, "a file for the measurements")
     say = progress or (lambda line: print(line, file=sys.stderr, flush=True))
     settings = _settings(device, dtype, threads)
-    if cap_seconds <= 0:
+    if not 0 < cap_seconds < float("inf"):
         raise UsageError(f"expected cap_seconds above 0, got {cap_seconds}")
     cells = _cells(models, lengths, quick)
     rows = [row for row in read_rows(out) if _is_of(row, settings)]

@@ -48,7 +48,7 @@ def pattern(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def draw(name: str, folder: Path) -> Path:
-    """Write FOLDER/<name>.png."""
+    """Write FOLDER/<name>.png; raises UsageError for a folder that nothing can be written to."""
     from PIL import Image
 
     path = paths.local_path(folder, "a folder for the pictures") / f"{name}.png"

@@ -170,10 +170,11 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
     set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))
     rows = dataset_source(dataset, options).open(split)
-    if rows.task.family != card["task"].partition("/")[0]:
-        raise UsageError(
-            f"expected a dataset of the task that {checkpoint} learned, {card['task']}, got {rows.task.name}"
-        )
+    learned = card.get("task")
+    if learned is None:
+        raise UsageError(f"{checkpoint}: expected a card that names the task, got none: train the model again")
+    if rows.task.family != learned.partition("/")[0]:
+        raise UsageError(f"expected a dataset of the task that {checkpoint} learned, {learned}, got {rows.task.name}")
     with _counted(len(rows), "evaluating") as progress:
         found = score(
             model.to(chosen_device(options["device"])), rows, num_workers=options["workers"], progress=progress

@@ -5,7 +5,7 @@ them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,14 @@ def make_plan(
     sizes: Mapping[str, int] | None,
 ) -> Plan:
     """The plan of a request; raises UsageError for one that cannot be."""
-    formats = tuple(dict.fromkeys(formats))
+    if not isinstance(formats, Iterable):
+        raise UsageError(f"expected formats such as ('arrow', 'parquet'), got {formats!r}")
+    formats = tuple(dict.fromkeys([formats] if isinstance(formats, str) else formats))
     if not formats:
         raise UsageError("expected at least one format, got none")
     seed = check_seed(seed)
+    if sizes is not None and not isinstance(sizes, Mapping):
+        raise UsageError(f"expected sizes such as {{'train': 1000}}, got {sizes!r}")
     full_sizes = task.split_sizes(seed) | {split_name(split): size for split, size in (sizes or {}).items()}
     empty = [split for split, size in task.split_sizes(seed).items() if size == 0]
     if empty:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lra_data.columns import numbers, rows_of
 from lra_data.corpora.passed_over import is_hidden
-from lra_data.errors import UsageError
+from lra_data.errors import UsageError, unknown_name
 from lra_data.pathfinder.config import DIFFICULTIES, Config
 from lra_data.pathfinder.release_metadata import ReleasedPicture, read_metadata
 from lra_data.picture_files import png_bytes
@@ -86,6 +86,8 @@ def find_release(folder: Path, resolution: int | None, difficulty: str | None) -
 
     Raises UsageError, saying what was looked for, where there is none or several fit.
     """
+    if difficulty is not None and difficulty not in FOLDERS:
+        raise unknown_name("pathfinder difficulty", difficulty, FOLDERS)
     if not folder.is_dir():
         raise UsageError(f"expected a folder, {folder} is none: unpack the release and name pathfinder<R>/<curv_...>")
     if (folder / "metadata").is_dir():

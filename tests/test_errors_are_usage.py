@@ -1,0 +1,155 @@
+"""Wrong use raises UsageError, one line; any other error is a bug, and the command lines show where it came from."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import lra_data
+from lra_data import LraDataError, UsageError
+from lra_data.cli import cli
+from tests.conftest import ROOT
+
+# Errors of Python's own protocols, of callers within the package, and what a caller turns into an error of ours.
+BUILTIN = {
+    "lra_data/loading/arguments.py": {"TypeError"},
+    "lra_data/loading/batches.py": {"TypeError"},
+    "lra_data/loading/grain_source.py": {"IndexError"},
+    "lra_data/loading/torch_batches.py": {"ValueError", "StopIteration"},
+    "lra_data/loading/torch_shuffle.py": {"ValueError"},
+    "lra_data/picture_files.py": {"ValueError"},
+    "lra_data/store/manifest.py": {"TypeError"},
+    "lra_data/store/remote.py": {"OSError"},
+    "reference_models/reversible.py": {"TypeError"},
+}
+EVERYWHERE = {"AssertionError", "StopIteration", "AttributeError", "KeyboardInterrupt"}
+BUILTINS = {name for name, kind in vars(__import__("builtins")).items() if isinstance(kind, type)}
+
+
+def raised(path: Path) -> set[str]:
+    """The built-in errors that a file raises."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            if isinstance(kind, ast.Name) and kind.id in BUILTINS:
+                found.add(kind.id)
+    return found - EVERYWHERE
+
+
+def test_nothing_raises_a_builtin_error_for_wrong_use() -> None:
+    found = {}
+    for package in ("lra_data", "reference_models"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            odd = raised(path) - BUILTIN.get(name, set())
+            if odd:
+                found[name] = odd
+    assert found == {}
+
+
+CALLS: dict[str, Callable[[Path], Any]] = {
+    "a split that is no text": lambda _: lra_data.load("listops/mini", split=5),  # type: ignore[call-overload]
+    "a list for a split": lambda _: lra_data.take("listops/mini", ["train"], [0]),  # type: ignore[arg-type]
+    "no start": lambda _: lra_data.generate("listops/mini", "train", None, 5),  # type: ignore[arg-type]
+    "a fraction to stop at": lambda _: lra_data.generate("listops/mini", "train", 0, 2.5),  # type: ignore[arg-type]
+    "a stop beyond numbers": lambda _: lra_data.generate("listops/mini", "train", 0, 2**70),
+    "more rows than memory": lambda _: lra_data.generate("listops/mini", "train", 0, 2**50),
+    "one index": lambda _: lra_data.take("listops/mini", "train", 7),  # type: ignore[arg-type]
+    "a fraction as index": lambda _: lra_data.take("listops/mini", "train", [0.5]),  # type: ignore[list-item]
+    "sizes without names": lambda root: lra_data.build("listops/mini", root, sizes=5),  # type: ignore[arg-type]
+    "no formats": lambda root: lra_data.build("listops/mini", root, formats=None),  # type: ignore[arg-type]
+    "a name for a dataset": lambda _: lra_data.trivial_predictors("listops/mini"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_wrong_calls(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^(expected|unknown) ") as error:
+        CALLS[name](tmp_path)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_format_may_be_a_word(tmp_path: Path) -> None:
+    sizes = {"train": 4, "validation": 2, "test": 2}
+    assert lra_data.build("listops/mini", tmp_path, formats="arrow", sizes=sizes).description.formats == ("arrow",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["audit", "{folder}", "--difficulty", "x"], "unknown pathfinder difficulty 'x'; known: easy"),
+        (
+            ["show", "pathfinder/32-easy", "--num", "1", "--out", "{folder}"],
+            "expected a file to write the picture to, got {folder}: Is a directory",
+        ),
+    ],
+)
+def test_wrong_use_of_the_command(arguments: list[str], message: str, tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, [word.format(folder=tmp_path) for word in arguments])
+    assert isinstance(found.exception, UsageError), found.output
+    assert message.format(folder=tmp_path) in str(found.exception)
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "inside"),
+    [
+        ("lra_data", ["show", "listops/mini"], "lra_data.store.rows.VirtualRows.take"),
+        ("reference_models", ["table"], "reference_models.table.read_cards"),
+    ],
+)
+def test_an_error_from_inside_shows_where_it_came_from(package: str, arguments: list[str], inside: str) -> None:
+    code = (
+        "import sys\nfrom unittest import mock\n"
+        f"from {package}.cli import main\nsys.argv = ['it', *{arguments!r}]\n"
+        f"with mock.patch({inside!r}, side_effect=ValueError('a slip of ours')):\n    main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Traceback (most recent call last):")
+    assert result.stderr.endswith("ValueError: a slip of ours\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["describe", "linear", "--task", "texts"], "unknown task 'texts'"),
+        (
+            ["evaluate", "listops/mini/linear", "listops/mini", "--split", "test[:0]"],
+            "expected a total from 1 on, got 0",
+        ),
+        (
+            ["evaluate", "listops/mini/linear", "listops/mini", "--device", "meta"],
+            "expected a device such as auto, cpu",
+        ),
+        (["train", "listops/mini", "linear", "--learning-rate", "nan"], "expected a learning_rate above 0, got nan"),
+        (["efficiency", "--cap", "nan"], "expected cap_seconds above 0, got nan"),
+        (["span", "listops/mini/linear", "listops/mini", "--width", "5"], "expected no width for listops/mini"),
+        (["draw", "--out", "{file}"], "expected a folder to draw into, got "),
+        (["check", "listops/mini", "--checkpoints", "{cards}"], "expected models that were trained on listops/mini"),
+        (["evaluate", "{cards}/one", "listops/mini"], "model.safetensors: expected weights with sha256 None, got e3b0"),
+        (["train", "listops/mini", "linear", "--steps", "1", "--out", "{file}"], "expected a folder to write to, got "),
+    ],
+)
+def test_wrong_use_of_the_models(arguments: list[str], message: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from reference_models.cli import cli as zoo
+
+    (tmp_path / "file").touch()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "card.json").write_text('{"format": 1}')
+    (tmp_path / "one" / "model.safetensors").touch()
+    places = {"file": tmp_path / "file", "cards": tmp_path}
+    words = [word.format(**places) for word in arguments]
+    if words[0] == "train" and "--out" not in words:
+        words += ["--out", str(tmp_path / "runs")]
+    found = CliRunner().invoke(zoo, words)
+    assert isinstance(found.exception, LraDataError), found.output
+    assert message in str(found.exception)
+    assert "\n" not in str(found.exception)
