@@ -11,11 +11,13 @@ This module loads numba. Only modules with kernels import it.
 import os
 import pickle
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from numba import njit
 from numba.core import config
 from numba.core.caching import FunctionCache
+from numba.core.registry import CPUDispatcher
 
 from lra_data.errors import UsageError
 from lra_data.notices import say_once
@@ -52,6 +54,15 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     if cache is not None:
         dispatcher._cache = cache
     return dispatcher
+
+
+def keep(module: ModuleType) -> None:
+    """Keep the kernels of a module that uses numba alone, as the tracer, which shares nothing with what it checks."""
+    for dispatcher in vars(module).values():
+        if isinstance(dispatcher, CPUDispatcher) and dispatcher.py_func.__module__ == module.__name__:
+            cache = _cache_of(dispatcher.py_func)
+            if cache is not None:
+                dispatcher._cache = cache
 
 
 def _cache_of(function: Callable[..., Any]) -> _Cache | None:

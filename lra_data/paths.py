@@ -51,8 +51,8 @@ def local_path(given: Any, what: str) -> Path:
 
 
 def optional_path(given: Any, what: str) -> Path | None:
-    """`local_path`, absolute, for what may be left out: what is opened later is found after os.chdir too."""
-    return None if given is None else local_path(given, what).absolute()
+    """`local_path` for what may be left out."""
+    return None if given is None else local_path(given, what)
 
 
 def shown_address(url: str) -> str:

@@ -1,10 +1,9 @@
-"""Links to shards, for libraries that take a file's path for more than that.
+"""Places for libraries that take a file's path for more than that.
 
-`datasets` keeps what `map` makes beside the file it was made of, also after `select` or `shuffle`, and has no option
-for another place. A set may be read-only, and another library's files do not belong into it. Through a link in its own
-cache, it keeps them there. `webdataset` reads a path as an address, and cuts it off at ? and #.
+`datasets` keeps what `map` makes beside the file it was made of. A set may be read-only, and another library's files do
+not belong into it. `webdataset` reads a path as an address, and cuts it off at ? and #: it gets links.
 
-Not here: what is done with the files (`hf_datasets.py`, `webdataset_pipeline.py`).
+Not here: what is done with the files (`hf_files.py`, `webdataset_pipeline.py`).
 """
 
 import errno
@@ -24,17 +23,19 @@ _temporary: list[tempfile.TemporaryDirectory[str]] = []
 _CUT = frozenset("?#\n\r\t")
 
 
-def in_datasets_cache(files: Sequence[Path], library: Any) -> list[Path]:
-    """Links to these files in the cache of `datasets`, or in a temporary folder where that cannot be written."""
+def place_in_datasets_cache(set_folder: Path, library: Any) -> Path:
+    """A folder for what `datasets` makes of a set's files, in its own cache, or a temporary one if that cannot be
+    written.
+    """
     cache = Path(library.config.HF_DATASETS_CACHE)
     try:
-        return _links(files, cache / "lra-data")
+        return _place(set_folder, cache / "lra-data")
     except OSError as error:
         say_once(
             f"the cache of datasets, {cache}, cannot be written ({error.strerror or error}): what map() and its like "
             "make is kept until this process ends; set HF_DATASETS_CACHE to another folder to keep it"
         )
-    return _temporary_links(files)
+    return _place(set_folder, _temporary_folder())
 
 
 def without_cuts(files: Sequence[Path]) -> list[Path]:
@@ -43,19 +44,24 @@ def without_cuts(files: Sequence[Path]) -> list[Path]:
 
 
 def _temporary_links(files: Sequence[Path]) -> list[Path]:
+    """A link's name follows from its target, so that one that is there is right."""
+    folder = _place(files[0].parent, _temporary_folder())
+    return [_link(file, folder / file.name) for file in files]
+
+
+def _temporary_folder() -> Path:
     if not _temporary:
         _temporary.append(tempfile.TemporaryDirectory(prefix="lra-data-"))
-    return _links(files, Path(_temporary[0].name))
+    return Path(_temporary[0].name)
 
 
-def _links(files: Sequence[Path], cache: Path) -> list[Path]:
-    """A link's name follows from its target, so that one that is there is right."""
-    place = hashlib.sha256(str(files[0].parent).encode(errors="surrogateescape")).hexdigest()[:16]
-    folder = cache / place
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-    return [_link(file, folder / file.name) for file in files]
+def _place(folder: Path, cache: Path) -> Path:
+    name = hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()[:16]
+    place = cache / name
+    place.mkdir(parents=True, exist_ok=True)
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+    return place
 
 
 def _link(file: Path, link: Path) -> Path:

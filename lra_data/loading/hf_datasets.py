@@ -5,7 +5,6 @@ from typing import Any
 from lra_data.errors import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.file_links import in_datasets_cache
 from lra_data.loading.missing_library import require
 from lra_data.store.rows import BuiltRows
 
@@ -16,14 +15,13 @@ def to_hf(dataset: Dataset) -> Any:
     All columns are there, labels have their names. `with_format("torch")`, `map`, `train_test_split` work as ever, and
     keep what they make in the cache of `datasets`, not in the set's folder.
     """
-    library = require("datasets", "hf")
+    require("datasets", "hf")
     rows = dataset.rows
     if not isinstance(rows, BuiltRows) or rows.format != "arrow":
         raise UsageError("expected a set built in the format arrow, got another: stream_hf takes any")
-    parts = [
-        library.Dataset.from_file(str(path)) for path in in_datasets_cache(rows.shard_paths(dataset.split), library)
-    ]
-    whole = parts[0] if len(parts) == 1 else library.concatenate_datasets(parts)
+    from lra_data.loading.hf_files import open_files
+
+    whole = open_files(rows.shard_paths(dataset.split))
     selected = dataset.selected
     return whole if len(selected) == len(whole) else whole.select(selected)
 

@@ -168,22 +168,22 @@ class Ledger:
             say_once(self.ranks())
             self._before_latest = (self._choice, self._after, self._loaded, self._latest, self._where)
             self._choice, self._loaded, self._latest = None, False, course
+            self._where, self._after = (course.epoch, course.taken), course.after
             self.changes += 1
-            self.moved(course)
             return course
 
     def withdraw(self, course: Course) -> None:
         """Undo `begin`: the first batch could not be made."""
         with self.lock:
-            if self._latest is course and self._choice is None:
+            if self._latest is course and self._choice is None and self._before_latest:
                 self._choice, self._after, self._loaded, self._latest, self._where = self._before_latest
 
     def moved(self, course: Course) -> None:
         """A batch of a pass was delivered. The state is that of the pass that began last."""
         with self.lock:
             if course is self._latest:
-                self._where = (course.epoch, course.taken)
-                self._after = course.after
+                self._where, self._after = (course.epoch, course.taken), course.after
+                self._before_latest = ()  # it holds what the last pass has prepared
 
     def ended(self, course: Course) -> None:
         """A pass was drawn to its end."""

@@ -131,13 +131,16 @@ def _sample(entries: Sequence[ReleasedPicture], count: int) -> list[ReleasedPict
 
 def _trace(folder: Path, entries: Sequence[ReleasedPicture]) -> dict[str, Any]:
     """How many labels the tracer agrees with, and the 99.9 % interval of that share."""
-    from lra_data.pathfinder.tracer import trace
+    from lra_data.kernel_cache import keep
+    from lra_data.pathfinder import tracer
+
+    keep(tracer)
 
     pictures, labels = [], []
     for entry in entries:
         pictures.append(read_png((folder / entry.file).read_bytes()))
         labels.append(entry.label)
-    agrees: NDArray[Any] = trace(np.array(pictures)) == np.array(labels)
+    agrees: NDArray[Any] = tracer.trace(np.array(pictures)) == np.array(labels)
     n, share = len(agrees), float(agrees.mean())
     low, high = wilson_interval(share, n, _Z_999)
     return {"pictures": n, "share": share, "low": low, "high": high}

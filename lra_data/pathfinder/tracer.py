@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-
-from lra_data.kernel_cache import compiled
 
 CONTOUR_LENGTHS = np.array([6, 9, 14])
 WEIGHTS = Path(__file__).parent / "tracer_weights.json"
@@ -111,7 +110,7 @@ def _dashes(length: float, width: float, flat_width: float) -> Floats:
     return templates
 
 
-@compiled
+@njit()
 def _find_discs(picture: Floats, disc: Floats, found: NDArray[np.int64]) -> bool:
     """Fill found (2, 2) with the centre pixels of the two best discs; whether there are two."""
     side = disc.shape[0]
@@ -144,7 +143,7 @@ def _find_discs(picture: Floats, disc: Floats, found: NDArray[np.int64]) -> bool
     return True
 
 
-@compiled
+@njit()
 def _fit(padded: Floats, template: Floats, y: int, x: int, least: float) -> float:
     """Share of a dash's ink that is in the picture, 0 where below least."""
     total = template[0, 3]
@@ -158,7 +157,7 @@ def _fit(padded: Floats, template: Floats, y: int, x: int, least: float) -> floa
     return 1 - missing / total
 
 
-@compiled
+@njit()
 def _find_dashes(padded: Floats, pad: int, templates: Floats, discs: Floats, radius: float, least: float) -> Floats:
     """Dashes (n, 4) as (y, x, angle, coverage): the best fits, no two of nearly the same place and angle."""
     resolution = padded.shape[0] - 2 * pad
@@ -200,12 +199,12 @@ def _find_dashes(padded: Floats, pad: int, templates: Floats, discs: Floats, rad
     return dashes
 
 
-@compiled
+@njit()
 def _wrap(angle: float) -> float:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
-@compiled
+@njit()
 def _put(nodes: Floats, row: int, y: float, x: float, angle: float, length: float, coverage: float, disc: int) -> None:
     """Write a dash that starts at (y, x) as two nodes, one for each direction."""
     dy, dx = math.sin(angle) * length, math.cos(angle) * length
@@ -216,7 +215,7 @@ def _put(nodes: Floats, row: int, y: float, x: float, angle: float, length: floa
     nodes[row, 0], nodes[row, 1], nodes[row, 2], nodes[row, 3], nodes[row, 4] = y + dy, x + dx, y, x, angle + math.pi
 
 
-@compiled
+@njit()
 def _nodes(
     dashes: Floats,
     padded: Floats,
@@ -248,7 +247,7 @@ def _nodes(
     return nodes
 
 
-@compiled
+@njit()
 def _link(
     first: Floats, second: Floats, gap: float, gap_spread: float, turn_spread: float, slip_spread: float
 ) -> float:
@@ -271,7 +270,7 @@ def _link(
     return 4 - cost
 
 
-@compiled
+@njit()
 def _links(
     nodes: Floats, gap: float, gap_spread: float, turn_spread: float, slip_spread: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
@@ -298,7 +297,7 @@ def _links(
     return np.array(firsts), np.array(seconds), np.array(scores)
 
 
-@compiled
+@njit()
 def _on_path(back: NDArray[np.int64], layer: int, node: int, wanted: int) -> bool:
     while node >= 0:
         if node // 2 == wanted // 2:
@@ -308,7 +307,7 @@ def _on_path(back: NDArray[np.int64], layer: int, node: int, wanted: int) -> boo
     return False
 
 
-@compiled
+@njit()
 def _follow(
     nodes: Floats,
     links: tuple[NDArray[np.int64], NDArray[np.int64], Floats],
@@ -333,7 +332,7 @@ def _follow(
     return best
 
 
-@compiled
+@njit()
 def _chain_scores(
     nodes: Floats, gap: float, gap_spread: float, turn_spread: float, slip_spread: float, lengths: NDArray[np.int64]
 ) -> Floats:
