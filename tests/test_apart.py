@@ -11,9 +11,10 @@ APART = Path(__file__).parent / "apart"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in APART.glob("test_*.py")))
-def test_a_file_in_its_own_process(name: str) -> None:
+def test_a_file_in_its_own_process(name: str, pytestconfig: pytest.Config) -> None:
+    chosen = ["-m", pytestconfig.getoption("markexpr")]  # what is slow there is left out with what is slow here
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(APART / name)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *chosen, str(APART / name)],
         cwd=APART.parent.parent,
         env={**os.environ, "LRA_DATA_TESTS_APART": "1"},
         capture_output=True,
