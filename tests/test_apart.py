@@ -3,14 +3,22 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 APART = Path(__file__).parent / "apart"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in APART.glob("test_*.py")))
+def files() -> Iterator[ParameterSet]:
+    for path in sorted(APART.glob("test_*.py")):
+        slow = "pytestmark = pytest.mark.slow" in path.read_text()
+        yield pytest.param(path.name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("name", files())
 def test_a_file_in_its_own_process(name: str, pytestconfig: pytest.Config) -> None:
     chosen = ["-m", pytestconfig.getoption("markexpr")]  # what is slow there is left out with what is slow here
     found = subprocess.run(

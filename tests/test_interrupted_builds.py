@@ -132,20 +132,23 @@ def test_a_shard_damaged_between_runs_is_made_again(small_set: Path, tmp_path: P
     assert [step.kept for step in steps] == [False, True, False, False]
 
 
-@pytest.mark.parametrize(("workers", "kill_group"), [(1, False), (2, True)])
-def test_killed_at_random_moments(tmp_path: Path, workers: int, kill_group: bool) -> None:
-    """Five kills each, small; `python -m benchmarks.crash_drill` is the drill at full size."""
+@pytest.mark.parametrize(
+    ("workers", "kill_group", "kills"),
+    [(2, True, 2), *(pytest.param(*case, 5, marks=pytest.mark.slow) for case in [(1, False), (2, True)])],
+)
+def test_killed_at_random_moments(tmp_path: Path, workers: int, kill_group: bool, kills: int) -> None:
+    """Few kills, small; `python -m benchmarks.crash_drill` is the drill at full size."""
     flags = ["--preset", "mini", "--train", "20000", "--validation", "200", "--test", "200", "--num-shards", "8"]
     report = run_drill(
         workers=workers,
-        kills=5,
+        kills=kills,
         seed=1,
         build_arguments=["listops", *flags],
         folder=tmp_path,
         kill_group=kill_group,
         check_load=False,
     )
-    assert len(report.kills) == 5
+    assert len(report.kills) == kills
     assert report.violations == ()
     assert report.builds_finished >= 1
 

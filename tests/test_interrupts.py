@@ -1,4 +1,4 @@
-"""Ctrl-C: an answer within two seconds whatever compiled code runs, with words that are true for the command."""
+"""Ctrl-C: an answer about a second later whatever compiled code runs, with words that are true for the command."""
 
 import json
 import os

@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import lra_data
 from tests.conftest import SMALL_SIZES
 
@@ -28,6 +30,7 @@ def batches_of(folder: Path, processes: int) -> list[list[list[int]]]:
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(processes)]
 
 
+@pytest.mark.slow
 def test_two_processes_then_one_and_three(small_root: Path, tmp_path: Path) -> None:
     folders = {processes: tmp_path / str(processes) for processes in (1, 2, 3)}
     for folder in folders.values():

@@ -31,13 +31,17 @@ def test_a_sound_set(small_set: Path) -> None:
     assert repair(small_set) == []
 
 
-def test_300_single_bit_flips(copied_set: Path, small_set: Path) -> None:
+@pytest.mark.parametrize("count", [40, pytest.param(300, marks=pytest.mark.slow)])
+def test_single_bit_flips(count: int, copied_set: Path, small_set: Path) -> None:
     """Flips spread over all shards by size; each is found by both kinds of verify, and mended to the byte."""
     random = np.random.default_rng(300)
     shards = [path for path in sorted(copied_set.iterdir()) if SHARD_NAME.fullmatch(path.name)]
     sizes = np.array([path.stat().st_size for path in shards])
     # Half of the flips are dealt out by size, half evenly, so that small files get their share.
-    chosen = [*random.choice(len(shards), 150, p=sizes / sizes.sum()), *random.integers(0, len(shards), 150)]
+    chosen = [
+        *random.choice(len(shards), count // 2, p=sizes / sizes.sum()),
+        *random.integers(0, len(shards), count // 2),
+    ]
     for number in chosen:
         path = shards[number]
         data = bytearray(path.read_bytes())

@@ -16,6 +16,8 @@ import pytest
 
 import lra_data
 
+pytestmark = pytest.mark.slow  # the quick run has the scripts of docs/loading.md, one for each library
+
 HERE = Path(__file__).parent
 TRAIN, VALIDATION = 100, 40  # 7 batches of 16 on one rank, 4 on each of two
 
@@ -126,7 +128,6 @@ def test_lightning_does_not_share_out_a_share_again(lightning: list[dict[str, An
         )
 
 
-@pytest.mark.slow
 def test_lightning_spawns_processes_with_a_loader_made_before(root: Path, tmp_path: Path) -> None:
     records = [rank["ddp_spawn"] for rank in run(tmp_path, HERE / "lightning_script.py", root, tmp_path, "ddp_spawn")]
     assert len(records) == 2
@@ -210,7 +211,6 @@ def test_hugging_face_trainer(root: Path, tmp_path: Path) -> None:
     assert rank["evaluated"] == VALIDATION
 
 
-@pytest.mark.slow
 def test_hugging_face_trainer_on_two_ranks(root: Path, tmp_path: Path) -> None:
     ranks = torchrun(tmp_path, "transformers_script.py", root, tmp_path)
     assert set(counted(check_trainer(ranks, "examples"))) == set(range(TRAIN))

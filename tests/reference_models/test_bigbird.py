@@ -154,6 +154,7 @@ def test_wrong_options_are_refused() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("bigbird", CASES[0])
     x, keep = inputs(2, 26), lengths_mask([26, 17], 26)

@@ -373,6 +373,7 @@ def test_refuses_an_unknown_compression() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("compressive", SMALL).train()
     x = inputs(2, LENGTH)

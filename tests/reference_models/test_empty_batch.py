@@ -149,6 +149,7 @@ def test_what_follows_is_as_if_it_had_not_been(attention: str) -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles_for_it_and_for_others() -> None:
     model = build("linear", {})
     compiled = torch.compile(model, backend="eager", fullgraph=True)

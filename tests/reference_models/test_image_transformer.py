@@ -175,6 +175,7 @@ def test_attention_dropout_is_on_in_training_alone() -> None:
 
 # torch 2.13 itself uses what it deprecates. aot_eager: whole graphs forward and backward, without seconds of C++.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("image_transformer", CASES[2])
     x, keep = inputs(2, 24), lengths_mask([24, 7], 24)

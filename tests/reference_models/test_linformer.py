@@ -115,6 +115,7 @@ def test_options_are_checked() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     """As one graph, forward and backward; without the code generator, which takes a minute."""
     model = build("linformer", {"k": 5})

@@ -101,6 +101,7 @@ def test_attention_dropout_is_on_in_training_alone() -> None:
 
 # torch 2.13 itself uses what it deprecates. aot_eager: whole graphs forward and backward, without seconds of C++.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("local", {"block": 5})
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)

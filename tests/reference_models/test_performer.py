@@ -161,6 +161,7 @@ def test_options_are_checked() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("performer", {})
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)

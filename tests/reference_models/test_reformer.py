@@ -188,6 +188,7 @@ def test_refuses_what_makes_no_sense(options: Options) -> None:
 
 # The inductor takes a minute for the C++ of sorts and gathers; that all is traced, backwards too, shows without it.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # torch 2.13 itself uses it
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("reformer", {"chunk": 5})
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)

@@ -282,6 +282,7 @@ def test_refuses_what_makes_no_sense(options: Options) -> None:
 
 # That all is traced, backwards and in training too, shows without the minute that the inductor takes for the C++.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # torch 2.13 itself uses it
+@pytest.mark.slow
 def test_compiles() -> None:
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)
     found = []

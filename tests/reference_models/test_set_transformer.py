@@ -224,6 +224,7 @@ def test_pooling_refuses_heads_that_do_not_divide() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("set_transformer", {"num_inducing": 5})
     x = inputs(2, 11)

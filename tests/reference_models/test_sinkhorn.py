@@ -251,6 +251,7 @@ def test_wrong_options_are_refused(options: Options, message: str) -> None:
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
 @pytest.mark.parametrize("options", [CASES[0], CASES[2]], ids=str)
+@pytest.mark.slow
 def test_compiles(options: Options) -> None:
     model = build("sinkhorn", options)
     x, keep = inputs(2, 26), lengths_mask([26, 17], 26)

@@ -150,6 +150,7 @@ def test_wrong_options_are_refused(options: Options, message: str) -> None:
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
 @pytest.mark.parametrize("options", CASES[:2], ids=str)
+@pytest.mark.slow
 def test_compiles(options: Options) -> None:
     model = build("sparse", options)
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)

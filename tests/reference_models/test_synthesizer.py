@@ -206,6 +206,7 @@ def test_options_are_checked() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     """As one graph, forward and backward; without the code generator, which takes a minute."""
     model = build("synthesizer", {"mode": "mixture", "mixed": ALL_KINDS})

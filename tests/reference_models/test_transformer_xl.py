@@ -227,6 +227,7 @@ def test_refuses_sizes_that_cannot_be(options: Options) -> None:
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
 @pytest.mark.parametrize("length", [3, LENGTH])
+@pytest.mark.slow
 def test_compiles(length: int) -> None:
     model = xl({"segment": 4, "memory": 6}, torch.float32)
     assert isinstance(model, TransformerXLAttention)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 RUN = "runs/listops/mini/linear"
 BUILD = "build listops --preset mini --train 2000 --validation 200 --test 200 --out data"
-TRAIN = "train listops/mini linear --root data --steps 200 --evaluate-every 100 --out runs"
+TRAIN = "train listops/mini linear --root data --steps 40 --evaluate-every 20 --out runs"
 
 
 def command(folder: Path, name: str, words: str) -> "subprocess.CompletedProcess[str]":
@@ -33,7 +33,7 @@ def test_from_nothing_to_a_table(tmp_path: Path) -> None:
     test, validation = card["test"], card["validation"]
     events = [json.loads(line) for line in (tmp_path / RUN / "log.jsonl").read_text().splitlines()]
     looks = {event["step"]: event["validation"] for event in events if "validation" in event}
-    assert list(looks) == [100, 200]
+    assert list(looks) == [20, 40]
     # The better of two looks at validation, of equal ones the first.
     assert card["selected_step"] == max(looks, key=lambda step: int(looks[step]["correct"]))
     assert validation == looks[card["selected_step"]]
@@ -42,8 +42,8 @@ def test_from_nothing_to_a_table(tmp_path: Path) -> None:
     score = f"{test['accuracy']:.2%} ({test['low']:.2%} to {test['high']:.2%})"
     assert trained.stdout == f"{RUN}: test accuracy {score} with the weights of step {card['selected_step']}\n"
     assert [line.split(",")[0] for line in trained.stderr.splitlines()] == [
-        "listops/mini linear: step 100",
-        "listops/mini linear: step 200",
+        "listops/mini linear: step 20",
+        "listops/mini linear: step 40",
     ]
 
     evaluated = command(tmp_path, "lra-zoo", f"evaluate {RUN} listops/mini --root data").stdout
@@ -58,7 +58,7 @@ def test_from_nothing_to_a_table(tmp_path: Path) -> None:
     (heads,) = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| model ")]
     said = dict(zip(heads, row, strict=True))
     assert said["parameters"] == f"{card['parameters']:,}"
-    assert said["steps"] == "200"
+    assert said["steps"] == "40"
     assert said["correct"] == f"{test['correct']} of 200"
     assert re.fullmatch(rf"{100 * test['accuracy']:.2f} \[.*\]", said["test accuracy"])
     best = max(card["trivial"], key=lambda name: float(card["trivial"][name]))

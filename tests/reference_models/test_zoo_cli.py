@@ -85,6 +85,7 @@ def test_span_says_how_far_each_head_looks(untrained: Path) -> None:
     assert 4 < found["tokens"]["mean"] < 6
 
 
+@pytest.mark.slow
 def test_efficiency_quick_is_1k_and_2k_with_a_table_and_a_picture(tmp_path: Path) -> None:
     out, plot = tmp_path / "rows.jsonl", tmp_path / "plot.png"
     arguments = ["efficiency", "--quick", "--models", "linear", "--out", str(out), "--plot", str(plot)]
