@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,12 @@ from _pytest.mark import ParameterSet
 APART = Path(__file__).parent / "apart"
 
 
-def files() -> Iterator[ParameterSet]:
-    for path in sorted(APART.glob("test_*.py")):
-        slow = "pytestmark = pytest.mark.slow" in path.read_text()
-        yield pytest.param(path.name, marks=[pytest.mark.slow] if slow else [])
+def file(path: Path) -> ParameterSet:
+    slow = "pytestmark = pytest.mark.slow" in path.read_text()
+    return pytest.param(path.name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", [file(path) for path in sorted(APART.glob("test_*.py"))])
 def test_a_file_in_its_own_process(name: str, pytestconfig: pytest.Config) -> None:
     chosen = ["-m", pytestconfig.getoption("markexpr")]  # what is slow there is left out with what is slow here
     found = subprocess.run(
