@@ -79,7 +79,7 @@ def generate(
     there is none, SetError names it. Generated tasks take none. pairs: a folder of id lists, for Retrieval.
     allow_partial: also from a corpus that is not whole.
     """
-    from lra_data.integers import whole_number
+    from lra_data.checks import whole_number
 
     rows = range(whole_number("start", start, 0), whole_number("stop", stop, 0))
     return take(task, split, rows, seed=seed, raw=raw, pairs=pairs, allow_partial=allow_partial)

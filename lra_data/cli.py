@@ -247,7 +247,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Print examples; pictures go to a contact sheet."""
-    from lra_data.columns import picture_shapes
+    from lra_data.arrow_columns import picture_shapes
     from lra_data.splits import split_name
 
     rows = _opened(where, seed, raw, pairs, allow_partial)

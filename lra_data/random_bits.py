@@ -17,7 +17,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from lra_data.kernel_cache import compiled
-from lra_data.stream_identity import stream_bytes
+from lra_data.stream_key import stream_bytes
 
 # Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, table 1 and section 3.3:
 # the two multipliers and the two Weyl increments of Philox4x64.

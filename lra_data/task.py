@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lra_data.checks import plain_int
 from lra_data.errors import UsageError, brief
-from lra_data.integers import plain_int
 from lra_data.splits import split_name
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lra_data import UsageError, integers
+from lra_data import UsageError, checks
 from lra_data.loading.collate import Form
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.torch_batches import TorchBatch, TorchExamples
@@ -61,8 +61,8 @@ def attention_span(
     more examples than there are, a set that the model cannot read (see `reading`), or a width that does not fit.
     """
     config, task = model.config, dataset.task
-    examples = integers.whole_number("examples", examples, 1)
-    seed = integers.whole_number("seed", seed, 0)
+    examples = checks.whole_number("examples", examples, 1)
+    seed = checks.whole_number("seed", seed, 0)
     form = Form(**reading(config, dataset))
     chosen = drawn(len(dataset), examples, seed)
     distances = distances_in(task, form.width(0), width)
@@ -99,8 +99,8 @@ def attention_span(
 
 def drawn(count: int, examples: int, seed: int) -> list[int]:
     """Which of `count` examples are looked at, sorted: pure in its arguments."""
-    examples = integers.whole_number("examples", examples, 1)
-    seed = integers.whole_number("seed", seed, 0)
+    examples = checks.whole_number("examples", examples, 1)
+    seed = checks.whole_number("seed", seed, 0)
     if examples > count:
         raise UsageError(f"expected at most {count} examples, which is all there are, got {examples}: ask for fewer")
     return sorted(random.Random(seed).sample(range(count), examples))

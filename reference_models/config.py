@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lra_data import UsageError, integers
+from lra_data import UsageError, checks
 
 Pooling = Literal["cls", "mean"]
 Positions = Literal["sinusoidal", "learned"]
@@ -48,8 +48,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "num_classes", "max_length", "dim", "heads", "qkv_dim", "mlp_dim", "num_layers"):
-            object.__setattr__(self, name, integers.whole_number(name, getattr(self, name), 1))
-        object.__setattr__(self, "seed", integers.whole_number("seed", self.seed, 0))
+            object.__setattr__(self, name, checks.whole_number(name, getattr(self, name), 1))
+        object.__setattr__(self, "seed", checks.whole_number("seed", self.seed, 0))
         object.__setattr__(self, "options", {name: _plain(value) for name, value in self.options.items()})
         if self.qkv_dim % self.heads:
             raise UsageError(f"expected a qkv_dim that {self.heads} heads divide, got {self.qkv_dim}")
@@ -79,5 +79,5 @@ def _plain(value: Any) -> Any:
     """NumPy's whole numbers as ints, also in tuples: a card is JSON."""
     if isinstance(value, tuple):
         return tuple(_plain(item) for item in value)
-    number = integers.plain_int(value)
+    number = checks.plain_int(value)
     return value if number is None else number

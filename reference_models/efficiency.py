@@ -34,7 +34,7 @@ from typing import Any, BinaryIO
 import torch
 
 import lra_data
-from lra_data import UsageError, integers, paths
+from lra_data import UsageError, checks, paths
 from reference_models.attention.catalogue import attention_class
 from reference_models.devices import device_name
 from reference_models.efficiency_cell import DTYPES, KINDS, Request, options_at
@@ -185,7 +185,7 @@ def _cells(models: Sequence[str], lengths: Sequence[int] | None, quick: bool) ->
         attention_class(model)  # raises for an unknown name
     asked: list[int] = []
     for length in lengths or ():
-        number = integers.plain_int(length)
+        number = checks.plain_int(length)
         if number is None or number < 1:
             raise UsageError(f"expected lengths from 1 on, got {length}")
         asked.append(number)

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-from lra_data import UsageError, integers
-from lra_data.intervals import wilson_interval
+from lra_data import UsageError, checks
+from lra_data.confidence import wilson_interval
 
 
 class Interval(NamedTuple):
@@ -76,7 +76,7 @@ def means_differ(a: Sequence[int], b: Sequence[int], *, comparisons: int = 1, le
 
 
 def _level_of_each(comparisons: int, level: float) -> float:
-    comparisons = integers.whole_number("comparisons", comparisons, 1)
+    comparisons = checks.whole_number("comparisons", comparisons, 1)
     return 1 - (1 - level) / comparisons
 
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lra_data import UsageError, integers
+from lra_data import UsageError, checks
 from reference_models.presets import PRESETS, TASKS
 
 Schedule = Literal["inverse-sqrt", "cosine", "linear", "constant"]
@@ -57,7 +57,7 @@ class TrainConfig:
             ("seed", 0),
             ("evaluate_every", 1),
         ):
-            object.__setattr__(self, name, integers.whole_number(name, getattr(self, name), least))
+            object.__setattr__(self, name, checks.whole_number(name, getattr(self, name), least))
         for name, known in (
             ("schedule", ("inverse-sqrt", "cosine", "linear", "constant")),
             ("precision", ("float32", "bfloat16")),

@@ -11,10 +11,10 @@ import webdataset
 
 import lra_data
 from lra_data import LraDataError, SetError, UsageError, get_task
+from lra_data.arrow_columns import text_column
 from lra_data.building.export import export
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
-from lra_data.columns import text_column
 from lra_data.store.rows import VirtualRows
 from tests.conftest import ALL_FORMATS, file_bytes
 from tests.real_corpora import IMDB, real

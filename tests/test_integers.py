@@ -10,8 +10,8 @@ import pytest
 
 import lra_data
 from lra_data import UsageError
+from lra_data.checks import plain_int, whole_number
 from lra_data.image.config import Config as ImageConfig
-from lra_data.integers import plain_int, whole_number
 from lra_data.listops.config import Config as ListOpsConfig
 from lra_data.loading.dataset import Dataset
 from lra_data.pathfinder.config import Config as PathfinderConfig

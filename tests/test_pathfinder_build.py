@@ -21,8 +21,8 @@ from PIL import Image
 
 import lra_data
 from lra_data import SetError, get_task
+from lra_data.arrow_columns import picture_shapes, rows_of
 from lra_data.checking.verify import verify
-from lra_data.columns import picture_shapes, rows_of
 from lra_data.pathfinder.config import PRESETS
 from lra_data.picture_files import png_bytes
 from lra_data.store import webdataset_tar

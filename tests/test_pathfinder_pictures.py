@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lra_data import get_task, take
+from lra_data.arrow_columns import rows_of
 from lra_data.checking.set_statistics import statistics
-from lra_data.columns import rows_of
 from lra_data.pathfinder.pictures import (
     CONNECTED,
     CONTOUR_COLOURS,

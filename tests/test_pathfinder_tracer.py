@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lra_data import generate
-from lra_data.columns import numbers, rows_of
-from lra_data.intervals import wilson_interval
+from lra_data.arrow_columns import numbers, rows_of
+from lra_data.confidence import wilson_interval
 from lra_data.pathfinder import tracer
 from lra_data.pathfinder.agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, standard_config

@@ -11,8 +11,8 @@ import pytest
 
 import lra_data
 from lra_data import LraDataError, UsageError, get_task, take, task_names
+from lra_data.arrow_columns import features_of
 from lra_data.catalogue import families, task_from_record
-from lra_data.columns import features_of
 from lra_data.corpora.corpus_task import CorpusTask
 from lra_data.splits import SPLITS, parse_split, split_name
 from lra_data.task import Task

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 from lra_data.loading.dataset import Dataset
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 import lra_data
 from benchmarks.loading.arrow_rows import ArrowRows
-from lra_data.columns import webdataset_members
+from lra_data.arrow_columns import webdataset_members
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.hf_datasets import to_hf
 from lra_data.loading.torch_batches import TorchLoader

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import lra_data
 from benchmarks.loading.contenders import BATCH, streams
 from benchmarks.loading.targets import Judged, at_least
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 
 CHECKED = 20
 WARM_UP = 5

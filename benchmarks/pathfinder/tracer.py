@@ -12,8 +12,8 @@ from time import perf_counter
 import numpy as np
 
 from lra_data import generate
-from lra_data.columns import numbers, rows_of
-from lra_data.intervals import wilson_interval
+from lra_data.arrow_columns import numbers, rows_of
+from lra_data.confidence import wilson_interval
 from lra_data.pathfinder.config import PRESETS
 from lra_data.pathfinder.tracer import trace
 

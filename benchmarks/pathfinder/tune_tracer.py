@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data import generate
-from lra_data.columns import numbers, rows_of
+from lra_data.arrow_columns import numbers, rows_of
 from lra_data.pathfinder.config import DIFFICULTIES
 from lra_data.pathfinder.tracer import WEIGHTS, Weights, features, probability
 

@@ -10,8 +10,8 @@ from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from lra_data.building.worker_process import LostWorkerError, WorkerProcess
+from lra_data.checks import plain_int
 from lra_data.errors import BuildError, UsageError
-from lra_data.integers import plain_int
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

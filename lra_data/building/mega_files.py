@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers, rows_of
+from lra_data.arrow_columns import numbers, rows_of
 from lra_data.protocols.torch_pictures import Order, image_order, pathfinder_order, pillow_grey
 from lra_data.splits import SPLITS
 from lra_data.store.rows import Rows

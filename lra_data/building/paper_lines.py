@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import list_column, numbers
+from lra_data.arrow_columns import list_column, numbers
 from lra_data.retrieval.release import cleaned_texts, write_release
 
 _PRINTABLE = np.zeros(256, dtype=np.bool_)

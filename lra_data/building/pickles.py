@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 from lra_data.task import Task
 
 SPLIT_NAMES = {"train": "train", "validation": "dev", "test": "test"}

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lra_data.checks import plain_int
 from lra_data.errors import SetError, UsageError
-from lra_data.integers import plain_int
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.formats import get_format, library_versions
 from lra_data.store.manifest import Description, Manifest, decode, description_from, load_json

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lra_data.columns import class_label, make_schema, numbers
+from lra_data.arrow_columns import class_label, make_schema, numbers
 from lra_data.store.rows import Rows
 
 FOLDER = "imdb"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers
-from lra_data.intervals import wilson_interval
+from lra_data.arrow_columns import numbers
+from lra_data.confidence import wilson_interval
 from lra_data.splits import SPLITS
 from lra_data.store.rows import Rows
 

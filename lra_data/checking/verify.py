@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 from lra_data.errors import SetError, UsageError
 from lra_data.store.files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard

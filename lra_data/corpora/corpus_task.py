@@ -16,7 +16,7 @@ from lra_data.corpora import passed_over
 from lra_data.corpora.download import Archive, Transfer, cached_archive, fetch_archive
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
-from lra_data.stream_identity import stream_bytes
+from lra_data.stream_key import stream_bytes
 from lra_data.task import Raw, Task, check_request, check_seed
 
 

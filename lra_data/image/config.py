@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from lra_data.checks import plain_int
 from lra_data.errors import UsageError
-from lra_data.integers import plain_int
 from lra_data.task import Preset
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
+from lra_data.arrow_columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
 from lra_data.corpora.download import Archive
 from lra_data.corpora.upstream_order import tfds_order

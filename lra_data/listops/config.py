@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from lra_data.checks import plain_int
 from lra_data.errors import UsageError, unknown_name
-from lra_data.integers import plain_int
 from lra_data.task import Preset
 
 # Names as the original writes them in its tokens: MED is the median, SM the sum modulo 10 (LRA data/listops.py:54-62).

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import class_label, column, list_column, make_schema, numbers
+from lra_data.arrow_columns import class_label, column, list_column, make_schema, numbers
 from lra_data.errors import BuildError, UsageError
 from lra_data.listops.config import OPERATORS, PRESETS, Config
 from lra_data.listops.law import Law, exact_law

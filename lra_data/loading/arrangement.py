@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.checks import whole_number, yes_or_no
 from lra_data.errors import UsageError
-from lra_data.loading.arguments import whole_number, yes_or_no
 from lra_data.loading.order import Permutation
 from lra_data.loading.windows import Bucketed, Order, Windowed, in_rows, shards_digest
 from lra_data.task import MAX_INDEX

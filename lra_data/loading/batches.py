@@ -19,8 +19,8 @@ from weakref import WeakMethod
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.checks import whole_number
 from lra_data.errors import UsageError
-from lra_data.loading.arguments import whole_number
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.collate import Batch, Form, ReadBatch
 from lra_data.loading.course import Course

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lra_data.checks import whole_number
 from lra_data.errors import SetError, UsageError, unknown_name
-from lra_data.loading.arguments import whole_number
 from lra_data.loading.gather import fill
 from lra_data.task import Task
 

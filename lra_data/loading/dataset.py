@@ -11,9 +11,9 @@ from typing import Any, overload
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
+from lra_data.checks import plain_int
 from lra_data.errors import UsageError, brief
-from lra_data.integers import plain_int
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Form

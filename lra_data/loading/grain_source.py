@@ -16,7 +16,7 @@ from lra_data.errors import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Batch, Form, ReadBatch
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.missing_library import require
+from lra_data.optional_import import require
 
 
 class BatchSource:

@@ -5,7 +5,7 @@ from typing import Any
 from lra_data.errors import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.missing_library import require
+from lra_data.optional_import import require
 from lra_data.store.rows import BuiltRows
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lra_data.loading.file_links import place_in_datasets_cache
-from lra_data.loading.missing_library import require
+from lra_data.optional_import import require
 
 require("datasets", "hf")
 

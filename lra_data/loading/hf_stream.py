@@ -8,10 +8,10 @@ from typing import Any
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Batch, ReadBatch
 from lra_data.loading.gather import sequence_names
-from lra_data.loading.missing_library import require
 from lra_data.loading.ranks import in_torch_worker
 from lra_data.loading.shared_twice import refuse_second_sharing
 from lra_data.loading.worker_epochs import WorkerPasses
+from lra_data.optional_import import require
 
 require("datasets", "hf")
 

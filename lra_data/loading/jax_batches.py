@@ -9,7 +9,7 @@ import numpy as np
 from lra_data.loading.batches import Batches
 from lra_data.loading.collate import Batch, ReadBatch
 from lra_data.loading.loader import Loader
-from lra_data.loading.missing_library import require
+from lra_data.optional_import import require
 
 if TYPE_CHECKING:
     import jax

@@ -15,8 +15,8 @@ from functools import lru_cache, partial
 from threading import RLock
 from typing import Any
 
+from lra_data.checks import whole_number
 from lra_data.errors import UsageError
-from lra_data.loading.arguments import whole_number
 from lra_data.loading.arrangement import Arrangement
 from lra_data.loading.batch_maker import BatchMaker
 from lra_data.loading.collate import Form

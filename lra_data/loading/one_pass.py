@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.checks import whole_number
 from lra_data.errors import UsageError
-from lra_data.loading.arguments import whole_number
 from lra_data.loading.collate import Batch, ReadBatch
 from lra_data.loading.course import Course
 from lra_data.loading.ledger import Ledger

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import column, numbers, rows_of
+from lra_data.arrow_columns import column, numbers, rows_of
 from lra_data.errors import UsageError
 from lra_data.protocols.reading import Reading, get_protocol
 from lra_data.protocols.torch_pictures import image_order, pathfinder_order, pillow_grey

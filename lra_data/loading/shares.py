@@ -10,8 +10,8 @@ them, rank after rank. Where fewer are left, `remainder` decides:
 
 from dataclasses import dataclass
 
+from lra_data.checks import whole_number
 from lra_data.errors import UsageError, unknown_name
-from lra_data.loading.arguments import whole_number
 from lra_data.loading.ranks import find_ranks
 
 REMAINDERS = ("keep", "drop", "pad")

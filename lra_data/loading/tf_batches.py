@@ -11,7 +11,7 @@ from lra_data.loading.collate import Batch, ReadBatch
 from lra_data.loading.course import Course
 from lra_data.loading.gather import sequence_names
 from lra_data.loading.loader import CountedPass, Loader
-from lra_data.loading.missing_library import require
+from lra_data.optional_import import require
 
 
 class TensorFlowLoader(Loader):

@@ -16,9 +16,9 @@ from typing import Any
 
 from lra_data.errors import UsageError
 from lra_data.loading.batches import STATE, Batches
-from lra_data.loading.missing_library import require
 from lra_data.loading.shared_twice import refuse_second_sharing
 from lra_data.loading.worker_epochs import WorkerPass, WorkerPasses
+from lra_data.optional_import import require
 
 require("torch", "torch")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lra_data.columns import picture_shapes, webdataset_members
+from lra_data.arrow_columns import picture_shapes, webdataset_members
 from lra_data.errors import UsageError
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.file_links import without_cuts
-from lra_data.loading.missing_library import require
+from lra_data.optional_import import require
 from lra_data.store.rows import BuiltRows
 
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 from math import ceil, floor
 from typing import Any
 
+from lra_data.checks import plain_int
 from lra_data.errors import UsageError, unknown_name
-from lra_data.integers import plain_int
 from lra_data.task import NOT_KEYED, Preset
 
 LARGEST_RESOLUTION = 2048

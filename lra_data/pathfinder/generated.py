@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import (
+from lra_data.arrow_columns import (
     class_label,
     column,
     fixed_list_column,

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
+from lra_data.arrow_columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
 from lra_data.errors import SetError, UsageError, unknown_name
 from lra_data.pathfinder.config import DIFFICULTIES, standard_config
 from lra_data.pathfinder.generated import Pathfinder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 
 FILE_NAMES = {
     "train": "new_aan_pairs.train.tsv",

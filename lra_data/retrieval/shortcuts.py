@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 
 _SOURCES = ("source_1", "source_2")
 

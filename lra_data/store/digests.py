@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 
 ROW_DIGEST_BYTES = 16
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 from lra_data.errors import SetError
 from lra_data.store.arrow_stream import read_batch
 from lra_data.store.digests import LogicalDigest, row_digests

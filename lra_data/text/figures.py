@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lra_data.columns import numbers
+from lra_data.arrow_columns import numbers
 from lra_data.errors import UsageError
 from lra_data.splits import SPLITS
 from lra_data.text.near_duplicates import near_duplicates

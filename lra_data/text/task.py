@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.columns import class_label, column, list_column, make_schema, numbers, text_column
+from lra_data.arrow_columns import class_label, column, list_column, make_schema, numbers, text_column
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
 from lra_data.corpora.download import Archive
 from lra_data.corpora.keyed_order import keyed_order

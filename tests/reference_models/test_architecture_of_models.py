@@ -25,7 +25,7 @@ FLOORS = [
 
 # What the torch loader's words are made of, and the interval that `lra-data stats` prints.
 _ALSO = (
-    "lra_data.intervals.wilson_interval",
+    "lra_data.confidence.wilson_interval",
     "lra_data.loading.collate.Form",
     "lra_data.loading.dataset.Dataset",
     "lra_data.task.Task",

@@ -1,6 +1,7 @@
-"""Whole numbers that a caller gives: NumPy's are taken too and become plain ints, which JSON and digests know.
+"""Checks of a caller's arguments: integers and switches.
 
-bool is refused: True would count as 1, and JSON writes it otherwise.
+Integers of NumPy and other libraries are accepted and become plain ints, which JSON and digests expect. bool is
+rejected as an integer: True would count as 1, and JSON writes it differently.
 """
 
 import operator
@@ -27,3 +28,10 @@ def plain_int(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         return None
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """The value, which must be True or False: "no" is rejected."""
+    if not isinstance(value, bool):
+        raise UsageError(f"expected as {name} True or False, got {value!r}")
+    return value
