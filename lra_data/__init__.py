@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lra_data.building.run_build import Progress
     from lra_data.checking.verify import Fault
     from lra_data.loading.dataset import Dataset
-    from lra_data.loading.read_dataset import ReadDataset
+    from lra_data.loading.protocol_dataset import ReadDataset
     from lra_data.store.manifest import Manifest
     from lra_data.task import Task
 
@@ -196,7 +196,7 @@ def load(
     protocol: read it as another code base does, such as "s4" (docs/protocols.md). format_name: which of the set's
     formats. check_digests: False trusts local files; otherwise each is compared with its digest once a process.
     """
-    from lra_data.loading.opening import load
+    from lra_data.loading.load import load
 
     if raw is not None or pairs is not None or allow_partial:
         task = _over(get_task(task), raw, pairs, allow_partial)

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from lra_data import UsageError, checks
-from lra_data.loading.collate import Form
+from lra_data.loading.batch_making.collate import Form
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import TorchBatch, TorchExamples
+from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchExamples
 from reference_models.attention.contract import Attention
 from reference_models.classifier import Classifier
 from reference_models.config import ModelConfig

@@ -9,7 +9,7 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from lra_data import UsageError
-from lra_data.loading.torch_batches import TorchBatch, to_device
+from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
 from reference_models.classifier import Classifier
 from reference_models.metrics import wilson
 from reference_models.reading import read

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lra_data.loading.torch_batches import TorchBatch
+from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models.classifier import Classifier
 from reference_models.evaluation import logits_of
 from reference_models.reading import read

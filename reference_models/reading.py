@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from lra_data import UsageError
-from lra_data.loading.torch_batches import TorchBatch, TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchLoader
 from reference_models.config import ModelConfig
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import lra_data
 from lra_data import LraDataError, UsageError, interrupts, paths
-from lra_data.loading.torch_batches import TorchBatch, TorchLoader, to_device
+from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchLoader, to_device
 from reference_models.checkpoint import (
     CARD,
     STATE,

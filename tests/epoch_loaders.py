@@ -11,7 +11,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import BatchSampler, TorchBatches, TorchExamples, TorchLoader
+from lra_data.loading.frameworks.torch_batches import BatchSampler, TorchBatches, TorchExamples, TorchLoader
 
 ROWS, BATCH, STEPS = 48, 8, 6
 Indices = list[list[int]]

@@ -123,7 +123,7 @@ def test_there_are_no_circles() -> None:
 def test_never_imports(module: str) -> None:
     tops = {name.split(".")[0] for name in imported(modules()[module])}
     assert "reference_models" not in tops
-    if not module.startswith("lra_data.loading.torch"):
+    if not module.startswith("lra_data.loading.frameworks.torch"):
         assert "torch" not in tops
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import lra_data
 from lra_data import UsageError, get_task
+from lra_data.loading.batch_making.collate import Batch
 from lra_data.loading.batches import Batches
-from lra_data.loading.collate import Batch
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.shares import from_environment
+from lra_data.loading.epoch.ranks import find_ranks
 from tests.conftest import SMALL_SIZES
 
 SPLIT = "validation"
@@ -209,12 +209,12 @@ def test_too_long_for_pad_to(small: Dataset) -> None:
 def test_ranks_from_the_environment(monkeypatch: pytest.MonkeyPatch, small: Dataset) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert from_environment(None, None) == (0, 1)
+    assert find_ranks()[:2] == (0, 1)
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(UsageError, match="expected whole numbers in RANK and WORLD_SIZE, got '1' and None"):
         small.batches(4)
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert from_environment(None, None) == (1, 3)
+    assert find_ranks()[:2] == (1, 3)
     assert indices(small.batches(4)) == indices(small.batches(4, rank=1, world_size=3))
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 import lra_data
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import TorchBatches, TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchBatches, TorchLoader
 from tests.epoch_loaders import (
     BATCH,
     KINDS,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import lra_data
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchLoader
 from tests.epoch_loaders import BATCH, FEW, KINDS, ROWS, STEPS, Indices, due, epoch_of, indices, loader_of, names
 
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata, of torch

@@ -14,7 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import lra_data
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import TorchBatches
+from lra_data.loading.frameworks.torch_batches import TorchBatches
 from tests.epoch_loaders import (
     BATCH,
     FEW,

@@ -17,7 +17,7 @@ from lra_data import UsageError, get_task
 from lra_data.building.export import export
 from lra_data.building.layouts import LAYOUTS
 from lra_data.cli import cli
-from lra_data.loading.protocol_view import open_protocol
+from lra_data.loading.batch_making.protocol_rows import open_protocol
 from lra_data.protocols.reading import get_protocol
 from lra_data.store.rows import Rows, VirtualRows
 from tests.oracles.fairseq_reader import END, TextExample, read_dictionary, read_lra_image, read_lra_text
@@ -397,7 +397,7 @@ def test_the_protocol_says_that_megas_pictures_are_exact_without_its_shuffle(fam
 
 @pytest.mark.parametrize(("mean", "deviation"), [(0.48, 0.24), (0.5, 0.5)])
 def test_every_grey_value_becomes_torchs_float(mean: float, deviation: float, tmp_path: Path) -> None:
-    from lra_data.loading.protocol_view import _normalised
+    from lra_data.loading.batch_making.protocol_rows import _normalised
 
     (tmp_path / "input").mkdir()
     (tmp_path / "label").mkdir()

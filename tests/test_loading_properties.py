@@ -22,12 +22,12 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 import lra_data
 from lra_data import UsageError
 from lra_data.building import shards as building_shards
+from lra_data.loading.batch_making.batch_sources import BuiltSource, Prepared
+from lra_data.loading.batch_making.collate import Form
 from lra_data.loading.batches import Batches
-from lra_data.loading.collate import Form
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.sources import BuiltSource, Prepared
-from lra_data.loading.torch_batches import BatchSampler, TorchBatches, TorchExamples, TorchLoader, to_device
-from lra_data.loading.windows import Bucketed, Windowed
+from lra_data.loading.epoch.windowed import Bucketed, Windowed
+from lra_data.loading.frameworks.torch_batches import BatchSampler, TorchBatches, TorchExamples, TorchLoader, to_device
 from tests.conftest import ALL_FORMATS
 from tests.oracles import loading_oracle as oracle
 

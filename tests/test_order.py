@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lra_data import UsageError
-from lra_data.loading.order import Permutation
+from lra_data.loading.epoch.permutation import Permutation
 
 # Below this a fair permutation falls once in 100,000 tests; seeds are fixed, so the tests do not flicker.
 RARE = 1e-5

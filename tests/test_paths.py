@@ -206,7 +206,7 @@ def test_a_relative_root_after_chdir(moved: Callable[[], None], format_name: str
 
 def test_a_relative_root_in_the_workers_of_a_loader(moved: Callable[[], None]) -> None:
     pytest.importorskip("torch")
-    from lra_data.loading.torch_batches import TorchLoader
+    from lra_data.loading.frameworks.torch_batches import TorchLoader
 
     loader = TorchLoader(lra_data.load("listops/mini", split="train", root="data").batches(500), num_workers=1)
     moved()
@@ -272,8 +272,8 @@ def test_odd_characters_in_other_libraries(
     import duckdb
     import polars
 
-    from lra_data.loading.hf_datasets import to_hf
-    from lra_data.loading.webdataset_pipeline import webdataset_pipeline
+    from lra_data.loading.frameworks.hf_datasets import to_hf
+    from lra_data.loading.frameworks.webdataset_pipeline import webdataset_pipeline
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
     shutil.copytree(tiny, tmp_path / name / "data")

@@ -23,7 +23,7 @@ import lra_data
 from lra_data import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import BatchSampler, TorchBatches, TorchLoader
+from lra_data.loading.frameworks.torch_batches import BatchSampler, TorchBatches, TorchLoader
 from tests.epoch_loaders import BATCH, ROWS, STEPS, due, epoch_of, indices
 
 LAUNCHERS = (

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lra_data import UsageError
-from lra_data.loading.shares import Sharing
+from lra_data.loading.epoch.rank_shares import Sharing
 
 SMALL = st.integers(1, 9)
 

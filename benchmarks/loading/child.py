@@ -15,7 +15,7 @@ from typing import Any
 import lra_data
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchLoader
 
 BATCH = 32
 

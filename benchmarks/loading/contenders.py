@@ -20,8 +20,8 @@ import lra_data
 from benchmarks.loading.arrow_rows import ArrowRows
 from lra_data.arrow_columns import webdataset_members
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.hf_datasets import to_hf
-from lra_data.loading.torch_batches import TorchLoader
+from lra_data.loading.frameworks.hf_datasets import to_hf
+from lra_data.loading.frameworks.torch_batches import TorchLoader
 
 BATCH = 32
 BUFFER = 1000

@@ -2,7 +2,7 @@
 
     python -m benchmarks.loading.shuffle [--seeds 8]
 
-Batches of 32, each measure over the epochs 0 and 1 of every seed, and for the full shuffle of `order.py` too:
+Batches of 32, each measure over the epochs 0 and 1 of every seed, and for the full shuffle of `permutation.py` too:
 
     shards    from how many shards the examples of a batch come, on average
     again     pairs that share a batch in epoch 0 and share one again in epoch 1, over the number to expect of two
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from lra_data import get_task
 from lra_data.building.plan import make_plan
-from lra_data.loading.order import Permutation
-from lra_data.loading.windows import BLOCK, Windowed
+from lra_data.loading.epoch.permutation import Permutation
+from lra_data.loading.epoch.windowed import BLOCK, Windowed
 
 BATCH = 32
 # Tasks, with blocks of other sizes than the loaders' for comparison: the rows of a record batch.

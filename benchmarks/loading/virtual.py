@@ -11,7 +11,7 @@ import lra_data
 from benchmarks.loading.contenders import BATCH
 from benchmarks.loading.sets import PICTURES
 from benchmarks.loading.targets import Judged, at_least
-from lra_data.loading.torch_batches import TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchLoader
 
 CHUNK = 1024
 PREFETCH = 8

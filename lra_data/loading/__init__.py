@@ -1,1 +1,1 @@
-"""Reads sets. So far `dataset`: rows by number, slice and iteration, on disk or virtual."""
+"""Rows of a set as examples and batches, for every framework."""

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from lra_data.checks import whole_number
 from lra_data.errors import UsageError
-from lra_data.loading.arrangement import Arrangement
-from lra_data.loading.collate import Batch, Form, ReadBatch
-from lra_data.loading.course import Course
-from lra_data.loading.ledger import STATE, Ledger
-from lra_data.loading.one_pass import Pass
-from lra_data.loading.ranks import Ranks
-from lra_data.loading.shares import Sharing
-from lra_data.loading.sources import Source
+from lra_data.loading.batch_making.batch_sources import Source
+from lra_data.loading.batch_making.collate import Batch, Form, ReadBatch
+from lra_data.loading.epoch.epoch_order import Arrangement
+from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.epoch.ranks import Ranks
+from lra_data.loading.passes.ledger import STATE, Ledger
+from lra_data.loading.passes.one_pass import Pass
+from lra_data.loading.passes.position import Course
 from lra_data.task import Task
 
 __all__ = ["STATE", "Batches", "Pass"]

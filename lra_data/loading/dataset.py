@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from lra_data.arrow_columns import numbers
 from lra_data.checks import plain_int
 from lra_data.errors import UsageError, brief
-from lra_data.loading.arrangement import Arrangement
+from lra_data.loading.batch_making.batch_sources import BuiltSource, MadeSource, Source
+from lra_data.loading.batch_making.collate import Form
 from lra_data.loading.batches import Batches
-from lra_data.loading.collate import Form
-from lra_data.loading.shares import Sharing
-from lra_data.loading.sources import BuiltSource, MadeSource, Source
+from lra_data.loading.epoch.epoch_order import Arrangement
+from lra_data.loading.epoch.rank_shares import Sharing
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.rows import BuiltRows, Rows
 from lra_data.task import Task, check_seed, check_whole
@@ -88,7 +88,7 @@ class Dataset:
         return total.hexdigest()
 
     def source(self) -> Source:
-        """The split's rows for `sources.py`."""
+        """The split's rows for `batch_sources.py`."""
         if isinstance(self._rows, BuiltRows):
             return BuiltSource(self._rows, self.split, self._selected)
         return MadeSource(self._rows, self.split, self._selected)
@@ -126,7 +126,7 @@ class Dataset:
         tasks that are virtual.
 
         rank, world_size: by default looked up when a pass begins, in the process that iterates: see
-        `ranks.find_ranks`. remainder: what becomes of the last, smaller step: see `shares.py`. max_length, pad_to,
+        `ranks.find_ranks`. remainder: what becomes of the last, smaller step: see `rank_shares.py`. max_length, pad_to,
         pad_to_multiple_of, offset, dtype: see `collate.Form`. prefetch: batches that are prepared ahead, by `threads`
         threads.
         """

@@ -16,8 +16,15 @@ from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader, IterableDataset
 
 import lra_data
-from lra_data.loading.hf_datasets import stream_hf
-from lra_data.loading.torch_batches import BatchSampler, TorchBatches, TorchExamples, TorchLoader, to_device, to_torch
+from lra_data.loading.frameworks.hf_datasets import stream_hf
+from lra_data.loading.frameworks.torch_batches import (
+    BatchSampler,
+    TorchBatches,
+    TorchExamples,
+    TorchLoader,
+    to_device,
+    to_torch,
+)
 
 BATCH = 16
 

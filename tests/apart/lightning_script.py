@@ -19,7 +19,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import lra_data
 from lra_data.errors import UsageError
-from lra_data.loading.torch_batches import BatchSampler, TorchBatches, TorchExamples, TorchLoader
+from lra_data.loading.frameworks.torch_batches import BatchSampler, TorchBatches, TorchExamples, TorchLoader
 
 EPOCHS = 4
 BATCH = 16

@@ -16,7 +16,7 @@ import pytest
 import lra_data
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchLoader
 from tests.epoch_loaders import BATCH, ROWS, STEPS, Indices, by_count, due, epoch_of, indices, state_at
 
 
@@ -26,13 +26,13 @@ def data(small_root: Path) -> Dataset:
 
 
 def jax_loader(batches: Batches) -> Any:
-    from lra_data.loading.jax_batches import JaxLoader
+    from lra_data.loading.frameworks.jax_batches import JaxLoader
 
     return JaxLoader(batches)
 
 
 def tensorflow_loader(batches: Batches) -> Any:
-    from lra_data.loading.tf_batches import TensorFlowLoader
+    from lra_data.loading.frameworks.tf_batches import TensorFlowLoader
 
     return TensorFlowLoader(batches)
 

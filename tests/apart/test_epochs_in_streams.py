@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 import lra_data
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.hf_datasets import stream_hf
+from lra_data.loading.frameworks.hf_datasets import stream_hf
 from tests.epoch_loaders import BATCH, ROWS, due, epoch_of, state_at
 
 Found = list[int]

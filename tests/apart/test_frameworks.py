@@ -10,8 +10,8 @@ import pytest
 
 import lra_data
 from lra_data import UsageError
+from lra_data.loading.batch_making.collate import ReadBatch
 from lra_data.loading.batches import Batches
-from lra_data.loading.collate import ReadBatch
 from lra_data.loading.dataset import Dataset
 from tests.conftest import SMALL_SIZES
 
@@ -25,14 +25,14 @@ def small(small_root: Path) -> Dataset:
 
 def loader_of(framework: str, batches: Batches) -> Any:
     if framework == "torch":
-        from lra_data.loading.torch_batches import TorchLoader
+        from lra_data.loading.frameworks.torch_batches import TorchLoader
 
         return TorchLoader(batches)
     if framework == "jax":
-        from lra_data.loading.jax_batches import JaxLoader
+        from lra_data.loading.frameworks.jax_batches import JaxLoader
 
         return JaxLoader(batches)
-    from lra_data.loading.tf_batches import TensorFlowLoader
+    from lra_data.loading.frameworks.tf_batches import TensorFlowLoader
 
     return TensorFlowLoader(batches)
 
@@ -76,8 +76,8 @@ def test_protocols_reach_every_framework(framework: str, small_root: Path) -> No
 
 @pytest.mark.parametrize("name", ["listops/mini", "text/lra", "retrieval/by-pair", "image/lra"])
 def test_bytes_travel_as_they_are_and_are_widened_on_the_device(name: str, corpora: dict[str, Path]) -> None:
-    from lra_data.loading.jax_batches import to_jax
-    from lra_data.loading.torch_batches import to_device, to_torch
+    from lra_data.loading.frameworks.jax_batches import to_jax
+    from lra_data.loading.frameworks.torch_batches import to_device, to_torch
 
     family = name.partition("/")[0]
     given: dict[str, Any] = {"raw": corpora[family], "allow_partial": True} if family in corpora else {}
@@ -99,7 +99,7 @@ def test_bytes_travel_as_they_are_and_are_widened_on_the_device(name: str, corpo
 def test_jax_arrays_go_where_they_are_told(small: Dataset) -> None:
     import jax
 
-    from lra_data.loading.jax_batches import JaxLoader
+    from lra_data.loading.frameworks.jax_batches import JaxLoader
 
     device = jax.devices()[0]
     mesh = jax.sharding.Mesh(np.array([device]), ("data",))
@@ -114,7 +114,7 @@ def test_jax_arrays_go_where_they_are_told(small: Dataset) -> None:
 def test_tensorflow_of_an_endless_run(small: Dataset) -> None:
     import tensorflow as tf
 
-    from lra_data.loading.tf_batches import TensorFlowLoader
+    from lra_data.loading.frameworks.tf_batches import TensorFlowLoader
 
     loader = TensorFlowLoader(small.batches(16, shuffle=True, epochs=None))
     assert loader.dataset().cardinality() == tf.data.INFINITE_CARDINALITY
@@ -124,7 +124,7 @@ def test_tensorflow_of_an_endless_run(small: Dataset) -> None:
 
 
 def test_hugging_face_has_the_files_themselves(small_root: Path, small: Dataset) -> None:
-    from lra_data.loading.hf_datasets import stream_hf, to_hf
+    from lra_data.loading.frameworks.hf_datasets import stream_hf, to_hf
 
     whole = to_hf(small)
     assert len(whole) == SIZE
@@ -151,7 +151,7 @@ def test_hugging_face_has_the_files_themselves(small_root: Path, small: Dataset)
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["listops/mini", "retrieval/by-pair", "image/rgb", "pathfinder/32-easy"])
 def test_webdataset_reads_our_tars_with_its_own_pipeline(name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
-    from lra_data.loading.webdataset_pipeline import webdataset_pipeline
+    from lra_data.loading.frameworks.webdataset_pipeline import webdataset_pipeline
 
     family = name.partition("/")[0]
     given: dict[str, Any] = {"raw": corpora[family], "allow_partial": True} if family in corpora else {}

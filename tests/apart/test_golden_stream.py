@@ -62,7 +62,7 @@ def test_windows_are_the_same_in_every_format(small_root: Path, format_name: str
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_torch(small_root: Path, num_workers: int) -> None:
-    from lra_data.loading.torch_batches import TorchLoader
+    from lra_data.loading.frameworks.torch_batches import TorchLoader
 
     assert digest(examples(TorchLoader(stream(small_root), num_workers=num_workers))) == GOLDEN
 
@@ -70,7 +70,7 @@ def test_torch(small_root: Path, num_workers: int) -> None:
 def test_torch_map_style(small_root: Path) -> None:
     from torch.utils.data import DataLoader
 
-    from lra_data.loading.torch_batches import BatchSampler, TorchExamples
+    from lra_data.loading.frameworks.torch_batches import BatchSampler, TorchExamples
 
     data = lra_data.load("listops/mini", split="validation", root=small_root)
     mapped = TorchExamples(data)
@@ -83,14 +83,14 @@ def test_torch_map_style(small_root: Path) -> None:
 
 
 def test_jax(small_root: Path) -> None:
-    from lra_data.loading.jax_batches import JaxLoader
+    from lra_data.loading.frameworks.jax_batches import JaxLoader
 
     assert digest(examples(JaxLoader(stream(small_root)))) == GOLDEN
     assert digest(examples(JaxLoader(stream(small_root, dtype="uint8")))) == GOLDEN
 
 
 def test_tensorflow(small_root: Path) -> None:
-    from lra_data.loading.tf_batches import TensorFlowLoader
+    from lra_data.loading.frameworks.tf_batches import TensorFlowLoader
 
     loader = TensorFlowLoader(stream(small_root))
     assert int(loader.dataset().cardinality()) == len(loader) == 5
@@ -98,7 +98,7 @@ def test_tensorflow(small_root: Path) -> None:
 
 
 def test_hugging_face_stream(small_root: Path) -> None:
-    from lra_data.loading.hf_datasets import stream_hf
+    from lra_data.loading.frameworks.hf_datasets import stream_hf
 
     rows = stream_hf(stream(small_root)).with_format("numpy")
     assert digest((row["index"], row["label"], [row["inputs"]]) for row in rows) == GOLDEN
@@ -115,7 +115,7 @@ from tests.apart.test_golden_stream import digest, examples, stream
 def main() -> None:
     import grain
     from absl import flags
-    from lra_data.loading.grain_source import BatchSource
+    from lra_data.loading.frameworks.grain_source import BatchSource
 
     flags.FLAGS(sys.argv[:1])  # grain's workers ask for flags, which absl.app.run would have parsed
     source = BatchSource(stream(Path(sys.argv[1])))
@@ -159,7 +159,7 @@ def test_grain(small_root: Path, tmp_path: Path, workers: int) -> None:
 def test_grain_over_examples(small_root: Path) -> None:
     import grain
 
-    from lra_data.loading.grain_source import ExampleSource, OrderSampler
+    from lra_data.loading.frameworks.grain_source import ExampleSource, OrderSampler
 
     data = lra_data.load("listops/mini", split="validation", root=small_root)
     loader = grain.DataLoader(

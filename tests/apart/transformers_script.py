@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import lra_data
-from lra_data.loading.hf_datasets import stream_hf
-from lra_data.loading.torch_batches import TorchBatches, TorchExamples
+from lra_data.loading.frameworks.hf_datasets import stream_hf
+from lra_data.loading.frameworks.torch_batches import TorchBatches, TorchExamples
 
 BATCH = 16
 

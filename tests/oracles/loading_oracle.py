@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from lra_data.loading.order import Permutation
+from lra_data.loading.epoch.permutation import Permutation
 
 RUNS: Final = 16
 

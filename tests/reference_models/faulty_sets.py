@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import lra_data
 from lra_data.listops.task import ListOps
-from lra_data.loading.collate import Batch, Collator
+from lra_data.loading.batch_making.collate import Batch, Collator
 
 DataFault = Callable[[pa.RecordBatch], pa.RecordBatch]
 ReadingFault = Callable[[Batch], Batch]

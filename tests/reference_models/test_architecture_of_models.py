@@ -26,7 +26,7 @@ FLOORS = [
 # What the torch loader's words are made of, and the interval that `lra-data stats` prints.
 _ALSO = (
     "lra_data.confidence.wilson_interval",
-    "lra_data.loading.collate.Form",
+    "lra_data.loading.batch_making.collate.Form",
     "lra_data.loading.dataset.Dataset",
     "lra_data.task.Task",
 )
@@ -61,7 +61,7 @@ def test_lra_data_is_met_at_its_public_face() -> None:
         for name in imported(path):
             if name.startswith("lra_data"):
                 face = name.count(".") <= 1 or name in _ALSO
-                assert face or name.startswith("lra_data.loading.torch_batches"), f"{path}: {name}"
+                assert face or name.startswith("lra_data.loading.frameworks.torch_batches"), f"{path}: {name}"
 
 
 def test_help_loads_no_torch() -> None:

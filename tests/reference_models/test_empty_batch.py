@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import lra_data
 from lra_data import UsageError
-from lra_data.loading.torch_batches import TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchLoader
 from reference_models.attention.catalogue import attention_class, attention_names
 from reference_models.attention.set_transformer import PoolingByAttention
 from reference_models.classifier import Classifier

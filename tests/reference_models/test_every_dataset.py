@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 import lra_data
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.torch_batches import TorchBatch, to_device
+from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
 from reference_models import training
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import load_model, save_model

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from lra_data.loading.torch_batches import TorchBatch
+from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models.checkpoint import STATE, read_tensors
 from reference_models.evaluation import Evaluation
 from reference_models.training import Training

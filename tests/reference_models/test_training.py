@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import lra_data
 from lra_data import LraDataError, UsageError
-from lra_data.loading.torch_batches import TorchBatch
+from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models import training as trainer
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, STATE, WEIGHTS, CheckpointError, load_model, read_tensors, tensors_bytes

@@ -29,7 +29,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 import lra_data
-from lra_data.loading.torch_batches import TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchLoader
 from reference_models.attention.catalogue import attention_names
 from reference_models.checkpoint import CARD, STATE, load_model
 from reference_models.classifier import Classifier

@@ -1,0 +1,137 @@
+"""Rows to the arrays that a model takes. Padding is 0, on the right, and only behind `lengths`."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.checks import whole_number
+from lra_data.errors import SetError, UsageError, unknown_name
+from lra_data.loading.batch_making.row_addresses import fill
+from lra_data.task import Task
+
+DTYPES = ("int32", "uint8")
+
+_MOST_OFFSET = 2**31 - 256
+
+
+class Batch(NamedTuple):
+    """B examples of S sequences (2 for Retrieval, else 1) of up to L elements.
+
+    inputs: int32 (B, S, L), or uint8 if asked for. lengths: int32 (B, S), elements without padding. labels: int64
+    (B,). indices: int64 (B,), the examples' numbers in their split.
+    """
+
+    inputs: NDArray[Any]
+    lengths: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+
+
+class ReadBatch(NamedTuple):
+    """A batch as another code base reads it (`load(…, protocol=…)`): the fields of `Batch`, and what its models see.
+
+    inputs: int32 or float32 (B, S, L). indices: places in the protocol's split. keep: bool (B, S, L), False for padding
+    and whatever else that code base hides.
+    """
+
+    inputs: NDArray[Any]
+    lengths: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    keep: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How long the sequences of a batch are, and what is added to their values.
+
+    max_length: elements that are kept of each. pad_to: L; without it L is the longest of the batch, rounded up to
+    pad_to_multiple_of. offset: added to every value, so that 0 is left for padding; without it 1 for bytes (Text,
+    Retrieval) and 0 for token ids and pixels, which have no padding. dtype: "int32", or "uint8" for a quarter of the
+    bytes; then nothing is added here, but by whoever widens the batch on the device.
+    """
+
+    max_length: int | None = None
+    pad_to: int | None = None
+    pad_to_multiple_of: int = 1
+    offset: int | None = None
+    dtype: str = "int32"
+
+    def __post_init__(self) -> None:
+        for name in ("max_length", "pad_to", "pad_to_multiple_of"):
+            value = getattr(self, name)
+            if value is not None or name == "pad_to_multiple_of":
+                object.__setattr__(self, name, whole_number(name, value, 1))
+        if self.offset is not None:
+            object.__setattr__(self, "offset", whole_number("offset", self.offset, 0))
+            if self.offset > _MOST_OFFSET:
+                raise UsageError(f"expected as offset at most {_MOST_OFFSET}, for int32, got {self.offset}")
+        if self.dtype not in DTYPES:
+            raise unknown_name("dtype", self.dtype, DTYPES)
+
+    def width(self, longest: int) -> int:
+        """L of a batch whose longest sequence has so many elements."""
+        return self.pad_to or -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
+
+    def offset_for(self, task: Task) -> int:
+        """What is added to the values of a task's sequences, here or on the device."""
+        if self.offset is not None:
+            return self.offset
+        first = next(name for name in task.schema.names if name.startswith("inputs"))
+        return int(task.vocabulary is None and pa.types.is_list(task.schema.field(first).type))
+
+
+@dataclass(slots=True)
+class Located:
+    """Rows found, not yet copied. n rows of S sequences.
+
+    addresses: int64 (n, S). lengths: int32 (n, S). labels, indices: int64 (n,). alive: what owns the memory at those
+    addresses.
+    """
+
+    addresses: NDArray[np.int64]
+    lengths: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    alive: Any
+
+
+class Collator:
+    """Makes batches of located rows in one form."""
+
+    def __init__(self, task: Task, form: Form) -> None:
+        self._task, self._form = task, form
+        self._dtype = np.dtype(form.dtype)
+        self._offset = 0 if form.dtype == "uint8" else form.offset_for(task)
+        first = next(field for field in task.schema if field.name.startswith("inputs"))
+        # Pictures have one length, so that no batch need be asked for its longest.
+        self._fixed = first.type.list_size if pa.types.is_fixed_size_list(first.type) else None
+        if self._fixed is not None and form.max_length is not None:
+            self._fixed = min(self._fixed, form.max_length)
+
+    def shortened(self, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The lengths that are kept."""
+        return lengths if self._form.max_length is None else np.minimum(lengths, np.int32(self._form.max_length))
+
+    def __call__(self, located: Located, first: int, last: int) -> Batch:
+        """Rows first .. last - 1, whose lengths were `shortened`; raises UsageError for one longer than `pad_to`."""
+        lengths, indices = located.lengths[first:last], located.indices[first:last]
+        longest = self._fixed if self._fixed is not None else int(lengths.max()) if last > first else 0
+        width = self._form.width(longest)
+        if longest > width:
+            row = np.argwhere(lengths == longest)[0][0]
+            raise UsageError(
+                f"expected sequences of at most pad_to = {width} elements, got {longest} in example "
+                f"{indices[row]}: raise pad_to, or cut with max_length"
+            )
+        inputs = np.empty((last - first, lengths.shape[1], width), dtype=self._dtype)
+        greatest = fill(located.addresses[first:last], lengths, self._offset, inputs)
+        if greatest >= self._task.vocab_size:
+            raise SetError(
+                f"expected ids below {self._task.vocab_size}, got {greatest} in one of the examples "
+                f"{indices.tolist()}: run `lra-data verify`"
+            )
+        return Batch(inputs, lengths, located.labels[first:last], indices)

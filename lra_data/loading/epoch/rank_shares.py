@@ -1,0 +1,66 @@
+"""Which positions of an epoch each rank takes, step by step: plain arithmetic, so that ranks need not talk.
+
+An epoch has positions 0 .. n - 1. A global step that begins at `start` takes the next `batch_size * world_size` of
+them, rank after rank. Where fewer are left, `remainder` decides:
+
+    keep   the rest is split to within one example; a rank's batch may be empty, but every rank has it
+    drop   there is no such step
+    pad    ranks get full batches, with the epoch's first positions again after its last
+"""
+
+from dataclasses import dataclass
+
+from lra_data.checks import whole_number
+from lra_data.errors import UsageError, unknown_name
+
+REMAINDERS = ("keep", "drop", "pad")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """How an epoch of `n` positions is shared. batch_size: of one rank."""
+
+    n: int
+    batch_size: int
+    world_size: int = 1
+    remainder: str = "keep"
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "world_size"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
+        if self.remainder not in REMAINDERS:
+            raise unknown_name("remainder", self.remainder, REMAINDERS)
+
+    @property
+    def step(self) -> int:
+        """Positions of a whole global step."""
+        return self.batch_size * self.world_size
+
+    def steps_from(self, start: int) -> int:
+        """Global steps that are left when `start` positions have been taken; the same for all ranks."""
+        left = self.n - start
+        return left // self.step if self.remainder == "drop" else -(-left // self.step)
+
+    def positions(self, start: int, rank: int) -> range:
+        """The positions of a rank in the global step that begins at `start`; with pad they may reach beyond n, and mean
+        positions modulo n.
+        """
+        self.check_rank(rank)
+        left = self.n - start
+        if left >= self.step or self.remainder == "pad":
+            first = start + rank * self.batch_size
+            return range(first, first + self.batch_size)
+        share, more = divmod(left, self.world_size)
+        first = start + rank * share + min(rank, more)
+        return range(first, first + share + (rank < more))
+
+    def check_rank(self, rank: int) -> None:
+        """Raise UsageError for a rank that there is not."""
+        if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank < self.world_size:
+            raise UsageError(
+                f"expected a rank from 0 to {self.world_size - 1} of world size {self.world_size}, got {rank!r}"
+            )
+
+    def after(self, start: int) -> int:
+        """Positions taken when the step that begins at `start` is over."""
+        return min(start + self.step, self.n)

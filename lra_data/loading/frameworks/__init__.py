@@ -1,0 +1,1 @@
+"""Loaders for PyTorch, JAX, grain, TensorFlow, Hugging Face and webdataset. Only these modules import a framework."""

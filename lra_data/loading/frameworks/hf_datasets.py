@@ -1,0 +1,39 @@
+"""Splits for Hugging Face `datasets`: the files as they are, memory-mapped, or a stream in our order."""
+
+from typing import Any
+
+from lra_data.errors import UsageError
+from lra_data.loading.batches import Batches
+from lra_data.loading.dataset import Dataset
+from lra_data.optional_import import require
+from lra_data.store.rows import BuiltRows
+
+
+def to_hf(dataset: Dataset) -> Any:
+    """A datasets.Dataset over the set's Arrow files, without a copy; raises UsageError for a set that has none.
+
+    All columns are there, labels have their names. `with_format("torch")`, `map`, `train_test_split` work as ever, and
+    keep what they make in the cache of `datasets`, not in the set's folder.
+    """
+    require("datasets", "hf")
+    rows = dataset.rows
+    if not isinstance(rows, BuiltRows) or rows.format != "arrow":
+        raise UsageError("expected a set built in the format arrow, got another: stream_hf takes any")
+    from lra_data.loading.frameworks.hf_files import open_files
+
+    whole = open_files(rows.shard_paths(dataset.split))
+    selected = dataset.selected
+    return whole if len(selected) == len(whole) else whole.select(selected)
+
+
+def stream_hf(batches: Batches) -> Any:
+    """A datasets.IterableDataset of single examples in the order of `batches`, of its rank.
+
+    Each `iter` is the next epoch, at first the one that `batches` would give next; `batches` itself does not move.
+
+    Columns: `inputs` (or `inputs_1`, `inputs_2`), values as in the batches but without padding, `label`, `index`.
+    """
+    require("datasets", "hf")
+    from lra_data.loading.frameworks.hf_stream import open_stream
+
+    return open_stream(batches)

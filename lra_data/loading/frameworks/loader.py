@@ -1,0 +1,74 @@
+"""What every loader has of its `Batches`, whatever it turns them into."""
+
+from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from lra_data.loading.batches import Batches, Pass
+from lra_data.loading.passes.position import Course
+
+T = TypeVar("T")
+
+
+class Loader:
+    """The length, the epochs and the state of `Batches`."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.batches!r})"
+
+    def __len__(self) -> int:
+        """Batches of a whole pass: see Batches."""
+        return len(self.batches)
+
+    @property
+    def remaining(self) -> int:
+        """Batches that are left: see Batches."""
+        return self.batches.remaining
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass: see Batches."""
+        self.batches.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Count batches that were delivered, not what is held ready: see Batches."""
+        return self.batches.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on in the next pass where another loader was: see Batches."""
+        self.batches.load_state_dict(state)
+
+
+class CountedPass(Generic[T]):
+    """A pass whose batches someone else makes ahead; each is counted when it is delivered. Threads may share it.
+
+    opened: what delivers the batches of a course from where it is.
+    """
+
+    def __init__(self, one: Pass, opened: Callable[[Course], Iterator[T]]) -> None:
+        self._pass, self._open, self._lock = one, opened, Lock()
+        self._delivered: Iterator[T] | None = None
+
+    def __iter__(self) -> "CountedPass[T]":
+        return self
+
+    def __next__(self) -> T:
+        with self._lock:
+            course, first = self._pass.begin()
+            try:
+                if self._delivered is None:
+                    self._delivered = self._open(course)
+                batch = next(self._delivered)
+            except StopIteration:
+                self._delivered = iter(())
+                self._pass.end()
+                raise
+            except BaseException:
+                if first:
+                    self._pass.withdraw()
+                    self._delivered = None
+                raise
+            self._pass.skip(1)
+            return batch

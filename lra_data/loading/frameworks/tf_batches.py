@@ -1,0 +1,67 @@
+"""Batches for TensorFlow, as a `tf.data.Dataset`."""
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from lra_data.loading.batch_making.collate import Batch, ReadBatch
+from lra_data.loading.batch_making.row_addresses import sequence_names
+from lra_data.loading.batches import Batches
+from lra_data.loading.frameworks.loader import CountedPass, Loader
+from lra_data.loading.passes.position import Course
+from lra_data.optional_import import require
+
+
+class TensorFlowLoader(Loader):
+    """`Batches` through `tf.data`. Each `iter` is the next epoch. The state counts what was delivered, not what tf.data
+    has ready.
+
+    ready: batches that tf.data keeps ready.
+    """
+
+    def __init__(self, batches: Batches, *, ready: int = 2) -> None:
+        require("tensorflow", "tensorflow")
+        super().__init__(batches)
+        self._ready = ready
+
+    def dataset(self) -> Any:
+        """A tf.data.Dataset of `Batch` or `ReadBatch` of tensors, as `keras.Model.fit` takes it.
+
+        Each time it is iterated it gives the next epoch, the first time the one that `batches` would give next; it does
+        not move `batches`.
+        """
+        own = self.batches.copy()
+        first = own.next_pass()
+        made = self._dataset(lambda: iter(own), first)
+        tf = require("tensorflow", "tensorflow")
+        if first.until is None:
+            made = made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        elif first.remaining == len(own):  # a pass that goes on in the middle is shorter than those behind it
+            made = made.apply(tf.data.experimental.assert_cardinality(len(own)))
+        return made.prefetch(self._ready)
+
+    def _dataset(self, batches: Callable[[], Iterator[Batch | ReadBatch]], course: Course) -> Any:
+        """What `batches` gives, as tensors of the shapes of a course's first batch."""
+        tf = require("tensorflow", "tensorflow")
+        place = course.place(0)
+        first = None if place is None else course.maker.batch(*place)
+        kind = Batch if first is None else type(first)
+        sequences = len(sequence_names(self.batches.task.schema))
+        # Shapes without what may differ from batch to batch; B differs in the last one.
+        shapes = [(None, sequences, None), (None, sequences), (None,), (None,), (None, sequences, None)]
+        dtypes = [np.int32, np.int32, np.int64, np.int64] if first is None else [array.dtype for array in first]
+        signature = kind(
+            *(tf.TensorSpec(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=False))  # no keep in a Batch
+        )
+        return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+    def __iter__(self) -> Iterator[Any]:
+        return CountedPass(iter(self.batches), self._open)
+
+    def _open(self, course: Course) -> Iterator[Any]:
+        """The rest of a pass through tf.data."""
+        made = self._dataset(copy(course).rest, course)
+        tensors: Iterator[Any] = iter(made.prefetch(self._ready))
+        return tensors

@@ -1,0 +1,92 @@
+"""A split as a map-style dataset for PyTorch, and a sampler with our order."""
+
+from collections.abc import Iterator, Sequence
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as MapDataset
+
+from lra_data.loading.batch_making.collate import Form
+from lra_data.loading.batches import Pass
+from lra_data.loading.dataset import Dataset
+from lra_data.loading.frameworks.loader import Loader
+from lra_data.loading.frameworks.torch_parts.torch_tensors import TorchBatch, to_torch
+
+
+class TorchExample(NamedTuple):
+    """One example: inputs (S, L) int32 or uint8, lengths (S,) int32, label and index int64 without axes."""
+
+    inputs: Tensor
+    lengths: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+class TorchExamples(MapDataset[TorchExample]):
+    """A split as a map-style dataset, for a DataLoader with a sampler of its own; `collate` pads.
+
+    DataLoader(examples, batch_size=32, shuffle=True, collate_fn=examples.collate). With
+    `batch_sampler=BatchSampler(batches)` it gives the batches of `Dataset.batches`.
+    """
+
+    def __init__(self, dataset: Dataset, form: Form | None = None) -> None:
+        self._source, self._form, self._length = dataset.source(), form or Form(), len(dataset)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, place: int) -> TorchExample:
+        return self.__getitems__([place])[0]
+
+    def __getitems__(self, places: Sequence[int]) -> list[TorchExample]:
+        """The examples at these places, what DataLoader calls for a batch."""
+        asked = np.array([range(self._length)[place] for place in places], dtype=np.int64)
+        unpadded = Form(max_length=self._form.max_length, offset=self._form.offset, dtype=self._form.dtype)
+        prepared = self._source.prepare(asked, unpadded)
+        return [
+            TorchExample(*(tensor[0] for tensor in to_torch(prepared.batch(row, row + 1)))) for row in range(len(asked))
+        ]
+
+    def collate(self, examples: Sequence[TorchExample]) -> TorchBatch:
+        """Examples as one batch, padded with 0 as the form says."""
+        longest = max(example.inputs.shape[-1] for example in examples)
+        width = self._form.width(longest)
+        inputs = examples[0].inputs.new_zeros(len(examples), examples[0].inputs.shape[0], width)
+        for row, example in enumerate(examples):
+            inputs[row, :, : example.inputs.shape[-1]] = example.inputs
+        rest = (torch.stack([example[field] for example in examples]) for field in (1, 2, 3))
+        return TorchBatch(inputs, *rest)
+
+
+class BatchSampler(Loader):
+    """The places of each batch, for a DataLoader's `batch_sampler`: the order of `Dataset.batches`, of this rank.
+
+    Each `iter` is the next epoch. A loader with workers asks for places ahead: the state counts places, not batches.
+    """
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return _Places(iter(self.batches))
+
+
+class _Places:
+    """One pass, of places."""
+
+    def __init__(self, one: Pass) -> None:
+        self._pass, self._lock = one, Lock()
+
+    def __iter__(self) -> "_Places":
+        return self
+
+    def __next__(self) -> list[int]:
+        with self._lock:
+            course, _ = self._pass.begin()
+            place = course.place(0)
+            if place is None:
+                self._pass.end()
+                raise StopIteration
+            self._pass.skip(1)
+            places: list[int] = course.maker.places(*place).tolist()
+            return places

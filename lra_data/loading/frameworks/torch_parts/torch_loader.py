@@ -1,0 +1,78 @@
+"""`TorchLoader`: batches as tensors, made here or in worker processes that it starts itself for each pass."""
+
+from collections.abc import Iterator
+from copy import copy
+from functools import partial
+
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from lra_data.loading.batches import Batches, Pass
+from lra_data.loading.frameworks.loader import CountedPass, Loader
+from lra_data.loading.frameworks.torch_parts.torch_tensors import TorchBatch, TorchReadBatch, to_torch
+from lra_data.loading.passes.position import Course
+
+
+class TorchLoader(Loader):
+    """Batches as tensors, made in worker processes or, without any, in this one. Each `iter` is the next epoch.
+
+    num_workers: processes; with 0 use `prefetch` of `Dataset.batches` to overlap. pin_memory, prefetch_factor,
+    multiprocessing_context: as DataLoader's. The state counts batches that were delivered, whatever workers have ready.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        *,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        prefetch_factor: int | None = None,
+        multiprocessing_context: str | None = None,
+    ) -> None:
+        super().__init__(batches)
+        self._loader = partial(
+            DataLoader,
+            batch_size=None,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            prefetch_factor=prefetch_factor,
+            multiprocessing_context=multiprocessing_context,
+        )
+        self._loader(_PassBatches(iter(batches.copy())))  # options that cannot be fail here, not at the first batch
+        self._num_workers, self._pin_memory = num_workers, pin_memory
+
+    def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
+        if self._num_workers:
+            return CountedPass(iter(self.batches), self._opened)
+        if self._pin_memory:
+            return iter(self._loader(_PassBatches(iter(self.batches))))
+        return map(to_torch, iter(self.batches))
+
+    def _opened(self, course: Course) -> Iterator[TorchBatch | TorchReadBatch]:
+        delivered: Iterator[TorchBatch | TorchReadBatch] = iter(self._loader(_CourseBatches(copy(course))))
+        return delivered
+
+
+class _PassBatches(IterableDataset[TorchBatch | TorchReadBatch]):
+    """One pass, in this process."""
+
+    def __init__(self, one: Pass) -> None:
+        self._pass = one
+
+    def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
+        return map(to_torch, self._pass)
+
+
+class _CourseBatches(IterableDataset[TorchBatch | TorchReadBatch]):
+    """One pass, in worker processes: worker w of N makes every N-th batch from w on."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+
+    def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
+        info = get_worker_info()
+        if info is None:
+            raise AssertionError("made for worker processes")
+        step = info.id
+        while (place := self._course.place(step)) is not None:
+            yield to_torch(self._course.maker.batch(*place))
+            step += info.num_workers

@@ -1,0 +1,50 @@
+"""What `TorchBatches` does inside a DataLoader of the user's own: the epochs of its workers.
+
+A batch that a worker made carries a mark. Where the process that iterates unpickles it, the mark says that the pass has
+been drawn from, so its epoch has begun.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import default_convert
+
+from lra_data.loading.frameworks.worker_epochs import Notes
+
+Mark = tuple[str, str]
+
+
+def batches_arrive() -> bool:
+    """Whether the loader sends our batches on as they are, with their marks: it does unless it has a collate_fn."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "_worker_loop" and "collate_fn" in frame.f_locals:
+            return frame.f_locals["collate_fn"] is default_convert
+    return False
+
+
+# The passes of each dataset object of which batches arrived in this process.
+_arrived: dict[str, set[str]] = {}
+
+
+def arrive(kind: Callable[..., Any], fields: tuple[Any, ...], mark: Mark) -> Any:
+    """Unpickle a marked batch. What a loader throws away when it begins another pass has not been drawn."""
+    name, token = mark
+    if token not in _arrived.setdefault(name, set()) and not _thrown_away():
+        _arrived[name].add(token)
+        Notes(name, os.getpid()).write_drawn(token)
+    return kind(*fields)
+
+
+def _thrown_away() -> bool:
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "_reset":
+            return True
+        if frame.f_code.co_name == "__next__":
+            return False
+    return False

@@ -1,0 +1,91 @@
+"""load(): which rows a task's name, a folder or an address stands for, and which of them a split's name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lra_data.catalogue import aliases, families, get_task, task_names
+from lra_data.errors import SetError, UsageError
+from lra_data.loading.batch_making.protocol_rows import open_protocol
+from lra_data.loading.dataset import Dataset
+from lra_data.loading.protocol_dataset import ReadDataset
+from lra_data.paths import local_path
+from lra_data.splits import parse_split
+from lra_data.store.manifest import MANIFEST
+from lra_data.store.remote import is_remote, join_address
+from lra_data.store.rows import BuiltRows, Rows, VirtualRows, open_rows
+from lra_data.task import Task
+
+
+def load(
+    task: Any,
+    *,
+    split: str,
+    root: Path | str | None = None,
+    seed: int = 0,
+    protocol: str | None = None,
+    format_name: str | None = None,
+    check_digests: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Dataset | ReadDataset:
+    """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
+
+    task: a name, a task, a configuration, or the folder or address of a built set, for which root and seed are left
+    out. root: the folder or address under which `lra-data build --out ROOT` wrote the set; without it the set is
+    virtual and its rows are made when asked for. protocol: how another code base reads it: its splits, order, ids. The
+    others: see `BuiltRows`. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
+    """
+    rows = _rows(task, root, seed, check_digests, storage_options, format_name)
+    if protocol is None:
+        return Dataset(rows, *parse_split(split, rows.sizes))
+    view = open_protocol(protocol, rows)
+    return ReadDataset(view, *parse_split(split, view.sizes))
+
+
+def _rows(
+    task: Any,
+    root: Path | str | None,
+    seed: int,
+    check_digests: bool,
+    storage_options: Mapping[str, Any] | None,
+    format_name: str | None,
+) -> Rows:
+    def built(where: Path | str) -> BuiltRows:
+        return BuiltRows(where, check_digests=check_digests, storage_options=storage_options, format_name=format_name)
+
+    if root is not None:
+        return _under(root, get_task(task), seed, built)
+    # A name stands for the virtual set, whatever lies in the current folder.
+    if isinstance(task, Path) or (isinstance(task, str) and task not in {*families(), *aliases(), *task_names()}):
+        is_set = (
+            isinstance(task, Path)
+            or is_remote(task)
+            or (local_path(task, "the folder of a built set or a task name") / MANIFEST).is_file()
+        )
+        rows = built(task) if is_set else open_rows(task, seed=seed)
+        if seed not in (0, rows.seed):
+            raise UsageError(f"expected no seed beside a set's folder, {task} holds seed {rows.seed}, got {seed}")
+        return rows
+    if format_name is not None or storage_options is not None:
+        raise UsageError("expected root, the folder or address of a built set, beside a format or storage_options")
+    return VirtualRows(get_task(task), seed)
+
+
+def _under(root: Path | str, task: Task, seed: int, built: Any) -> BuiltRows:
+    """The set of a task under ROOT."""
+    rows: BuiltRows
+    if isinstance(root, str) and is_remote(root):
+        rows = built(join_address(root, f"{task.family}/{task.variant}"))
+    else:
+        folder = local_path(root, "the folder or address of built sets") / task.family / task.variant
+        part = folder.with_name(f"{folder.name}-partial")
+        if not (folder / MANIFEST).exists() and (part / MANIFEST).exists():
+            raise SetError(
+                f"{folder}: expected a built set, found one of a partial corpus beside it: load {str(part)!r}"
+            )
+        rows = built(folder)
+    if task.raw is not None:
+        rows.task.reopened(task.raw.corpus, task.raw.pairs)  # the same corpus, or an error
+    if rows.seed != seed:
+        raise UsageError(f"expected a set of seed {seed}, {rows.where} holds seed {rows.seed}: pass seed={rows.seed}")
+    return rows

@@ -1,0 +1,1 @@
+"""Positions: which epoch the next pass begins with, and where the current pass is."""

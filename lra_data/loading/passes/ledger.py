@@ -1,0 +1,272 @@
+"""Which epoch the next pass begins with, and where the pass that began last is. It makes no batches.
+
+An epoch counts as begun when its first batch is drawn. The next pass begins with the epoch after the pass that began
+last, from its start, however much of that pass was drawn; `set_epoch` and `load_state_dict` choose another start for
+one pass. A pass of `epochs` epochs ends where a pass of that length, counted from the first epoch, ends.
+"""
+
+import operator
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from copy import copy
+from dataclasses import replace
+from functools import lru_cache, partial
+from threading import RLock
+from typing import Any
+
+from lra_data.checks import whole_number
+from lra_data.errors import UsageError
+from lra_data.loading.batch_making.batch_maker import BatchMaker
+from lra_data.loading.batch_making.batch_sources import Source
+from lra_data.loading.batch_making.collate import Form
+from lra_data.loading.epoch.epoch_order import Arrangement
+from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.epoch.ranks import RankNotKnownYetError, Ranks, find_ranks, in_torch_worker, say_once
+from lra_data.loading.epoch.windowed import Order
+from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.shared_twice import refuse_second_sharing
+from lra_data.task import check_seed
+
+STATE = ("data", "order", "seed", "epoch", "taken")
+
+
+class Orders:
+    """The orders of the last epochs that were asked for."""
+
+    def __init__(self, arrangement: Arrangement, source: Source, n: int) -> None:
+        self._what = (arrangement, source, n)
+        self._kept = lru_cache(maxsize=2)(self._make)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Orders, self._what
+
+    def __call__(self, seed: int, epoch: int) -> Order:
+        """The order of one epoch."""
+        return self._kept(seed, epoch)
+
+    def _make(self, seed: int, epoch: int) -> Order:
+        arrangement, source, n = self._what
+        return arrangement.order(source.lengths, n, seed, epoch)
+
+
+class Ledger:
+    """What the passes of one `Batches` share: the data, their order, and which epoch is next."""
+
+    def __init__(
+        self,
+        source: Source,
+        data: str,
+        form: Form,
+        sharing: Sharing,
+        arrangement: Arrangement,
+        *,
+        rank: int | None,
+        world_size: int | None,
+        seed: int,
+        epoch: int,
+        epochs: int | None,
+    ) -> None:
+        """sharing: of one rank; the world size is known when a pass begins. See `Dataset.batches` for the others."""
+        self.source, self.data, self.form, self.arrangement, self.epochs = source, data, form, arrangement, epochs
+        self._sharing, self._asked = sharing, (rank, world_size)
+        self._inherited: tuple[int, Ranks] | None = None  # the process that unpickled this, and the rank of the other
+        self._orders = Orders(arrangement, source, sharing.n)
+        self._start_up()
+        with suppress(RankNotKnownYetError):
+            self.shares()  # a rank that cannot be fails here, not at the first batch
+        self.seed, epoch = self._checked(seed, epoch)
+        self._first_epoch = epoch
+        # The start that was chosen for the next pass; None: the epoch `_after` that follows the pass that began last.
+        self._choice: tuple[int, int] | None = (epoch, 0)
+        self._after, self._loaded = epoch, False
+        self._latest: Course | None = None
+        self._where = (epoch, 0)
+        self._before_latest: tuple[Any, ...] = ()
+        self.changes = 0  # counts begun passes and choices: loader workers compare it
+
+    _OWN = ("_process", "_lock")
+
+    def _start_up(self) -> None:
+        """What a process has of its own: after a fork, a lock may be held by a thread that does not exist."""
+        self._process, self._lock = os.getpid(), RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With this process's rank, which a worker that is started anew takes over."""
+        state = {name: value for name, value in self.__dict__.items() if name not in self._OWN}
+        state["_inherited"] = None
+        with suppress(UsageError):  # said where a pass begins
+            state["_inherited"] = self.ranks()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ranks = state["_inherited"]
+        self.__dict__.update({**state, "_inherited": None if ranks is None else (os.getpid(), ranks)})
+        self._start_up()
+
+    def copy(self) -> "Ledger":
+        """Another one with the same next pass, which goes its own way."""
+        other = copy(self)
+        other._choice, other._latest, other._where = self.next_start(), None, self.next_start()
+        return other
+
+    @property
+    def lock(self) -> Any:
+        """Held while a pass begins."""
+        if self._process != os.getpid():
+            self._start_up()
+        return self._lock
+
+    def ranks(self) -> Ranks:
+        """Which rank of how many this process is, or, in a worker of a PyTorch loader, its parent."""
+        # A worker that was forked has the variables and the process group of its parent, whatever was unpickled there.
+        if self._inherited is not None and self._inherited[0] == os.getpid() and in_torch_worker():
+            return self._inherited[1]
+        return find_ranks(*self._asked)
+
+    def shares(self) -> tuple[Sharing, int]:
+        """How epochs are shared, and this rank's number."""
+        ranks = self.ranks()
+        sharing = replace(self._sharing, world_size=ranks.world_size)
+        sharing.check_rank(ranks.rank)
+        return sharing, ranks.rank
+
+    def _checked(self, seed: int, epoch: int) -> tuple[int, int]:
+        """Both as ints; raises UsageError for a seed or an epoch that cannot be."""
+        check_seed(seed)
+        epoch = whole_number("epoch", epoch, 0)
+        self._orders(operator.index(seed), epoch)
+        return operator.index(seed), epoch
+
+    def _end_of_pass(self, epoch: int) -> int | None:
+        """The epoch before which the pass with this epoch ends: passes follow one another from the first epoch on."""
+        if self.epochs is None:
+            return None
+        return epoch + self.epochs - (epoch - self._first_epoch) % self.epochs
+
+    def next_start(self) -> tuple[int, int]:
+        """Epoch and positions taken where the next pass begins."""
+        return self._choice or (self._after, 0)
+
+    def course(self) -> Course:
+        """The next pass, without beginning it."""
+        sharing, rank = self.shares()
+        epoch, taken = self.next_start()
+        until = self._end_of_pass(epoch)
+        if taken and until == epoch + 1 and sharing.steps_from(taken) == 0:  # nothing is left: the next epoch
+            epoch, taken, until = until, 0, self._end_of_pass(until)
+        maker = BatchMaker(self.source, self.form, sharing, rank, partial(self._orders, self.seed))
+        return Course(maker, epoch, taken, until)
+
+    def begin(self) -> Course:
+        """Begin the next pass, unless it has no batch at all."""
+        refuse_second_sharing(self.ranks)
+        with self.lock:
+            course = self.course()
+            if course.place(0) is None:
+                return course
+            say_once(self.ranks())
+            self._before_latest = (self._choice, self._after, self._loaded, self._latest, self._where)
+            self._choice, self._loaded, self._latest = None, False, course
+            self._where, self._after = (course.epoch, course.taken), course.after
+            self.changes += 1
+            return course
+
+    def withdraw(self, course: Course) -> None:
+        """Undo `begin`: the first batch could not be made."""
+        with self.lock:
+            if self._latest is course and self._choice is None and self._before_latest:
+                self._choice, self._after, self._loaded, self._latest, self._where = self._before_latest
+
+    def moved(self, course: Course) -> None:
+        """A batch of a pass was delivered. The state is that of the pass that began last."""
+        with self.lock:
+            if course is self._latest:
+                self._where, self._after = (course.epoch, course.taken), course.after
+                self._before_latest = ()  # it holds what the last pass has prepared
+
+    def ended(self, course: Course) -> None:
+        """A pass was drawn to its end."""
+        with self.lock:
+            if course is self._latest:
+                self._where = self.next_start()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass; the place of a loaded state in this very epoch is kept."""
+        with self.lock:
+            _, epoch = self._checked(self.seed, epoch)
+            if self._loaded and self._choice is not None and self._choice[0] == epoch:
+                return
+            self._first_epoch, self._choice, self._where, self._loaded = epoch, (epoch, 0), (epoch, 0), False
+            self.changes += 1
+
+    def forget_loaded(self) -> None:
+        """A worker of another loader has used the place of the loaded state: `set_epoch` keeps it no longer."""
+        self._loaded = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last batch that was delivered, or the one that the next pass begins with."""
+        return self._where[0]
+
+    @property
+    def pass_length(self) -> int:
+        """Batches of a whole pass; TypeError if it has no end."""
+        if self.epochs is None:
+            raise TypeError("batches without an end have no length")
+        return self.epochs * self.shares()[0].steps_from(0)
+
+    @property
+    def remaining(self) -> int:
+        """Batches that are left of the pass that began last, or of the next one where its start was chosen since."""
+        course = self._latest if self._choice is None else None
+        return (course or self.course()).remaining
+
+    def choice(self) -> dict[str, int]:
+        """The start of the next pass, for a copy of this ledger in another process."""
+        epoch, taken = self.next_start()
+        return {
+            "changes": self.changes,
+            "seed": self.seed,
+            "first_epoch": self._first_epoch,
+            "epoch": epoch,
+            "taken": taken,
+        }
+
+    def choose(self, choice: Mapping[str, int]) -> None:
+        """Take over a start that `choice` of another process's copy gave."""
+        with self.lock:
+            self.changes, self.seed, self._first_epoch = (choice[name] for name in ("changes", "seed", "first_epoch"))
+            self._choice = self._where = (choice["epoch"], choice["taken"])
+
+    def state_of(self, epoch: int, taken: int) -> dict[str, Any]:
+        """The state of a place."""
+        return dict(zip(STATE, (self.data, self.arrangement.name, self.seed, epoch, taken), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Batches.state_dict`."""
+        return self.state_of(*self._where)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `Batches.load_state_dict`."""
+        if not isinstance(state, Mapping):
+            raise UsageError(f"expected a state with {', '.join(STATE)}, got {state!r}")
+        if set(state) != set(STATE):
+            raise UsageError(f"expected a state with {', '.join(STATE)}, got {', '.join(map(str, state)) or 'nothing'}")
+        if state["data"] != self.data:
+            raise UsageError(
+                f"expected a state of the data {self.data}, got one of {state['data']}: another set, split or slice"
+            )
+        if state["order"] != self.arrangement.name:
+            raise UsageError(f"expected a state of the order {self.arrangement.name!r}, got {state['order']!r}")
+        taken = state["taken"]
+        if not hasattr(taken, "__index__") or isinstance(taken, bool) or not 0 <= taken <= self._sharing.n:
+            raise UsageError(f"expected a state with taken from 0 to {self._sharing.n}, got {taken!r}")
+        with self.lock:
+            self.seed, epoch = self._checked(state["seed"], state["epoch"])
+            self._choice, self._loaded, self._latest = (epoch, operator.index(taken)), True, None
+            with suppress(RankNotKnownYetError):
+                course = self.course()
+                self._choice = (course.epoch, course.taken)
+            self._where = self._choice
+            self.changes += 1

@@ -1,0 +1,49 @@
+"""Where one pass is and where it ends: a position that moves, over a `BatchMaker` that has none."""
+
+from collections.abc import Iterator
+
+from lra_data.loading.batch_making.batch_maker import BatchMaker
+from lra_data.loading.batch_making.collate import Batch, ReadBatch
+
+
+class Course:
+    """A pass from (epoch, positions taken by all ranks) to the beginning of epoch `until`; None if it has no end."""
+
+    def __init__(self, maker: BatchMaker, epoch: int, taken: int, until: int | None) -> None:
+        self.maker, self.epoch, self.taken, self.until = maker, epoch, taken, until
+
+    def place(self, steps: int) -> tuple[int, int] | None:
+        """Epoch and positions taken before the batch after the next `steps` ones; None beyond the end."""
+        sharing = self.maker.sharing
+        left = sharing.steps_from(self.taken)
+        if 0 <= steps < left:
+            return self.epoch, self.taken + steps * sharing.step
+        each = sharing.steps_from(0)
+        if steps < 0 or each == 0:
+            return None
+        further, step = divmod(steps - left, each)
+        epoch = self.epoch + 1 + further
+        return (epoch, step * sharing.step) if self.until is None or epoch < self.until else None
+
+    @property
+    def remaining(self) -> int:
+        """Batches that are left, the same for all ranks; TypeError if there is no end."""
+        if self.until is None:
+            raise TypeError("batches without an end have no length")
+        sharing = self.maker.sharing
+        return sharing.steps_from(self.taken) + max(self.until - self.epoch - 1, 0) * sharing.steps_from(0)
+
+    @property
+    def after(self) -> int:
+        """The epoch that the next pass begins with."""
+        return self.epoch + 1 if self.until is None else self.until
+
+    def take(self, place: tuple[int, int]) -> None:
+        """Move behind the batch at a place."""
+        self.epoch, self.taken = place[0], self.maker.sharing.after(place[1])
+
+    def rest(self) -> Iterator[Batch | ReadBatch]:
+        """Draw what is left."""
+        while (place := self.place(0)) is not None:
+            yield self.maker.batch(*place)
+            self.take(place)
