@@ -20,7 +20,7 @@ from lra_data.interrupts import answer_interrupts, end_interrupted, say_when_int
 from lra_data.paths import local_path, write_failure
 
 if TYPE_CHECKING:
-    from lra_data.store.rows import Rows
+    from lra_data.store.row_access import Rows
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _NAMED_FILES = 10
@@ -88,7 +88,7 @@ def info(where: str | None, protocol: str | None, diff: str | None, as_json: boo
         return
     if where is None or diff is not None:
         raise UsageError("expected a SET, or --protocol NAME with or without --diff NAME")
-    from lra_data.store.rows import BuiltRows, open_rows
+    from lra_data.store.row_access import BuiltRows, open_rows
 
     rows = open_rows(where)
     task = rows.task
@@ -128,7 +128,7 @@ def _show_protocol(where: str | None, name: str, other: str | None, as_json: boo
     else:
         entries = differences(name, other)
     if where is not None:
-        from lra_data.store.rows import open_rows
+        from lra_data.store.row_access import open_rows
 
         family = open_rows(where).task.family
         entries = {family: entries[family]}
@@ -166,7 +166,7 @@ def verify(where: str, quick: bool, raw: str | None, pairs: str | None, as_json:
     With --raw every row of a converted set is also compared with what stands in the corpus.
     """
     from lra_data.checking.verify import verify as find_faults
-    from lra_data.store.rows import BuiltRows, open_rows
+    from lra_data.store.row_access import BuiltRows, open_rows
 
     faults = find_faults(where, quick=quick, raw=as_path(raw), pairs=as_path(pairs))
     if as_json:
@@ -265,7 +265,7 @@ def show(
 
 def _opened(where: str, seed: int, raw: str | None, pairs: str | None, allow_partial: bool) -> "Rows":
     """The rows of a set or of a task; a task that converts a corpus reads the one that is named, or the cached one."""
-    from lra_data.store.rows import BuiltRows, VirtualRows, open_rows
+    from lra_data.store.row_access import BuiltRows, VirtualRows, open_rows
 
     rows = open_rows(where, seed=seed)
     given = raw is not None or pairs is not None or allow_partial

@@ -47,7 +47,7 @@ def run(program: str, arguments: list[str], module: str, attribute: str) -> NoRe
 
 def main() -> None:
     importlib.import_module("lra_data.cli")
-    importlib.import_module("lra_data.store.rows")
+    importlib.import_module("lra_data.store.row_access")
     started = []
     for case in json.loads(sys.argv[1]):
         errors = tempfile.TemporaryFile()  # noqa: SIM115

@@ -18,7 +18,7 @@ from lra_data.building.run_build import locked
 from lra_data.catalogue import task_from_record
 from lra_data.listops.config import Config
 from lra_data.store.manifest import read_manifest
-from lra_data.store.rows import BuiltRows
+from lra_data.store.row_access import BuiltRows
 from tests.conftest import SMALL_SIZES, file_bytes
 from tests.small_builds import MINI, SMALL_FLAGS, Interruption, OneAtATime, build_small, run_build
 

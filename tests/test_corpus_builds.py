@@ -15,7 +15,7 @@ from lra_data.arrow_columns import text_column
 from lra_data.building.export import export
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
-from lra_data.store.rows import VirtualRows
+from lra_data.store.row_access import VirtualRows
 from tests.conftest import ALL_FORMATS, file_bytes
 from tests.real_corpora import IMDB, real
 from tests.small_builds import Interruption, OneAtATime

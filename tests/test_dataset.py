@@ -10,7 +10,7 @@ import lra_data
 from lra_data import SetError, UsageError
 from lra_data.checking.set_statistics import statistics
 from lra_data.loading.dataset import Dataset
-from lra_data.store.rows import BuiltRows
+from lra_data.store.row_access import BuiltRows
 from tests.conftest import SMALL_SIZES
 
 

@@ -28,7 +28,7 @@ BUILTIN = {
     "lra_data/pathfinder/release_metadata.py": {"ValueError"},
     "lra_data/picture_files.py": {"ValueError"},
     "lra_data/protocols/torch_shuffle.py": {"ValueError"},
-    "lra_data/store/deadline.py": {"TimeoutError"},
+    "lra_data/store/location/deadline.py": {"TimeoutError"},
     "lra_data/store/manifest.py": {"TypeError"},
     "reference_models/reversible.py": {"TypeError"},
 }
@@ -105,7 +105,7 @@ def test_wrong_use_of_the_command(arguments: list[str], message: str, tmp_path: 
 @pytest.mark.parametrize(
     ("package", "arguments", "inside"),
     [
-        ("lra_data", ["show", "listops/mini"], "lra_data.store.rows.VirtualRows.take"),
+        ("lra_data", ["show", "listops/mini"], "lra_data.store.row_access.VirtualRows.take"),
         ("reference_models", ["table"], "reference_models.table.read_cards"),
     ],
 )

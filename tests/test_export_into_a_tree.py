@@ -14,7 +14,7 @@ import lra_data
 from lra_data import UsageError, get_task
 from lra_data.building import tree as tree_module
 from lra_data.building.export import export
-from lra_data.store.rows import Rows, VirtualRows
+from lra_data.store.row_access import Rows, VirtualRows
 
 SIZES = {"train": 12, "validation": 4, "test": 4}
 PICKLES = ["dev", "test", "train"]
@@ -182,7 +182,7 @@ import os, signal, sys
 from pathlib import Path
 from lra_data import get_task
 from lra_data.building import export, tree
-from lra_data.store.rows import VirtualRows
+from lra_data.store.row_access import VirtualRows
 
 out, moment, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 module, name = (export, "write_pickle") if moment == "written" else (tree, "_rename_new")

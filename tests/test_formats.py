@@ -20,7 +20,7 @@ import lra_data
 from lra_data import SetError, UsageError, get_task
 from lra_data.arrow_columns import class_label, make_schema
 from lra_data.store.digests import LogicalDigest, row_digests
-from lra_data.store.formats import FORMATS, get_format
+from lra_data.store.formats.shard_format import FORMATS, get_format
 from lra_data.store.manifest import read_manifest
 from tests.conftest import ALL_FORMATS, SMALL_SIZES, file_bytes
 

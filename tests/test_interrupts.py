@@ -45,8 +45,8 @@ CASES = {
         "shards repaired so far are kept: run the same command again to repair the rest",
     ),
     "stats": ("lra-data", "stats listops/mini", "lra_data.task:Task.generate", "no figures were printed"),
-    "show": ("lra-data", "show listops/mini", "lra_data.store.rows:VirtualRows.take", ""),
-    "explain": ("lra-data", "explain listops/mini test 0", "lra_data.store.rows:VirtualRows.take", ""),
+    "show": ("lra-data", "show listops/mini", "lra_data.store.row_access:VirtualRows.take", ""),
+    "explain": ("lra-data", "explain listops/mini test 0", "lra_data.store.row_access:VirtualRows.take", ""),
     "export": (
         "lra-data",
         "export listops/mini --out {out}",

@@ -14,7 +14,7 @@ from lra_data.building.repair import repair
 from lra_data.pathfinder.audit import audit
 from lra_data.pathfinder.release import RELEASED, ReleasedPicture, in_splits, read_metadata
 from lra_data.pathfinder.released import ReleasedPathfinder, open_release
-from lra_data.store.rows import BuiltRows
+from lra_data.store.row_access import BuiltRows
 from tests.test_cli import run
 
 BATCHES, A_BATCH = 3, 60

@@ -25,7 +25,7 @@ from lra_data.arrow_columns import picture_shapes, rows_of
 from lra_data.checking.verify import verify
 from lra_data.pathfinder.config import PRESETS
 from lra_data.picture_files import png_bytes
-from lra_data.store import webdataset_tar
+from lra_data.store.formats import webdataset_tar
 from lra_data.store.manifest import read_manifest
 from tests.conftest import ALL_FORMATS, file_bytes
 

@@ -18,7 +18,7 @@ from lra_data.pathfinder.pictures import (
     marked_tips,
 )
 from lra_data.picture_files import png_bytes, read_png
-from lra_data.store.rows import VirtualRows
+from lra_data.store.row_access import VirtualRows
 from tests.test_cli import run
 
 

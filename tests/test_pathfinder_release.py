@@ -19,7 +19,7 @@ from lra_data.pathfinder.audit import audit
 from lra_data.pathfinder.release import RELEASED, ReleasedPicture, in_splits, read_metadata
 from lra_data.pathfinder.released import open_release
 from lra_data.picture_files import png_bytes, read_png
-from lra_data.store.rows import BuiltRows, VirtualRows
+from lra_data.store.row_access import BuiltRows, VirtualRows
 from tests.reference_pathfinder import original_pictures, unpack
 from tests.test_cli import run
 

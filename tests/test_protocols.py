@@ -29,7 +29,7 @@ from lra_data.loading.batch_making.protocol_rows import open_protocol
 from lra_data.pathfinder.released import open_release
 from lra_data.protocols.reading import PROTOCOLS, get_protocol
 from lra_data.protocols.torch_shuffle import torch_randperm
-from lra_data.store.rows import Rows, VirtualRows, open_rows
+from lra_data.store.row_access import Rows, VirtualRows, open_rows
 from tests.real_corpora import CIFAR_BINARY, CIFAR_PYTHON, real
 from tests.test_cli import run
 from tests.tiny_corpora import aan_files, cifar_arrays, imdb_files, write_tar

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from lra_data.errors import SetError, UsageError
-from lra_data.store import remote, remote_errors
-from lra_data.store.files import sha256_of
+from lra_data.store.atomic_files import sha256_of
+from lra_data.store.location import remote, remote_errors
+from lra_data.store.location.remote import RemoteFolder, is_remote
 from lra_data.store.manifest import MANIFEST, Shard, read_manifest
-from lra_data.store.remote import RemoteFolder, is_remote
 from tests.conftest import ROOT
 from tests.remote_servers import BUCKET, HOST, S3_KEYS, FileServer, Proxy, s3_server
 

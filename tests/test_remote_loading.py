@@ -12,7 +12,7 @@ import pytest
 import lra_data
 from lra_data import SetError
 from lra_data.loading.dataset import Dataset
-from lra_data.store import remote
+from lra_data.store.location import remote
 from tests.conftest import SMALL_SIZES
 from tests.remote_servers import BUCKET, HOST, S3_KEYS, FileServer, Proxy, s3_server
 

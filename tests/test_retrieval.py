@@ -17,7 +17,7 @@ from lra_data.retrieval.config import LRA_SIZES, Config
 from lra_data.retrieval.draw import draw_pairs
 from lra_data.retrieval.network import PAPER, Network, read_network, what_is_missing, year_of
 from lra_data.splits import SPLITS
-from lra_data.store.rows import VirtualRows
+from lra_data.store.row_access import VirtualRows
 from lra_data.stream_key import stream_bytes
 from lra_data.task import Task
 from tests.real_corpora import AAN, real

@@ -13,7 +13,7 @@ import lra_data
 from lra_data import SetError, UsageError, get_task
 from lra_data.checking.set_statistics import statistics
 from lra_data.splits import SPLITS
-from lra_data.store.rows import VirtualRows
+from lra_data.store.row_access import VirtualRows
 from lra_data.text.config import Config
 from lra_data.text.near_duplicates import (
     _BANDS,

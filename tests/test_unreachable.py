@@ -11,8 +11,8 @@ import pytest
 import lra_data
 from lra_data import LraDataError, SetError
 from lra_data.corpora.download import Archive, fetch_archive
-from lra_data.store import remote
-from lra_data.store.deadline import Deadline
+from lra_data.store.location import remote
+from lra_data.store.location.deadline import Deadline
 from tests.remote_servers import BUCKET, HOST, S3_KEYS, FileServer
 
 LIMIT_S = 10.0

@@ -13,9 +13,9 @@ import lra_data
 from lra_data import SetError, verify
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify as verify_with_options
-from lra_data.store.files import sha256_of
+from lra_data.store.atomic_files import sha256_of
 from lra_data.store.manifest import SHARD_NAME
-from lra_data.store.rows import BuiltRows
+from lra_data.store.row_access import BuiltRows
 from tests.conftest import ALL_FORMATS, SMALL_SIZES, file_bytes
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from unittest import mock
 
 import lra_data
-from lra_data.store.arrow_stream import _Writer
-from lra_data.store.tally import Tally
+from lra_data.store.formats.arrow_stream import _Writer
+from lra_data.store.shard_reading import Tally
 from lra_data.task import Task
 
 BATCH_ROWS = 1024

@@ -11,7 +11,7 @@ import argparse
 from lra_data import get_task
 from lra_data.checking.set_statistics import statistics
 from lra_data.pathfinder.config import PRESETS
-from lra_data.store.rows import VirtualRows
+from lra_data.store.row_access import VirtualRows
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from lra_data.arrow_columns import features_of, webdataset_features
-from lra_data.store.formats import get_format
+from lra_data.store.formats.shard_format import get_format
 from lra_data.store.manifest import MANIFEST, Description, Manifest, Shard
 from lra_data.task import Task
 

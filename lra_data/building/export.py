@@ -11,7 +11,7 @@ from lra_data.building.s4_files import write_imdb
 from lra_data.building.tree import addition
 from lra_data.errors import UsageError
 from lra_data.paths import local_path, write_failure
-from lra_data.store.rows import Rows
+from lra_data.store.row_access import Rows
 
 _ASCII_LAYOUTS = ("lra-release", "s4")
 

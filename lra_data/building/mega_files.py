@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lra_data.arrow_columns import numbers, rows_of
 from lra_data.protocols.torch_pictures import Order, image_order, pathfinder_order, pillow_grey
 from lra_data.splits import SPLITS
-from lra_data.store.rows import Rows
+from lra_data.store.row_access import Rows
 from lra_data.task import Task
 
 SPLIT_NAMES = {"train": "train", "validation": "valid", "test": "test"}

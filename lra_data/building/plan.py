@@ -13,7 +13,7 @@ from typing import Any
 from lra_data.checks import plain_int
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS, split_name
-from lra_data.store.formats import get_format, library_versions
+from lra_data.store.formats.shard_format import get_format, library_versions
 from lra_data.store.manifest import Description, Manifest, decode, description_from, load_json
 from lra_data.task import Task, check_seed
 

@@ -10,8 +10,8 @@ from lra_data.building.shards import ShardJob, write_shards
 from lra_data.catalogue import task_from_record
 from lra_data.errors import SetError
 from lra_data.paths import local_path, write_failure
-from lra_data.store.files import sha256_of
-from lra_data.store.formats import library_versions
+from lra_data.store.atomic_files import sha256_of
+from lra_data.store.formats.shard_format import library_versions
 from lra_data.store.manifest import BUILD_FOLDER, Manifest, Shard, read_manifest
 from lra_data.task import Task
 

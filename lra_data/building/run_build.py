@@ -28,9 +28,9 @@ from lra_data.errors import BuildError, LraDataError, SetError, UsageError
 from lra_data.locking import locked_file
 from lra_data.paths import local_path, write_failure
 from lra_data.picture_files import png_bytes
-from lra_data.store.files import publish, publish_text
+from lra_data.store.atomic_files import publish, publish_text
 from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, SHARD_NAME, Manifest, manifest_text, read_manifest
-from lra_data.store.tally import read_shard
+from lra_data.store.shard_reading import read_shard
 from lra_data.task import Task
 
 LOCK = ".lock"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lra_data.arrow_columns import class_label, make_schema, numbers
-from lra_data.store.rows import Rows
+from lra_data.store.row_access import Rows
 
 FOLDER = "imdb"
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from lra_data.building.plan import RowRange
 from lra_data.catalogue import task_from_record
 from lra_data.errors import SetError
-from lra_data.store.files import publish, publish_text, sha256_of
-from lra_data.store.formats import get_format
+from lra_data.store.atomic_files import publish, publish_text, sha256_of
+from lra_data.store.formats.shard_format import get_format
 from lra_data.store.manifest import BUILD_FOLDER, Description, Shard, load_json, shard_from
-from lra_data.store.tally import Tally, check_batch_offsets, read_shard
+from lra_data.store.shard_reading import Tally, check_batch_offsets, read_shard
 from lra_data.task import Raw, Task
 
 # Rows a record batch. Wide rows get fewer, so that a batch stays a few MiB.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lra_data.arrow_columns import numbers
 from lra_data.confidence import wilson_interval
 from lra_data.splits import SPLITS
-from lra_data.store.rows import Rows
+from lra_data.store.row_access import Rows
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 

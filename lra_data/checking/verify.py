@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from lra_data.arrow_columns import numbers
 from lra_data.errors import SetError, UsageError
-from lra_data.store.files import sha256_of
+from lra_data.store.atomic_files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard
-from lra_data.store.rows import BuiltRows, Rows, open_rows
-from lra_data.store.tally import Tally, check_batch_offsets, read_shard
+from lra_data.store.row_access import BuiltRows, Rows, open_rows
+from lra_data.store.shard_reading import Tally, check_batch_offsets, read_shard
 from lra_data.task import Task
 
 

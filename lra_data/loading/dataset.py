@@ -20,7 +20,7 @@ from lra_data.loading.batches import Batches
 from lra_data.loading.epoch.epoch_order import Arrangement
 from lra_data.loading.epoch.rank_shares import Sharing
 from lra_data.store.digests import LogicalDigest, row_digests
-from lra_data.store.rows import BuiltRows, Rows
+from lra_data.store.row_access import BuiltRows, Rows
 from lra_data.task import Task, check_seed, check_whole
 
 # Rows held in memory at a time while they are digested.

@@ -11,9 +11,9 @@ from lra_data.loading.dataset import Dataset
 from lra_data.loading.protocol_dataset import ReadDataset
 from lra_data.paths import local_path
 from lra_data.splits import parse_split
+from lra_data.store.location.remote import is_remote, join_address
 from lra_data.store.manifest import MANIFEST
-from lra_data.store.remote import is_remote, join_address
-from lra_data.store.rows import BuiltRows, Rows, VirtualRows, open_rows
+from lra_data.store.row_access import BuiltRows, Rows, VirtualRows, open_rows
 from lra_data.task import Task
 
 

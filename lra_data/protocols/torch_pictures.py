@@ -21,7 +21,7 @@ Order = dict[str, Sequence[tuple[str, int]]]
 
 
 class PictureSet(Protocol):
-    """The rows of a set of pictures: those of `lra_data/store/rows.py`."""
+    """The rows of a set of pictures: those of `lra_data/store/row_access.py`."""
 
     sizes: dict[str, int]
 

@@ -3,7 +3,7 @@
 `Description` says what was asked for, enough to make every row again; `Shard` is one file with its digests. The
 building room keeps the same two in SET/.build while it works.
 
-Not here: reading rows (`rows.py`), deciding shard bounds (`lra_data/building/plan.py`).
+Not here: reading rows (`row_access.py`), deciding shard bounds (`lra_data/building/plan.py`).
 """
 
 import json

@@ -21,8 +21,8 @@ from lra_data.loading.batch_making.row_addresses import (
     note,
     sequence_names,
 )
-from lra_data.store.opened import OpenBatches
-from lra_data.store.rows import BuiltRows, Rows
+from lra_data.store.record_batches import OpenBatches
+from lra_data.store.row_access import BuiltRows, Rows
 from lra_data.task import Task
 
 

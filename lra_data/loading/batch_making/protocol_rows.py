@@ -20,7 +20,7 @@ from lra_data.errors import UsageError
 from lra_data.protocols.reading import Reading, get_protocol
 from lra_data.protocols.torch_pictures import image_order, pathfinder_order, pillow_grey
 from lra_data.splits import SPLITS, split_name
-from lra_data.store.rows import Rows
+from lra_data.store.row_access import Rows
 from lra_data.task import Task
 
 # Protocols that make their own grey of coloured pictures and part them by torch's random_split.

@@ -6,7 +6,7 @@ from lra_data.errors import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from lra_data.optional_import import require
-from lra_data.store.rows import BuiltRows
+from lra_data.store.row_access import BuiltRows
 
 
 def to_hf(dataset: Dataset) -> Any:

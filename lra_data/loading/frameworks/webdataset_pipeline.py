@@ -15,7 +15,7 @@ from lra_data.errors import UsageError
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.file_links import without_cuts
 from lra_data.optional_import import require
-from lra_data.store.rows import BuiltRows
+from lra_data.store.row_access import BuiltRows
 
 
 def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None = None) -> Any:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from lra_data.errors import SetError
 from lra_data.paths import local_path
-from lra_data.store.files import sha256_of
+from lra_data.store.atomic_files import sha256_of
+from lra_data.store.location.remote import RemoteFolder, is_remote
 from lra_data.store.manifest import Manifest, Shard, read_manifest
-from lra_data.store.remote import RemoteFolder, is_remote
 
 
 class SetFolder(Protocol):

@@ -15,10 +15,10 @@ import pyarrow as pa
 from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
 from lra_data.errors import SetError, UsageError
 from lra_data.paths import local_path
+from lra_data.store.location.set_folder import LocalFolder, set_folder
 from lra_data.store.manifest import MANIFEST, Manifest
-from lra_data.store.opened import OpenBatches
-from lra_data.store.set_folder import LocalFolder, set_folder
-from lra_data.store.tally import check_batch, read_shard
+from lra_data.store.record_batches import OpenBatches
+from lra_data.store.shard_reading import check_batch, read_shard
 from lra_data.task import Raw, Task, check_seed, check_whole
 
 # Rows generated at a time when a whole split of a virtual set is read.

@@ -3,7 +3,7 @@
 A shard lies in the cache under its SHA-256, so that mirrors, and sets with equal shards, share it. It gets that name
 only when its size and digest are those of the manifest; until then it is a `.part`, which a later process continues.
 
-Not here: reading rows (`rows.py`), raw archives (`lra_data/corpora/download.py`), writing to an address.
+Not here: reading rows (`row_access.py`), raw archives (`lra_data/corpora/download.py`), writing to an address.
 """
 
 import os
@@ -17,10 +17,10 @@ from lra_data.corpora.download import CACHE_VARIABLE, cache_folder
 from lra_data.errors import SetError, UsageError
 from lra_data.locking import locked_file
 from lra_data.paths import is_address, shown_address, write_failure
-from lra_data.store.deadline import Deadline
-from lra_data.store.files import sha256_of
+from lra_data.store.atomic_files import sha256_of
+from lra_data.store.location.deadline import Deadline
+from lra_data.store.location.remote_errors import RANGE_NOT_SATISFIABLE, may_pass, reason_of, status_of
 from lra_data.store.manifest import MANIFEST, Manifest, Shard, parse_manifest
-from lra_data.store.remote_errors import RANGE_NOT_SATISFIABLE, may_pass, reason_of, status_of
 
 SHARD_CACHE = "shards"
 

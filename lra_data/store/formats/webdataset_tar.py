@@ -18,7 +18,7 @@ import pyarrow as pa
 from lra_data.arrow_columns import numbers, picture_shapes, webdataset_members
 from lra_data.errors import SetError
 from lra_data.picture_files import png_bytes, png_versions, read_png
-from lra_data.store.files import Sink
+from lra_data.store.atomic_files import Sink
 
 EXTENSION = "tar"
 

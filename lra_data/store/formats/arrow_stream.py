@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lra_data.errors import SetError
-from lra_data.store.files import Sink
+from lra_data.store.atomic_files import Sink
 
 EXTENSION = "arrow"
 

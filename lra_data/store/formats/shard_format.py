@@ -12,7 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from lra_data.errors import unknown_name
-from lra_data.store.files import Sink
+from lra_data.store.atomic_files import Sink
 
 # Module names differ from the libraries' on purpose: a module named like one would hide it.
 _MODULES = {"arrow": "arrow_stream", "parquet": "parquet_file", "webdataset": "webdataset_tar"}
@@ -51,7 +51,7 @@ def get_format(name: str) -> Format:
     """The format module for `arrow`, `parquet` or `webdataset`; raises UsageError for another name."""
     if name not in _MODULES:
         raise unknown_name("format", name, FORMATS)
-    return importlib.import_module(f"lra_data.store.{_MODULES[name]}")  # type: ignore[return-value]
+    return importlib.import_module(f"lra_data.store.formats.{_MODULES[name]}")  # type: ignore[return-value]
 
 
 def library_versions(formats: Sequence[str], schema: pa.Schema) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lra_data.errors import SetError
-from lra_data.store.files import Sink
+from lra_data.store.atomic_files import Sink
 
 EXTENSION = "parquet"
 

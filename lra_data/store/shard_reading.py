@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lra_data.arrow_columns import numbers
 from lra_data.errors import SetError
-from lra_data.store.arrow_stream import read_batch
 from lra_data.store.digests import LogicalDigest, row_digests
-from lra_data.store.formats import get_format
+from lra_data.store.formats.arrow_stream import read_batch
+from lra_data.store.formats.shard_format import get_format
 from lra_data.store.manifest import Shard
 from lra_data.task import Task
 

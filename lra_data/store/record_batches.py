@@ -15,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.errors import SetError
-from lra_data.store.formats import get_format
+from lra_data.store.formats.shard_format import get_format
+from lra_data.store.location.set_folder import LocalFolder, SetFolder
 from lra_data.store.manifest import MANIFEST, Shard
-from lra_data.store.set_folder import LocalFolder, SetFolder
-from lra_data.store.tally import check_batch
+from lra_data.store.shard_reading import check_batch
 from lra_data.task import Task
 
 # Decoded pieces that are kept: row groups of 1,024 rows or 1 MiB, shards of 32 MiB.
@@ -116,7 +116,7 @@ class OpenBatches:
         return batch
 
     def _read_group(self, place: int, inside: int) -> pa.RecordBatch:
-        from lra_data.store.parquet_file import read_group
+        from lra_data.store.formats.parquet_file import read_group
 
         path = self._folder.shard_path(self._shards[place])
         batch = read_group(path, self._task.schema, inside)
