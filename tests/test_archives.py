@@ -15,8 +15,8 @@ import pytest
 
 from lra_data import SetError
 from lra_data.corpora.archive import Limits, Source, stamp
-from lra_data.corpora.keyed_order import keyed_digest, keyed_order, keyed_share
-from lra_data.corpora.upstream_order import tfds_order
+from lra_data.corpora.hash_order import keyed_digest, keyed_order, keyed_share
+from lra_data.corpora.tfds_order import tfds_order
 from tests.tiny_corpora import write_tar
 
 LIMITS = Limits(largest=10_000, total=20_000)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lra_data import LraDataError
-from lra_data.corpora import download
-from lra_data.corpora.download import Archive, cached_archive, fetch_archive
+from lra_data.corpora import fetch
+from lra_data.corpora.fetch import Archive, cached_archive, fetch_archive
 from tests.test_cli import run
 
 CONTENT = bytes(range(256)) * 4000
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("LRA_DATA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(fetch, "_BACKOFF_S", 0.01)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Server(("127.0.0.1", 0), Handler) as http:
         http.cuts, http.with_ranges, http.asked = [], True, []

@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 # Errors of Python's own protocols, of callers within the package, and what a caller turns into an error of ours.
 BUILTIN = {
     "lra_data/building/tree.py": {"FileExistsError"},
-    "lra_data/corpora/passed_over.py": {"ValueError"},
+    "lra_data/corpora/ignored_files.py": {"ValueError"},
     "lra_data/image/plain_pickle.py": {"EOFError"},
     "lra_data/loading/passes/position.py": {"TypeError"},
     "lra_data/loading/dataset.py": {"IndexError"},

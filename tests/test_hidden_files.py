@@ -12,7 +12,7 @@ from PIL import Image
 
 from lra_data import SetError, get_task
 from lra_data.corpora.archive import Limits, Source, stamp
-from lra_data.corpora.passed_over import is_hidden
+from lra_data.corpora.ignored_files import is_hidden
 from lra_data.pathfinder.audit import audit
 from lra_data.pathfinder.release import find_release, read_metadata
 from lra_data.pathfinder.released import open_release

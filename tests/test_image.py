@@ -17,7 +17,7 @@ import lra_data
 from lra_data import SetError, UsageError, get_task
 from lra_data.image.cifar import CLASSES
 from lra_data.image.config import Config
-from lra_data.image.grey import grey
+from lra_data.image.grayscale import grey
 from lra_data.image.plain_pickle import ForbiddenPickleError, load_plain
 from lra_data.splits import SPLITS
 from lra_data.task import Task

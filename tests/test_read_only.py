@@ -18,7 +18,7 @@ import pytest
 
 import lra_data
 from lra_data import BuildError, notices
-from lra_data.corpora.download import Archive, fetch_archive
+from lra_data.corpora.fetch import Archive, fetch_archive
 from lra_data.loading.frameworks.hf_datasets import to_hf
 from lra_data.locking import locked_file
 from tests.conftest import ROOT, file_bytes

@@ -10,7 +10,7 @@ import pytest
 
 import lra_data
 from lra_data import LraDataError, SetError
-from lra_data.corpora.download import Archive, fetch_archive
+from lra_data.corpora.fetch import Archive, fetch_archive
 from lra_data.store.location import remote
 from lra_data.store.location.deadline import Deadline
 from tests.remote_servers import BUCKET, HOST, S3_KEYS, FileServer

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lra_data.corpora import archive_kinds
-from lra_data.corpora.guard import Guard, Limits
-from lra_data.corpora.passed_over import HIDDEN, described, in_words, is_hidden
+from lra_data.corpora.ignored_files import HIDDEN, described, in_words, is_hidden
+from lra_data.corpora.member_checks import Guard, Limits
 from lra_data.corpora.tar_archive import tar_files, unreadable
 from lra_data.corpora.zip_archive import zip_files
 from lra_data.errors import SetError

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from lra_data.corpora import passed_over
-from lra_data.corpora.download import Archive, Transfer, cached_archive, fetch_archive
+from lra_data.corpora import ignored_files
+from lra_data.corpora.fetch import Archive, Transfer, cached_archive, fetch_archive
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
 from lra_data.stream_key import stream_bytes
@@ -183,7 +183,7 @@ class CorpusTask(Task):
         return [rows[index] for index in indices]
 
     def key(self, seed: int) -> bytes:
-        """Under which names have digests (`keyed_order.py`): one key for all splits, which are chosen by it."""
+        """Under which names have digests (`hash_order.py`): one key for all splits, which are chosen by it."""
         return stream_bytes(self.family, self.version, self.keyed_config(), seed, "")
 
     def checked_seed(self, seed: int) -> int:
@@ -223,4 +223,4 @@ class CorpusTask(Task):
 
     @property
     def _passed_over(self) -> str:
-        return passed_over.sentence(self.facts["source"]) if self.facts is not None else ""
+        return ignored_files.sentence(self.facts["source"]) if self.facts is not None else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lra_data.corpora import archive_kinds
-from lra_data.corpora.guard import Guard, plain
+from lra_data.corpora.member_checks import Guard, plain
 from lra_data.errors import SetError
 
 # ValueError: what tarfile makes of broken extended headers.

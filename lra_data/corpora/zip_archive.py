@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lra_data.corpora import archive_kinds
-from lra_data.corpora.guard import Guard
-from lra_data.corpora.passed_over import is_hidden
+from lra_data.corpora.ignored_files import is_hidden
+from lra_data.corpora.member_checks import Guard
 from lra_data.corpora.tar_archive import unreadable
 from lra_data.errors import SetError
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
-from lra_data.corpora.download import Archive
-from lra_data.corpora.upstream_order import tfds_order
+from lra_data.corpora.fetch import Archive
+from lra_data.corpora.tfds_order import tfds_order
 from lra_data.image.cifar import CLASSES, HALVES, PIXELS, SIDE, read_pictures
 from lra_data.image.config import PRESETS, SIZES, Config
-from lra_data.image.grey import grey
+from lra_data.image.grayscale import grey
 from lra_data.picture_files import contact_sheet
 from lra_data.task import Preset, Raw, Sheet
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lra_data.confidence import wilson_interval
 from lra_data.corpora.archive import count_hidden
-from lra_data.corpora.passed_over import HIDDEN, in_words
+from lra_data.corpora.ignored_files import HIDDEN, in_words
 from lra_data.errors import SetError
 from lra_data.pathfinder.agreement import AGREEMENT
 from lra_data.pathfinder.config import DIFFICULTIES

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.corpora.archive import count_hidden
-from lra_data.corpora.passed_over import HIDDEN, described, sentence
+from lra_data.corpora.ignored_files import HIDDEN, described, sentence
 from lra_data.errors import SetError
 from lra_data.pathfinder.config import DIFFICULTIES
 from lra_data.pathfinder.examined import (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lra_data.arrow_columns import numbers, rows_of
-from lra_data.corpora.passed_over import is_hidden
+from lra_data.corpora.ignored_files import is_hidden
 from lra_data.errors import UsageError, unknown_name
 from lra_data.pathfinder.config import DIFFICULTIES, Config
 from lra_data.pathfinder.release_metadata import ReleasedPicture, read_metadata

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lra_data.corpora.passed_over import is_hidden, numbered_lines
+from lra_data.corpora.ignored_files import is_hidden, numbered_lines
 
 _NPY_MAGIC = b"\x93NUMPY"
 _LARGEST_MARGIN = 127  # the column has 8 bits

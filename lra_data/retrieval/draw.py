@@ -8,7 +8,7 @@ year nor how often it occurs tells the label.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lra_data.corpora.keyed_order import keyed_digest, keyed_share
+from lra_data.corpora.hash_order import keyed_digest, keyed_share
 from lra_data.retrieval.config import DRAWN_SIZES, LRA_SIZES
 from lra_data.retrieval.network import Network, year_of
 from lra_data.retrieval.pairs import Pair

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lra_data.corpora.archive import Limits, Source, stamp
-from lra_data.corpora.passed_over import BLANK, without_mark
+from lra_data.corpora.ignored_files import BLANK, without_mark
 from lra_data.errors import SetError
 
 # A longest text of 154 kB is known; the metadata have 5 MB. 20,194 texts of 27 kB make half a gigabyte.

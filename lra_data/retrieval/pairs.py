@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lra_data.corpora.archive import count_hidden, stamp
-from lra_data.corpora.passed_over import HIDDEN, is_hidden, numbered_lines
+from lra_data.corpora.ignored_files import HIDDEN, is_hidden, numbered_lines
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import ALIASES, SPLITS, split_name
 

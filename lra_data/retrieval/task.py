@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, list_column, make_schema, text_column
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
-from lra_data.corpora.download import Archive, Transfer
-from lra_data.corpora.passed_over import described
+from lra_data.corpora.fetch import Archive, Transfer
+from lra_data.corpora.ignored_files import described
 from lra_data.errors import SetError, UsageError
 from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
 from lra_data.retrieval.draw import draw_pairs

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, list_column, make_schema, numbers, text_column
 from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
-from lra_data.corpora.download import Archive
-from lra_data.corpora.keyed_order import keyed_order
-from lra_data.corpora.upstream_order import tfds_order
+from lra_data.corpora.fetch import Archive
+from lra_data.corpora.hash_order import keyed_order
+from lra_data.corpora.tfds_order import tfds_order
 from lra_data.task import Preset, Raw, Sheet
 from lra_data.text.config import PRESETS, REVIEWS_A_FOLDER, Config
 from lra_data.text.figures import figures

@@ -3,7 +3,7 @@
 A shard lies in the cache under its SHA-256, so that mirrors, and sets with equal shards, share it. It gets that name
 only when its size and digest are those of the manifest; until then it is a `.part`, which a later process continues.
 
-Not here: reading rows (`row_access.py`), raw archives (`lra_data/corpora/download.py`), writing to an address.
+Not here: reading rows (`row_access.py`), raw archives (`lra_data/corpora/fetch.py`), writing to an address.
 """
 
 import os
@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lra_data.corpora.download import CACHE_VARIABLE, cache_folder
+from lra_data.corpora.fetch import CACHE_VARIABLE, cache_folder
 from lra_data.errors import SetError, UsageError
 from lra_data.locking import locked_file
 from lra_data.paths import is_address, shown_address, write_failure

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lra_data.corpora.passed_over import HIDDEN, LINKS, is_hidden
+from lra_data.corpora.ignored_files import HIDDEN, LINKS, is_hidden
 from lra_data.errors import SetError
 
 # Links that a reader remembers of one archive; the corpora have at most 100,000 files.
