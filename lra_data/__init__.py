@@ -17,8 +17,8 @@ from lra_data.errors import BuildError, LraDataError, SetError, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lra_data.building.engines import Engine
-    from lra_data.building.run_build import Progress
+    from lra_data.building.build_set import Progress
+    from lra_data.building.engines.local import Engine
     from lra_data.checking.verify import Fault
     from lra_data.loading.dataset import Dataset
     from lra_data.loading.protocol_dataset import ReadDataset
@@ -115,7 +115,7 @@ def build(
     engine: "Engine | None" = None,
     progress: "Callable[[Progress], None] | None" = None,
 ) -> "Manifest":
-    """Write the set ROOT/<task>/<preset>, or finish what an earlier run left. See `lra_data.building.run_build.build`.
+    """Write the set ROOT/<task>/<preset>, or finish what an earlier run left. See `lra_data.building.build_set.build`.
 
     formats: any of "arrow", "parquet", "webdataset". num_shards: files of train. sizes: examples a split, if not the
     preset's. The files are the same bytes for any `workers` and `engine`.
@@ -123,7 +123,7 @@ def build(
     raw: the archive or folder of a corpus, for tasks that convert one; without it the official archive is downloaded.
     pairs: a folder of id lists, for Retrieval. allow_partial: build what is there of a corpus, and mark the set.
     """
-    from lra_data.building.run_build import build
+    from lra_data.building.build_set import build
 
     chosen = get_task(task).with_raw(
         _path(raw), pairs=_path(pairs), allow_partial=allow_partial, fetch=lambda name, there, total: None

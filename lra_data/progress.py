@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lra_data.building.run_build import Progress
+    from lra_data.building.build_set import Progress
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import pytest
 
 import lra_data
 from lra_data import BuildError, SetError, UsageError
+from lra_data.building.build_set import locked
 from lra_data.building.duplicates import Duplicates, find_duplicates
 from lra_data.building.plan import make_plan, shard_counts
-from lra_data.building.run_build import locked
 from lra_data.catalogue import task_from_record
 from lra_data.listops.config import Config
 from lra_data.store.manifest import read_manifest

@@ -21,7 +21,7 @@ def equal(one: dict[str, object], two: dict[str, object]) -> bool:
 @pytest.mark.parametrize("batch_rows", [1024, 100])
 @pytest.mark.parametrize("formats", [["arrow"], ["parquet"], ["webdataset"]])
 def test_virtual_is_built(tmp_path: Path, formats: list[str], batch_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lra_data.building.shards.BATCH_ROWS", batch_rows)  # wide rows come in smaller batches
+    monkeypatch.setattr("lra_data.building.shard_job.BATCH_ROWS", batch_rows)  # wide rows come in smaller batches
     lra_data.build("listops/mini", tmp_path, formats=formats, num_shards=3, sizes={**SMALL_SIZES, "train": 4000})
     on_disk = lra_data.load("listops/mini", split="train", root=tmp_path)
     virtual = lra_data.load("listops/mini", split="train[:4000]")

@@ -21,7 +21,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import lra_data
 from lra_data import UsageError
-from lra_data.building import shards as building_shards
+from lra_data.building import shard_job as building_shards
 from lra_data.loading.batch_making.batch_sources import BuiltSource, Prepared
 from lra_data.loading.batch_making.collate import Form
 from lra_data.loading.batches import Batches

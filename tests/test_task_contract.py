@@ -28,7 +28,7 @@ def test_public_names() -> None:
     for name in lra_data.__all__:
         assert getattr(lra_data, name) is not None
     # Importing the room of the same purpose must not replace the function.
-    importlib.import_module("lra_data.building.run_build")
+    importlib.import_module("lra_data.building.build_set")
     assert callable(lra_data.build)
 
 

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from lra_data.building.build_set import locked
 from lra_data.building.plan import RowRange, plan_of
-from lra_data.building.run_build import locked
-from lra_data.building.shards import ShardJob, write_shards
+from lra_data.building.shard_job import ShardJob, write_shards
 from lra_data.catalogue import task_from_record
 from lra_data.errors import SetError
 from lra_data.paths import local_path, write_failure

@@ -6,7 +6,7 @@ runs the main file again in every worker, and needs semaphores, which some conta
 
 A message is a pickle inside a pickled bytes object, so that one that cannot be unpickled leaves the stream in order.
 
-Not here: who gets which job (`engines.py`).
+Not here: who gets which job (`local.py`).
 """
 
 import os
@@ -28,7 +28,7 @@ from lra_data.errors import LraDataError, UsageError
 # -P: a file in the current folder must not be taken for a module of the standard library.
 _COMMAND = (
     "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from lra_data.building.worker_process import serve; serve()"
+    "from lra_data.building.engines.worker_process import serve; serve()"
 )
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
-from lra_data.building.worker_process import LostWorkerError, WorkerProcess
+from lra_data.building.engines.worker_process import LostWorkerError, WorkerProcess
 from lra_data.checks import plain_int
 from lra_data.errors import BuildError, UsageError
 

@@ -20,9 +20,9 @@ from filelock import Timeout
 from lra_data.building.card import card_text, unfinished_card_text
 from lra_data.building.croissant import croissant_text
 from lra_data.building.duplicates import find_duplicates
-from lra_data.building.engines import Engine, LocalProcesses
+from lra_data.building.engines.local import Engine, LocalProcesses
 from lra_data.building.plan import PLAN, Plan, check_same, make_plan, plan_of, plan_text, read_plan
-from lra_data.building.shards import ShardJob, ShardResult, make_shards
+from lra_data.building.shard_job import ShardJob, ShardResult, make_shards
 from lra_data.catalogue import get_task
 from lra_data.errors import BuildError, LraDataError, SetError, UsageError
 from lra_data.locking import locked_file
