@@ -31,7 +31,7 @@ RANGE = 4096
 CHILD = """
 import resource, sys
 from lra_data.errors import LraDataError
-from lra_data.store import remote
+from lra_data.store.location import remote
 if len(sys.argv) > 2:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 remote._RANGE_BYTES = 4096
