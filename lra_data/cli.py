@@ -121,7 +121,7 @@ def info(where: str | None, protocol: str | None, diff: str | None, as_json: boo
 
 def _show_protocol(where: str | None, name: str, other: str | None, as_json: bool) -> None:
     """Print a protocol, or where it differs from another, for all tasks or for that of `where`."""
-    from lra_data.protocols.reading import differences, get_protocol, lines_of
+    from lra_data.interop.protocol import differences, get_protocol, lines_of
 
     if other is None:
         entries: dict[str, Any] = {family: lines_of(reading) for family, reading in get_protocol(name).items()}
@@ -378,7 +378,7 @@ def export(
     allow_partial: bool,
 ) -> None:
     """Write a set in another layout, into a folder that may hold other sets; never over files that are there."""
-    from lra_data.building.export import export as write_layout
+    from lra_data.interop.export import export as write_layout
 
     def warn(message: str) -> None:
         click.echo(f"lra-data: warning: {message}", err=True)

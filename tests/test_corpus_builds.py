@@ -12,9 +12,9 @@ import webdataset
 import lra_data
 from lra_data import LraDataError, SetError, UsageError, get_task
 from lra_data.arrow_columns import text_column
-from lra_data.building.export import export
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
+from lra_data.interop.export import export
 from lra_data.store.row_access import VirtualRows
 from tests.conftest import ALL_FORMATS, file_bytes
 from tests.real_corpora import IMDB, real
@@ -205,8 +205,8 @@ def test_an_export_appears_when_it_is_finished_and_says_what_is_missing(
 ) -> None:
     task = get_task("text").with_raw(corpora["text"], allow_partial=True)
     with monkeypatch.context() as patch:
-        patch.setattr("lra_data.building.tree.shutil.rmtree", lambda *_, **__: None)  # as after a kill
-        patch.setattr("lra_data.building.export.write_pickle", lambda *_: pytest.fail("killed"))
+        patch.setattr("lra_data.interop.export_tree.shutil.rmtree", lambda *_, **__: None)  # as after a kill
+        patch.setattr("lra_data.interop.export.write_pickle", lambda *_: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             export(VirtualRows(task, 0), tmp_path / "out", layout="nystromformer")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".export"]

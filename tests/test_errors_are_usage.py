@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 # Errors of Python's own protocols, of callers within the package, and what a caller turns into an error of ours.
 BUILTIN = {
-    "lra_data/building/tree.py": {"FileExistsError"},
+    "lra_data/interop/export_tree.py": {"FileExistsError"},
     "lra_data/corpora/ignored_files.py": {"ValueError"},
     "lra_data/image/plain_pickle.py": {"EOFError"},
     "lra_data/loading/passes/position.py": {"TypeError"},
@@ -27,7 +27,7 @@ BUILTIN = {
     "lra_data/loading/passes/ledger.py": {"TypeError"},
     "lra_data/pathfinder/release_metadata.py": {"ValueError"},
     "lra_data/picture_files.py": {"ValueError"},
-    "lra_data/protocols/torch_shuffle.py": {"ValueError"},
+    "lra_data/interop/torch_shuffle.py": {"ValueError"},
     "lra_data/store/location/deadline.py": {"TimeoutError"},
     "lra_data/store/manifest.py": {"TypeError"},
     "reference_models/reversible.py": {"TypeError"},

@@ -12,8 +12,8 @@ import pytest
 
 import lra_data
 from lra_data import UsageError, get_task
-from lra_data.building import tree as tree_module
-from lra_data.building.export import export
+from lra_data.interop import export_tree as tree_module
+from lra_data.interop.export import export
 from lra_data.store.row_access import Rows, VirtualRows
 
 SIZES = {"train": 12, "validation": 4, "test": 4}

@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from lra_data import UsageError, get_task
-from lra_data.building.export import export
-from lra_data.building.layouts import LAYOUTS
 from lra_data.cli import cli
+from lra_data.interop.export import export
+from lra_data.interop.layouts import LAYOUTS
+from lra_data.interop.protocol import get_protocol
 from lra_data.loading.batch_making.protocol_rows import open_protocol
-from lra_data.protocols.reading import get_protocol
 from lra_data.store.row_access import Rows, VirtualRows
 from tests.oracles.fairseq_reader import END, TextExample, read_dictionary, read_lra_image, read_lra_text
 from tests.test_protocols import (

@@ -12,9 +12,9 @@ from PIL import Image
 
 import lra_data
 from lra_data import SetError, UsageError, get_task
-from lra_data.building.export import export
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
+from lra_data.interop.export import export
 from lra_data.pathfinder.audit import audit
 from lra_data.pathfinder.release import RELEASED, ReleasedPicture, in_splits, read_metadata
 from lra_data.pathfinder.released import open_release

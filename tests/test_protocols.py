@@ -24,11 +24,11 @@ from PIL import Image
 
 import lra_data
 from lra_data import UsageError, get_task
-from lra_data.building.export import export
+from lra_data.interop.export import export
+from lra_data.interop.protocol import PROTOCOLS, get_protocol
+from lra_data.interop.torch_shuffle import torch_randperm
 from lra_data.loading.batch_making.protocol_rows import open_protocol
 from lra_data.pathfinder.released import open_release
-from lra_data.protocols.reading import PROTOCOLS, get_protocol
-from lra_data.protocols.torch_shuffle import torch_randperm
 from lra_data.store.row_access import Rows, VirtualRows, open_rows
 from tests.real_corpora import CIFAR_BINARY, CIFAR_PYTHON, real
 from tests.test_cli import run

@@ -12,7 +12,7 @@ import pytest
 import lra_data
 from lra_data import SetError, UsageError, get_task
 from lra_data.arrow_columns import column, numbers
-from lra_data.building.export import export
+from lra_data.interop.export import export
 from lra_data.retrieval.config import LRA_SIZES, Config
 from lra_data.retrieval.draw import draw_pairs
 from lra_data.retrieval.network import PAPER, Network, read_network, what_is_missing, year_of

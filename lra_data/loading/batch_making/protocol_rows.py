@@ -1,6 +1,6 @@
 """A set as another code base reads it: same ids, same lengths, same order. Only readings that are exact are applied.
 
-What each protocol does is told in `lra_data/protocols`; here is the arithmetic. Batches for training, shuffles and
+What each protocol does is told in `lra_data/interop`; here is the arithmetic. Batches for training, shuffles and
 ranks are not the business of this module.
 """
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from lra_data.arrow_columns import column, numbers, rows_of
 from lra_data.errors import UsageError
-from lra_data.protocols.reading import Reading, get_protocol
-from lra_data.protocols.torch_pictures import image_order, pathfinder_order, pillow_grey
+from lra_data.interop.protocol import Reading, get_protocol
+from lra_data.interop.torch_pictures import image_order, pathfinder_order, pillow_grey
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.row_access import Rows
 from lra_data.task import Task

@@ -1,6 +1,6 @@
 """The protocol of the original: google-research/long-range-arena at cd31e5c, and its released configurations."""
 
-from lra_data.protocols.reading import Reading
+from lra_data.interop.protocol import Reading
 
 _MASK = "the models hide ids of 0, so black pixels too, and the CLS vector where the first pixel is black"
 

@@ -1,6 +1,6 @@
 """The protocol of mlpen/Nystromformer at f02d511, which Skyformer shares: LRA/datasets/*.py and LRA/code/dataset.py."""
 
-from lra_data.protocols.reading import Reading
+from lra_data.interop.protocol import Reading
 
 _MASK = "ids of 0, so black pixels are taken for padding"
 _OVER_LRA = "made by LRA's own pipeline with its unseeded shuffle buffers, so no order of theirs can be repeated"

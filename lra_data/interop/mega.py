@@ -3,7 +3,7 @@
 Pictures are exact without its shuffle: as data_process.py writes them and `lra-image` reads them with --no-shuffle.
 """
 
-from lra_data.protocols.reading import Reading
+from lra_data.interop.protocol import Reading
 
 _READER = "examples/mega/lra/data_process.py"
 _IDS = "<s> 0, <pad> 1, </s> 2, <unk> 3, then a dictionary by frequency in prepared files"

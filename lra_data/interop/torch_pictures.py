@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.arrow_columns import numbers, rows_of
-from lra_data.protocols.torch_shuffle import random_split
+from lra_data.interop.torch_shuffle import random_split
 from lra_data.splits import SPLITS
 
 _SEED = 42

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lra_data.building.layouts import S4_FOLDERS, units_of
-from lra_data.building.mega_files import write_mega
-from lra_data.building.paper_lines import PaperLines
-from lra_data.building.pickles import PICKLES, write_pickle
-from lra_data.building.s4_files import write_imdb
-from lra_data.building.tree import addition
 from lra_data.errors import UsageError
+from lra_data.interop.export_tree import addition
+from lra_data.interop.layouts import S4_FOLDERS, units_of
+from lra_data.interop.mega_files import write_mega
+from lra_data.interop.paper_lines import PaperLines
+from lra_data.interop.pickles import PICKLES, write_pickle
+from lra_data.interop.s4_files import write_imdb
 from lra_data.paths import local_path, write_failure
 from lra_data.store.row_access import Rows
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lra_data.building.mega_files import mega_units
-from lra_data.building.pickles import SPLIT_NAMES, pickle_file
-from lra_data.building.s4_files import FOLDER
 from lra_data.errors import UsageError, unknown_name
+from lra_data.interop.mega_files import mega_units
+from lra_data.interop.pickles import SPLIT_NAMES, pickle_file
+from lra_data.interop.s4_files import FOLDER
 from lra_data.task import Task
 
 # Where S4 has LRA's own files, below its DATA_PATH (state-spaces/s4, src/dataloaders/README.md).

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.arrow_columns import numbers, rows_of
-from lra_data.protocols.torch_pictures import Order, image_order, pathfinder_order, pillow_grey
+from lra_data.interop.torch_pictures import Order, image_order, pathfinder_order, pillow_grey
 from lra_data.splits import SPLITS
 from lra_data.store.row_access import Rows
 from lra_data.task import Task

@@ -43,7 +43,7 @@ def get_protocol(name: str) -> Protocol:
     """The readings of a protocol by family; raises UsageError for an unknown name."""
     if name not in _MODULES:
         raise unknown_name("protocol", name, PROTOCOLS)
-    return importlib.import_module(f"lra_data.protocols.{_MODULES[name]}").READINGS  # type: ignore[no-any-return]
+    return importlib.import_module(f"lra_data.interop.{_MODULES[name]}").READINGS  # type: ignore[no-any-return]
 
 
 def lines_of(reading: Reading) -> dict[str, str]:

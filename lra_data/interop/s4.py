@@ -1,6 +1,6 @@
 """The protocol of state-spaces/s4 at e757cef: src/dataloaders/{lra,basic,base}.py and configs/{dataset,experiment}."""
 
-from lra_data.protocols.reading import Reading
+from lra_data.interop.protocol import Reading
 
 _CHARACTERS = (
     "Unicode characters of decoded text, in a vocabulary by frequency that torchtext builds; bytes and characters are "

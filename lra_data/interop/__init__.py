@@ -1,0 +1,1 @@
+"""Other code bases: how each reads the benchmark, and exports that each of them reads."""
