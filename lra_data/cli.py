@@ -196,7 +196,7 @@ def verify(where: str, quick: bool, raw: str | None, pairs: str | None, as_json:
 @JSON_OPTION
 def audit(folder: str, res: int | None, difficulty: str | None, traced: int, as_json: bool) -> None:
     """Check a copy of the original Pathfinder release; list every fault, and exit 1 if there are any."""
-    from lra_data.pathfinder.audit import audit as find_faults
+    from lra_data.pathfinder.released.audit import audit as find_faults
 
     found = find_faults(folder, resolution=res, difficulty=difficulty, traced=traced)
     if as_json:

@@ -25,7 +25,7 @@ BUILTIN = {
     "lra_data/loading/frameworks/file_links.py": {"PermissionError"},
     "lra_data/loading/frameworks/grain_source.py": {"IndexError"},
     "lra_data/loading/passes/ledger.py": {"TypeError"},
-    "lra_data/pathfinder/release_metadata.py": {"ValueError"},
+    "lra_data/pathfinder/released/layout_metadata.py": {"ValueError"},
     "lra_data/picture_files.py": {"ValueError"},
     "lra_data/interop/torch_shuffle.py": {"ValueError"},
     "lra_data/store/location/deadline.py": {"TimeoutError"},

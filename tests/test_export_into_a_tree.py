@@ -181,7 +181,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from lra_data import get_task
-from lra_data.building import export, tree
+from lra_data.interop import export, export_tree as tree
 from lra_data.store.row_access import VirtualRows
 
 out, moment, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

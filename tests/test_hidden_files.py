@@ -13,9 +13,9 @@ from PIL import Image
 from lra_data import SetError, get_task
 from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.corpora.ignored_files import is_hidden
-from lra_data.pathfinder.audit import audit
-from lra_data.pathfinder.release import find_release, read_metadata
-from lra_data.pathfinder.released import open_release
+from lra_data.pathfinder.released.audit import audit
+from lra_data.pathfinder.released.converted_task import open_release
+from lra_data.pathfinder.released.layout import find_release, read_metadata
 from lra_data.task import Task
 from tests.tiny_corpora import aan_files, cifar_binary_files, cifar_python_files, imdb_files, write_tar
 

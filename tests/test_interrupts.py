@@ -53,7 +53,7 @@ CASES = {
         "lra_data.task:Task.generate",
         "nothing was exported: run the same command again to start over",
     ),
-    "audit": ("lra-data", "audit {out}", "lra_data.pathfinder.audit:audit", INCOMPLETE),
+    "audit": ("lra-data", "audit {out}", "lra_data.pathfinder.released.audit:audit", INCOMPLETE),
 }
 ZOO_CASES = {
     "evaluate": (
@@ -214,13 +214,13 @@ def test_a_kernel_returns_between_two_calls(tmp_path: Path, monkeypatch: pytest.
     """Which call makes an attempt decides nothing: neither picture nor expression, nor the counters."""
     import lra_data
     from lra_data.listops import task as listops
-    from lra_data.pathfinder import generated
+    from lra_data.pathfinder import generated_task
 
     wanted = {name: lra_data.generate(name, "train", 0, 40) for name in ("pathfinder/32-hard", "listops/mini")}
-    counters = generated.Pathfinder(lra_data.get_task("pathfinder/32-hard").config)
+    counters = generated_task.Pathfinder(lra_data.get_task("pathfinder/32-hard").config)
     indices = wanted["pathfinder/32-hard"]["index"].to_numpy()
     expected = counters.draw("train", indices, 0)["counters"]
-    monkeypatch.setattr(generated, "ATTEMPTS_A_CALL", 7)
+    monkeypatch.setattr(generated_task, "ATTEMPTS_A_CALL", 7)
     monkeypatch.setattr(listops, "ATTEMPTS_A_CALL", 5)
     for name, rows in wanted.items():
         assert lra_data.generate(name, "train", 0, 40).equals(rows)

@@ -17,8 +17,8 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
     (wheel,) = tmp_path.glob("lra_data-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "lra_data/py.typed" in names
-    assert {f"lra_data/pathfinder/tables/{size}.npz" for size in (32, 64, 128, 256)} <= set(names)
-    assert "lra_data/pathfinder/tracer_weights.json" in names
+    assert {f"lra_data/pathfinder/generator/tables/{size}.npz" for size in (32, 64, 128, 256)} <= set(names)
+    assert "lra_data/pathfinder/checks/tracer_weights.json" in names
     bundled = {path.relative_to(ROOT).as_posix() for path in (ROOT / "reference_models/checkpoints").rglob("*.*")}
     assert len(bundled) >= 3 * 26  # weights, card and log of each model
     assert bundled <= set(names)

@@ -11,9 +11,9 @@ from PIL import Image
 import lra_data
 from lra_data import SetError
 from lra_data.building.repair import repair
-from lra_data.pathfinder.audit import audit
-from lra_data.pathfinder.release import RELEASED, ReleasedPicture, in_splits, read_metadata
-from lra_data.pathfinder.released import ReleasedPathfinder, open_release
+from lra_data.pathfinder.released.audit import audit
+from lra_data.pathfinder.released.converted_task import ReleasedPathfinder, open_release
+from lra_data.pathfinder.released.layout import RELEASED, ReleasedPicture, in_splits, read_metadata
 from lra_data.store.row_access import BuiltRows
 from tests.test_cli import run
 
@@ -190,7 +190,7 @@ def test_a_whole_copy_is_not_read_twice_and_a_strange_picture_ends_with_advice(
     copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Without --allow-partial only sizes of files are looked at first."""
-    monkeypatch.setattr("lra_data.pathfinder.released.RELEASED", BATCHES * A_BATCH)
+    monkeypatch.setattr("lra_data.pathfinder.released.converted_task.RELEASED", BATCHES * A_BATCH)
     spoil("P")(copy / "imgs/2/sample_7.png")
     task = open_release(copy, {}, allow_partial=False)
     with pytest.raises(SetError) as caught:
@@ -262,7 +262,7 @@ def test_arrays_of_python_2_are_read_like_text(copy: Path) -> None:
 
 
 def test_lost_lines_move_the_cuts_of_a_whole_release_by_no_more_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lra_data.pathfinder.release.RELEASED", 20_000)
+    monkeypatch.setattr("lra_data.pathfinder.released.layout.RELEASED", 20_000)
     pictures = [
         ReleasedPicture(batch=n // 1000, sample=n % 1000, line=n % 1000 + 1, label=0, contour_length=14, margin=1)
         for n in range(20_000)

@@ -76,7 +76,7 @@ def test_verify_finds_a_turned_label_in_a_set_whose_digests_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A generator with a fault of its own: what it writes has right digests and wrong labels."""
-    from lra_data.pathfinder.generated import Pathfinder
+    from lra_data.pathfinder.generated_task import Pathfinder
 
     draw = Pathfinder.draw
 

@@ -9,7 +9,7 @@ import pytest
 from lra_data import get_task, take
 from lra_data.arrow_columns import rows_of
 from lra_data.checking.set_statistics import statistics
-from lra_data.pathfinder.pictures import (
+from lra_data.pathfinder.viewer import (
     CONNECTED,
     CONTOUR_COLOURS,
     DISTRACTOR_COLOUR,

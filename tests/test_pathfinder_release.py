@@ -15,9 +15,9 @@ from lra_data import SetError, UsageError, get_task
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
 from lra_data.interop.export import export
-from lra_data.pathfinder.audit import audit
-from lra_data.pathfinder.release import RELEASED, ReleasedPicture, in_splits, read_metadata
-from lra_data.pathfinder.released import open_release
+from lra_data.pathfinder.released.audit import audit
+from lra_data.pathfinder.released.converted_task import open_release
+from lra_data.pathfinder.released.layout import RELEASED, ReleasedPicture, in_splits, read_metadata
 from lra_data.picture_files import png_bytes, read_png
 from lra_data.store.row_access import BuiltRows, VirtualRows
 from tests.reference_pathfinder import original_pictures, unpack

@@ -8,11 +8,11 @@ import pytest
 
 from lra_data import LraDataError, SetError, get_task
 from lra_data.catalogue import task_from_record
-from lra_data.pathfinder import tables
 from lra_data.pathfinder.config import Config, standard_config
-from lra_data.pathfinder.drawing import draw_tables, shift
-from lra_data.pathfinder.patches import marker_classes
-from lra_data.pathfinder.tables import COMMITTED, digest_of, drawing_tables, tables_digest
+from lra_data.pathfinder.generator import drawing_tables as tables_module
+from lra_data.pathfinder.generator.draw_tables import draw_tables, shift
+from lra_data.pathfinder.generator.drawing_tables import COMMITTED, digest_of, drawing_tables, tables_digest
+from lra_data.pathfinder.generator.patches import marker_classes
 
 
 @pytest.mark.parametrize("resolution", COMMITTED)
@@ -36,14 +36,14 @@ def test_all_difficulties_of_a_resolution_share_tables() -> None:
 
 
 def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "FOLDER", tmp_path)
-    tables._drawing_tables.cache_clear()
+    monkeypatch.setattr(tables_module, "FOLDER", tmp_path)
+    tables_module._drawing_tables.cache_clear()
     with pytest.raises(LraDataError, match=r"32.npz: expected the drawing tables, got: .* install lra-data again"):
         drawing_tables(Config())
     np.savez_compressed(tmp_path / "32.npz", ring_1=np.zeros((3, 2), dtype=np.int16))
     with pytest.raises(LraDataError, match=f"expected tables with digest {COMMITTED[32]}, got"):
         drawing_tables(Config())
-    tables._drawing_tables.cache_clear()
+    tables_module._drawing_tables.cache_clear()
 
 
 def test_tables_of_other_parameters_are_drawn_and_named_in_key_and_record() -> None:

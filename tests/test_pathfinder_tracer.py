@@ -8,12 +8,12 @@ import pytest
 from lra_data import generate
 from lra_data.arrow_columns import numbers, rows_of
 from lra_data.confidence import wilson_interval
-from lra_data.pathfinder import tracer
-from lra_data.pathfinder.agreement import AGREEMENT
+from lra_data.pathfinder.checks import tracer
+from lra_data.pathfinder.checks.tracer import find_markers, trace
+from lra_data.pathfinder.checks.tracer_agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, standard_config
-from lra_data.pathfinder.generated import Pathfinder
-from lra_data.pathfinder.pictures import marked_tips
-from lra_data.pathfinder.tracer import find_markers, trace
+from lra_data.pathfinder.generated_task import Pathfinder
+from lra_data.pathfinder.viewer import marked_tips
 from tests.reference_pathfinder import original_pictures
 from tests.test_architecture import imported
 

@@ -28,7 +28,7 @@ from lra_data.interop.export import export
 from lra_data.interop.protocol import PROTOCOLS, get_protocol
 from lra_data.interop.torch_shuffle import torch_randperm
 from lra_data.loading.batch_making.protocol_rows import open_protocol
-from lra_data.pathfinder.released import open_release
+from lra_data.pathfinder.released.converted_task import open_release
 from lra_data.store.row_access import Rows, VirtualRows, open_rows
 from tests.real_corpora import CIFAR_BINARY, CIFAR_PYTHON, real
 from tests.test_cli import run

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data import get_task
+from lra_data.pathfinder.checks.tracer import trace
 from lra_data.pathfinder.config import PRESETS
-from lra_data.pathfinder.pictures import framed
-from lra_data.pathfinder.tracer import trace
+from lra_data.pathfinder.viewer import framed
 from lra_data.picture_files import png_bytes
 
 SHOWN = 12

@@ -3,7 +3,7 @@
     python -m benchmarks.pathfinder.tracer [--pictures 2000] [PRESET ...]
 
 Pictures are those of the test split of seed 0, which were not used to tune it. The figures stand in
-lra_data/pathfinder/agreement.py and docs/pathfinder.md.
+lra_data/pathfinder/checks/tracer_agreement.py and docs/pathfinder.md.
 """
 
 import argparse
@@ -14,8 +14,8 @@ import numpy as np
 from lra_data import generate
 from lra_data.arrow_columns import numbers, rows_of
 from lra_data.confidence import wilson_interval
+from lra_data.pathfinder.checks.tracer import trace
 from lra_data.pathfinder.config import PRESETS
-from lra_data.pathfinder.tracer import trace
 
 _Z_95 = 1.959964
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lra_data import generate
 from lra_data.arrow_columns import numbers, rows_of
+from lra_data.pathfinder.checks.tracer import WEIGHTS, Weights, features, probability
 from lra_data.pathfinder.config import DIFFICULTIES
-from lra_data.pathfinder.tracer import WEIGHTS, Weights, features, probability
 
 Floats = NDArray[np.float64]
 

@@ -264,7 +264,7 @@ PRESETS = _presets()
 # Path-X is pathfinder128_hard (M. Dehghani, LRA issue 11).
 ALIASES = {"path-x": "128-hard"}
 
-# `lra-data build pathfinder --from-release DIR` converts a copy of the release; see `released.py`.
+# `lra-data build pathfinder --from-release DIR` converts a copy of the release; see `released/converted_task.py`.
 READS_RELEASE = True
 
 # Options of `lra-data build pathfinder` that choose a preset or scale one; see `select`. The field that names one of

@@ -1,10 +1,10 @@
-"""The Pathfinder tasks: pictures drawn here (`generated.py`), and those of a copy of the release (`released.py`)."""
+"""The Pathfinder tasks: pictures drawn here (`generated_task.py`), and those of a copy of the release (`released/converted_task.py`)."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from lra_data.pathfinder.generated import Pathfinder
-from lra_data.pathfinder.released import ReleasedPathfinder, open_release
+from lra_data.pathfinder.generated_task import Pathfinder
+from lra_data.pathfinder.released.converted_task import ReleasedPathfinder, open_release
 from lra_data.task import Task
 
 TASK = Pathfinder

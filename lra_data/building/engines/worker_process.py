@@ -52,7 +52,7 @@ class WorkerProcess:
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        package = str(Path(__file__).parents[2])
+        package = str(Path(__file__).parents[3])
         pickle.dump([*sys.path, *([] if package in sys.path else [package])], self._input)
         pickle.dump(notices.said() if tells else None, self._input)
 

@@ -15,7 +15,8 @@ from lra_data.corpora.archive import count_hidden
 from lra_data.corpora.ignored_files import HIDDEN, described, sentence
 from lra_data.errors import SetError
 from lra_data.pathfinder.config import DIFFICULTIES
-from lra_data.pathfinder.examined import (
+from lra_data.pathfinder.released.layout_metadata import Metadata, ReleasedPicture
+from lra_data.pathfinder.released.picture_faults import (
     CAUSES,
     EMPTY,
     GREY,
@@ -25,7 +26,6 @@ from lra_data.pathfinder.examined import (
     examine,
     unnamed,
 )
-from lra_data.pathfinder.release_metadata import Metadata, ReleasedPicture
 from lra_data.picture_files import decode_png
 
 _NAMED = 5

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from lra_data.arrow_columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
 from lra_data.errors import SetError, UsageError, unknown_name
 from lra_data.pathfinder.config import DIFFICULTIES, standard_config
-from lra_data.pathfinder.generated import Pathfinder
-from lra_data.pathfinder.left_out import (
+from lra_data.pathfinder.generated_task import Pathfinder
+from lra_data.pathfinder.released.layout import RELEASED, find_release, in_splits
+from lra_data.pathfinder.released.layout_metadata import ReleasedPicture, load_metadata, metadata_digest
+from lra_data.pathfinder.released.left_out import (
     absent,
     at_fault,
     common_difficulty,
@@ -26,8 +28,6 @@ from lra_data.pathfinder.left_out import (
     left_out_text,
     read_picture,
 )
-from lra_data.pathfinder.release import RELEASED, find_release, in_splits
-from lra_data.pathfinder.release_metadata import ReleasedPicture, load_metadata, metadata_digest
 from lra_data.task import Raw, Task, check_request
 
 # The columns that the generated task's sheet does not describe.

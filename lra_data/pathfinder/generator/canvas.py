@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from lra_data.kernel_cache import compiled
-from lra_data.pathfinder.plates import LANES, Plates, Rules
+from lra_data.pathfinder.generator.kernel_tables import LANES, Plates, Rules
 
 # Columns of a paddle: where it is drawn from, its patch, and the position of its contrast.
 PADDLE_Y, PADDLE_X, PATCH, CONTRAST = range(4)

@@ -3,7 +3,7 @@
 Those of the presets are files in this folder, so that no release of Pillow or OpenCV can move a byte of them; all
 others are drawn when they are first asked for.
 
-    python -m lra_data.pathfinder.tables     draws the presets' files anew with the installed libraries
+    python -m lra_data.pathfinder.generator.drawing_tables     draws the presets' files anew with the installed libraries
 """
 
 import hashlib
@@ -67,7 +67,7 @@ def _tables_digest(config: Config) -> str:
 def _drawing_tables(config: Config) -> dict[str, NDArray[Any]]:
     committed = _committed(config)
     if committed is None:
-        from lra_data.pathfinder.drawing import draw_tables
+        from lra_data.pathfinder.generator.draw_tables import draw_tables
 
         return draw_tables(config)
     path = FOLDER / f"{committed}.npz"
@@ -96,7 +96,7 @@ def digest_of(tables: dict[str, NDArray[Any]]) -> str:
 
 def write_committed_tables() -> None:
     """Draw the presets' tables with the installed libraries, write the files and print their digests."""
-    from lra_data.pathfinder.drawing import draw_tables
+    from lra_data.pathfinder.generator.draw_tables import draw_tables
 
     FOLDER.mkdir(exist_ok=True)
     for resolution in COMMITTED:

@@ -2,11 +2,11 @@
 
 The time goes into attempts at two contours that fail: thousands an image in the hard presets, most of them late. So
 an attempt touches little. Masks lie on a canvas with a margin around the image, so that patches need no clipping
-(`plates.py`, `canvas.py`); the dilated mask is kept beside the mask and grows with it, for the dilation of a maximum
+(`kernel_tables.py`, `canvas.py`); the dilated mask is kept beside the mask and grows with it, for the dilation of a maximum
 is the maximum of the dilations; what an attempt changed is restored window by window; and of the ring candidates only
 those with a turn weight are looked at.
 
-Not here: where the patches come from (`drawing.py`), Arrow (`generated.py`), and checking (`geometry.py`, `tracer.py`,
+Not here: where the patches come from (`draw_tables.py`), Arrow (`generated_task.py`), and checking (`label_check.py`, `tracer.py`,
 which share nothing with this file).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.kernel_cache import compiled
-from lra_data.pathfinder.canvas import (
+from lra_data.pathfinder.generator.canvas import (
     CONTRAST,
     PADDLE_X,
     PADDLE_Y,
@@ -25,8 +25,8 @@ from lra_data.pathfinder.canvas import (
     fits,
     place_of,
 )
-from lra_data.pathfinder.patches import DEGREES
-from lra_data.pathfinder.plates import Plates, Rules
+from lra_data.pathfinder.generator.kernel_tables import Plates, Rules
+from lra_data.pathfinder.generator.patches import DEGREES
 from lra_data.random_bits import multiply_wide, philox4x64
 
 # A picture whose attempts all fail ends with an error. At 64-hard-clean, the rarest of the presets, 1 attempt in some

@@ -1,6 +1,6 @@
 """The metadata of a copy of the release: what each line says of a picture, and what cannot be read.
 
-A batch has a text file, called `.npy` as in the release, with one line a picture (see `release.py`); the original
+A batch has a text file, called `.npy` as in the release, with one line a picture (see `layout.py`); the original
 generator itself writes an array of strings. A byte order mark, blank lines at the end and hidden files are passed over
 and counted.
 """

@@ -15,7 +15,7 @@ from lra_data.arrow_columns import numbers, rows_of
 from lra_data.corpora.ignored_files import is_hidden
 from lra_data.errors import UsageError, unknown_name
 from lra_data.pathfinder.config import DIFFICULTIES, Config
-from lra_data.pathfinder.release_metadata import ReleasedPicture, read_metadata
+from lra_data.pathfinder.released.layout_metadata import ReleasedPicture, read_metadata
 from lra_data.picture_files import png_bytes
 from lra_data.splits import SPLITS
 

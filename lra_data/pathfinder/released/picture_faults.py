@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lra_data.corpora.ignored_files import is_hidden
-from lra_data.pathfinder.release_metadata import ReleasedPicture
+from lra_data.pathfinder.released.layout_metadata import ReleasedPicture
 from lra_data.picture_files import decode_png
 
 GREY = "L"

@@ -21,10 +21,10 @@ from lra_data.arrow_columns import (
     rows_of,
 )
 from lra_data.errors import BuildError, SetError, UsageError
-from lra_data.pathfinder.agreement import AGREEMENT
+from lra_data.pathfinder.checks.tracer_agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, Config
-from lra_data.pathfinder.release import release_folder, write_release
-from lra_data.pathfinder.tables import drawing_tables, tables_digest
+from lra_data.pathfinder.generator.drawing_tables import drawing_tables, tables_digest
+from lra_data.pathfinder.released.layout import release_folder, write_release
 from lra_data.task import Preset, Sheet, Task, check_request
 
 # Pictures, and attempts at contours, between two moments at which an interrupt is heard.
@@ -171,8 +171,8 @@ class Pathfinder(Task):
         Beside them `offsets` of the distractors, int32 (n + 1,), and `counters`, int64 (n, 4): see `kernel.EXTENSIONS`.
         """
         # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
-        from lra_data.pathfinder.kernel import MAX_ATTEMPTS, draw_heads, draw_images
-        from lra_data.pathfinder.plates import prepare
+        from lra_data.pathfinder.generator.kernel import MAX_ATTEMPTS, draw_heads, draw_images
+        from lra_data.pathfinder.generator.kernel_tables import prepare
         from lra_data.random_bits import stream_key
 
         config, n = self.config, len(indices)
@@ -235,7 +235,7 @@ class Pathfinder(Task):
 
     def _failure(self, where: str, attempts: NDArray[np.int32]) -> str:
         """What is said when an example's attempts all failed, with the acceptance measured up to there."""
-        from lra_data.pathfinder.kernel import MAX_ATTEMPTS
+        from lra_data.pathfinder.generator.kernel import MAX_ATTEMPTS
 
         successes = int(np.count_nonzero(attempts))
         total = int(attempts.sum()) + MAX_ATTEMPTS
@@ -247,7 +247,7 @@ class Pathfinder(Task):
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
         """Derive each label from geometry and picture. Geometry that was left out is asked back by index."""
-        from lra_data.pathfinder.geometry import problem
+        from lra_data.pathfinder.checks.label_check import problem
 
         found = []
         for row in self.with_geometry(batch, split=split, seed=seed):
@@ -286,7 +286,7 @@ class Pathfinder(Task):
             raise UsageError(
                 f"{self.name}: the set was built without geometry; explain the task's name, which draws it"
             )
-        from lra_data.pathfinder.pictures import marked_tips
+        from lra_data.pathfinder.viewer import marked_tips
 
         (y, x), (other_y, other_x) = marked_tips(row)
         origin = row["origin"]
@@ -305,14 +305,14 @@ class Pathfinder(Task):
 
     def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
         """The pictures of the rows, framed by label."""
-        from lra_data.pathfinder.pictures import framed
+        from lra_data.pathfinder.viewer import framed
 
         side = self.config.resolution
         return framed(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
 
     def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
         """The example large, with contours, distractors and markers coloured."""
-        from lra_data.pathfinder.pictures import drawing
+        from lra_data.pathfinder.viewer import drawing
 
         return drawing(self.config, row)
 

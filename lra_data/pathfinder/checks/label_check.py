@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.pathfinder.config import Config
-from lra_data.pathfinder.patches import DEGREES, marker_classes, marker_reach
-from lra_data.pathfinder.tables import drawing_tables
+from lra_data.pathfinder.generator.drawing_tables import drawing_tables
+from lra_data.pathfinder.generator.patches import DEGREES, marker_classes, marker_reach
 
 Array = NDArray[Any]
 

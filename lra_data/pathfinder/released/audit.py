@@ -18,11 +18,11 @@ from lra_data.confidence import wilson_interval
 from lra_data.corpora.archive import count_hidden
 from lra_data.corpora.ignored_files import HIDDEN, in_words
 from lra_data.errors import SetError
-from lra_data.pathfinder.agreement import AGREEMENT
+from lra_data.pathfinder.checks.tracer_agreement import AGREEMENT
 from lra_data.pathfinder.config import DIFFICULTIES
-from lra_data.pathfinder.examined import examine, unnamed
-from lra_data.pathfinder.release import RELEASED, find_release, in_splits
-from lra_data.pathfinder.release_metadata import ReleasedPicture, load_metadata
+from lra_data.pathfinder.released.layout import RELEASED, find_release, in_splits
+from lra_data.pathfinder.released.layout_metadata import ReleasedPicture, load_metadata
+from lra_data.pathfinder.released.picture_faults import examine, unnamed
 from lra_data.paths import local_path
 from lra_data.picture_files import read_png
 
@@ -132,7 +132,7 @@ def _sample(entries: Sequence[ReleasedPicture], count: int) -> list[ReleasedPict
 def _trace(folder: Path, entries: Sequence[ReleasedPicture]) -> dict[str, Any]:
     """How many labels the tracer agrees with, and the 99.9 % interval of that share."""
     from lra_data.kernel_cache import keep
-    from lra_data.pathfinder import tracer
+    from lra_data.pathfinder.checks import tracer
 
     keep(tracer)
 

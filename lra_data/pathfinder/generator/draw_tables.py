@@ -6,7 +6,7 @@ compares whole numbers. `docs/pathfinder_draws.md` defines each table; names fol
 
 Angles are numbered: 0 to 359 are -180 to 179 degrees, 360 + c is the angle of ring candidate c.
 
-Nothing that reads or builds a preset imports this module and OpenCV with it: their tables are files (`tables.py`).
+Nothing that reads or builds a preset imports this module and OpenCV with it: their tables are files (`drawing_tables.py`).
 """
 
 import math
@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from lra_data.errors import UsageError
 from lra_data.pathfinder.config import Config
-from lra_data.pathfinder.patches import DEGREES, footprint, marker_classes, marker_reach
+from lra_data.pathfinder.generator.patches import DEGREES, footprint, marker_classes, marker_reach
 
 Array = NDArray[Any]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.pathfinder.config import Config
-from lra_data.pathfinder.patches import DEGREES, footprint, marker_classes, marker_reach
-from lra_data.pathfinder.tables import drawing_tables
+from lra_data.pathfinder.generator.drawing_tables import drawing_tables
+from lra_data.pathfinder.generator.patches import DEGREES, footprint, marker_classes, marker_reach
 
 LANES = 32  # bytes of a canvas row compared or written at once
 TOO_MUCH = 459  # 1.8 of 255: mask and new paddle's mask together
