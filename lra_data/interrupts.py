@@ -12,7 +12,7 @@ safe as a kill, which builds and trainings survive.
     with defer_interrupts(save): ...        a block that looks at `signal_that_came` itself, and ends in its own time
     end_interrupted()                       in `except KeyboardInterrupt`
 
-Not here: which command says what (`cli.py`), and how a training saves.
+Not here: which command says what (`commands/main.py`), and how a training saves.
 """
 
 import contextlib

@@ -46,7 +46,7 @@ def run(program: str, arguments: list[str], module: str, attribute: str) -> NoRe
 
 
 def main() -> None:
-    importlib.import_module("lra_data.cli")
+    importlib.import_module("lra_data.commands.main")
     importlib.import_module("lra_data.store.row_access")
     started = []
     for case in json.loads(sys.argv[1]):

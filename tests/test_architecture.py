@@ -27,6 +27,7 @@ FLOORS: list[list[set[str]]] = [
             "picture_files",
             "confidence",
             "checks",
+            "interrupts",
             "kernel_cache",
             "locking",
             "notices",
@@ -38,7 +39,7 @@ FLOORS: list[list[set[str]]] = [
     [*({task} for task in TASKS), {"store"}],
     [{"interop"}],
     [{"building"}, {"loading"}, {"checking"}],
-    [{"cli", "__main__", "progress", "build_command", "interrupts"}],
+    [{"commands", "__main__"}],
 ]
 HEAVY = {
     "requests",
@@ -143,7 +144,7 @@ def loaded_by(code: str) -> set[str]:
 def run_command(line: str) -> str:
     """Code that runs `lra-data LINE` in a child without ending it."""
     return (
-        "import contextlib\nfrom lra_data.cli import cli\n"
+        "import contextlib\nfrom lra_data.commands.main import cli\n"
         f"with contextlib.suppress(SystemExit): cli.main({line.split()!r}, standalone_mode=False)"
     )
 

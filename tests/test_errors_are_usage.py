@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import lra_data
 from lra_data import LraDataError, UsageError
-from lra_data.cli import cli
+from lra_data.commands.main import cli
 from tests.conftest import ROOT
 
 # Errors of Python's own protocols, of callers within the package, and what a caller turns into an error of ours.

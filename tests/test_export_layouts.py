@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from lra_data import UsageError, get_task
-from lra_data.cli import cli
+from lra_data.commands.main import cli
 from lra_data.interop.export import export
 from lra_data.interop.layouts import LAYOUTS
 from lra_data.interop.protocol import get_protocol

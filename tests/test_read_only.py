@@ -195,7 +195,7 @@ def ended(main: Callable[[], Any], arguments: list[str], monkeypatch: pytest.Mon
 def test_an_out_that_cannot_be_written(
     in_the_way: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lra_data.cli import main
+    from lra_data.commands.main import main
 
     monkeypatch.chdir(in_the_way.parent)
     assert ended(main, [word.format(in_the_way) for word in arguments], monkeypatch) == 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lra_data import __version__, catalogue
-from lra_data.build_command import BuildCommands, as_path
+from lra_data.commands.build_command import BuildCommands, as_path
 from lra_data.errors import LraDataError, UsageError
 from lra_data.interrupts import answer_interrupts, end_interrupted, say_when_interrupted, signal_that_came
 from lra_data.paths import local_path, write_failure

@@ -74,7 +74,7 @@ def _build_command(name: str, family: str, preset: str | None) -> click.Command:
 
 def _run_build(family: str, given: dict[str, Any]) -> None:
     from lra_data.building.build_set import build, set_path
-    from lra_data.progress import shown_progress, shown_transfer
+    from lra_data.commands.progress import shown_progress, shown_transfer
     from lra_data.store.manifest import MANIFEST
 
     # The same command would remove them with --overwrite.
