@@ -15,10 +15,10 @@ import torch
 
 import lra_data
 from lra_data.loading.dataset import Dataset
-from reference_models.bundled import BUNDLED
-from reference_models.check import LEVEL, Model, trained_on
-from reference_models.fingerprint import answers, errors, groups
-from reference_models.metrics import differ, means_differ
+from reference_models.drift.check import LEVEL, Model, trained_on
+from reference_models.drift.fingerprint import answers, errors, groups
+from reference_models.evaluation.significance import differ, means_differ
+from reference_models.model.bundled import BUNDLED
 from tests.reference_models.faulty_sets import DATA_FAULTS, READING_FAULTS, batches_with, rows_with
 
 CPU = torch.device("cpu")

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reference_models.attention.catalogue import attention_names
-    from reference_models.bundled import bundled_model
-    from reference_models.checkpoint import load_model
-    from reference_models.classifier import Classifier
-    from reference_models.config import ModelConfig
-    from reference_models.evaluation import evaluate
-    from reference_models.presets import preset
-    from reference_models.recipes import TrainConfig, recipe
-    from reference_models.training import Splits, train
+    from reference_models.evaluation.scoring import evaluate
+    from reference_models.model.bundled import bundled_model
+    from reference_models.model.checkpoint import load_model
+    from reference_models.model.classifier import Classifier
+    from reference_models.model.config import ModelConfig
+    from reference_models.model.presets import preset
+    from reference_models.training.recipes import TrainConfig, recipe
+    from reference_models.training.trainer import Splits, train
 
 __all__ = [
     "Classifier",
@@ -40,17 +40,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Classifier": "classifier",
-    "ModelConfig": "config",
-    "Splits": "training",
-    "TrainConfig": "recipes",
+    "Classifier": "model.classifier",
+    "ModelConfig": "model.config",
+    "Splits": "training.trainer",
+    "TrainConfig": "training.recipes",
     "attention_names": "attention.catalogue",
-    "bundled_model": "bundled",
-    "evaluate": "evaluation",
-    "load_model": "checkpoint",
-    "preset": "presets",
-    "recipe": "recipes",
-    "train": "training",
+    "bundled_model": "model.bundled",
+    "evaluate": "evaluation.scoring",
+    "load_model": "model.checkpoint",
+    "preset": "model.presets",
+    "recipe": "training.recipes",
+    "train": "training.trainer",
 }
 
 

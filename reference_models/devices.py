@@ -57,7 +57,7 @@ class World:
         if not distributed.is_initialized():
             # Its functions keep, as a default, the group that there is when it is imported, and with it Gloo's threads.
             importlib.import_module("torch.distributed.nn.functional")
-            # Ranks also agree on numbers that are on no GPU (`training.py`).
+            # Ranks also agree on numbers that are on no GPU (`trainer.py`).
             distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
             atexit.register(leave)
         return cls(distributed.get_rank(), size, chosen)

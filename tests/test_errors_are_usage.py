@@ -30,7 +30,7 @@ BUILTIN = {
     "lra_data/interop/torch_shuffle.py": {"ValueError"},
     "lra_data/store/location/deadline.py": {"TimeoutError"},
     "lra_data/store/manifest.py": {"TypeError"},
-    "reference_models/reversible.py": {"TypeError"},
+    "reference_models/model/reversible.py": {"TypeError"},
 }
 EVERYWHERE = {"AssertionError", "StopIteration", "AttributeError", "KeyboardInterrupt"}
 BUILTINS = {name for name, kind in vars(__import__("builtins")).items() if isinstance(kind, type)}
@@ -106,7 +106,7 @@ def test_wrong_use_of_the_command(arguments: list[str], message: str, tmp_path: 
     ("package", "arguments", "inside"),
     [
         ("lra_data", ["show", "listops/mini"], "lra_data.store.row_access.VirtualRows.take"),
-        ("reference_models", ["table"], "reference_models.table.read_cards"),
+        ("reference_models", ["table"], "reference_models.results.tables.read_cards"),
     ],
 )
 def test_an_error_from_inside_shows_where_it_came_from(package: str, arguments: list[str], inside: str) -> None:
@@ -144,7 +144,7 @@ def test_an_error_from_inside_shows_where_it_came_from(package: str, arguments: 
 )
 def test_wrong_use_of_the_models(arguments: list[str], message: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from reference_models.cli import cli as zoo
+    from reference_models.commands.main import cli as zoo
 
     (tmp_path / "file").touch()
     (tmp_path / "one").mkdir()

@@ -98,8 +98,8 @@ def test_models_and_recipes() -> None:
     pytest.importorskip("torch")
     from dataclasses import asdict, replace
 
-    from reference_models.presets import preset
-    from reference_models.recipes import recipe
+    from reference_models.model.presets import preset
+    from reference_models.training.recipes import recipe
 
     model = preset("mini", task="listops", attention="local")
     given = replace(model, dim=I64(model.dim), seed=I64(4), options={"block": I64(8)})

@@ -156,7 +156,7 @@ ZOO = [
 @pytest.mark.parametrize("arguments", ZOO, ids=lambda arguments: " ".join(arguments[:2]))
 def test_addresses_in_the_zoo(home: Path, arguments: list[str]) -> None:
     pytest.importorskip("torch")
-    from reference_models.cli import cli as zoo
+    from reference_models.commands.main import cli as zoo
 
     result = CliRunner().invoke(zoo, arguments)
     assert isinstance(result.exception, UsageError), (result.output, result.exception)

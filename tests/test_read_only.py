@@ -219,7 +219,7 @@ def test_an_out_of_the_zoo_that_cannot_be_written(
     in_the_way: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("torch")
-    from reference_models.cli import main
+    from reference_models.commands.main import main
 
     assert ended(main, [word.format(in_the_way) for word in arguments], monkeypatch) == 1
     shown = capsys.readouterr()
@@ -234,7 +234,7 @@ def test_an_out_of_the_zoo_that_cannot_be_written(
 
 def test_a_plot_that_cannot_be_written(in_the_way: Path) -> None:
     pytest.importorskip("torch")
-    from reference_models.efficiency_report import _BASELINES, _SAME, plot
+    from reference_models.efficiency.report import _BASELINES, _SAME, plot
 
     shared = dict.fromkeys([*_SAME, "device_name", "batch", "dtype"], 1) | {
         f"{kind}_median_seconds": 0.2 for kind in _BASELINES

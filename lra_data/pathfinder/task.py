@@ -1,4 +1,4 @@
-"""The Pathfinder tasks: pictures drawn here (`generated_task.py`), and those of a copy of the release (`released/converted_task.py`)."""
+"""The Pathfinder tasks: pictures drawn here (`generated_task.py`), or read from a copy of the release (`released/`)."""
 
 from collections.abc import Mapping
 from typing import Any

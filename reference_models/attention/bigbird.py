@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lra_data import UsageError
-from reference_models.attention.contract import (
+from reference_models.attention.base import (
     Attention,
     Projected,
     Shape,

@@ -1,13 +1,13 @@
-"""Finds the X-formers: every file of this folder but `contract.py` and this one is one, and defines `ATTENTION`."""
+"""Finds the X-formers: every file of this folder but `base.py` and this one is one, and defines `ATTENTION`."""
 
 import difflib
 import importlib
 from pathlib import Path
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention
+from reference_models.attention.base import Attention
 
-_NOT_MODELS = {"__init__", "contract", "catalogue"}
+_NOT_MODELS = {"__init__", "base", "catalogue"}
 
 
 def attention_names() -> list[str]:

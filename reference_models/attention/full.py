@@ -10,7 +10,7 @@ Differences from the paper: none. It is the encoder's form, without a causal mas
 
 from torch import Tensor
 
-from reference_models.attention.contract import Attention, Projected, attend, key_mask, softmax_weights
+from reference_models.attention.base import Attention, Projected, attend, key_mask, softmax_weights
 
 
 class FullAttention(Attention):

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import (
+from reference_models.attention.base import (
     Attention,
     Projected,
     Shape,

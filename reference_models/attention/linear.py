@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, key_mask
+from reference_models.attention.base import Attention, Projected, Shape, key_mask
 
 
 class LinearAttention(Attention):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, attend
+from reference_models.attention.base import Attention, Projected, Shape, attend
 
 Sharing = Literal["none", "headwise", "key-value"]
 

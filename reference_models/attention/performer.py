@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape
+from reference_models.attention.base import Attention, Projected, Shape
 
 Kernel = Literal["softmax", "relu"]
 

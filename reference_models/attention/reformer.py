@@ -22,7 +22,7 @@ Differences from the paper:
 - 2 rounds and chunks of 64 are the usual setting on LRA outside its own code (the paper: 1 to 8 rounds).
 - R is drawn by `on_step` and kept: the forward pass, a recomputation in the backward pass and evaluation hash alike.
 
-Not here: reversible layers (`reference_models/reversible.py`), feed-forward layers in chunks.
+Not here: reversible layers (`reference_models/model/reversible.py`), feed-forward layers in chunks.
 """
 
 import math
@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape, padded_to, softmax_weights
 
 _SELF = 1e5  # section 2, "causal masking for shared-QK attention"
 _EPSILON = 1e-6  # of squared lengths, so that a query of zeros has a gradient

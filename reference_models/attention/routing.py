@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, attend, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape, attend, padded_to, softmax_weights
 
 _EPSILON = 1e-6  # of squared lengths, so that vectors of zeros have a gradient
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, attend, joined, key_mask, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape, attend, joined, key_mask, softmax_weights
 
 
 class SetTransformerAttention(Attention):

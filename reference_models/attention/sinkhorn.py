@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape, padded_to, softmax_weights
 
 _BLOCK = 50  # b, where there are more tokens
 _FEW = 1e-6  # a sorted key of a smaller share of tokens does not count, so that nothing is divided by nearly 0

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, key_mask, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape, key_mask, padded_to, softmax_weights
 
 
 class SparseAttention(Attention):

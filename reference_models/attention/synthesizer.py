@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, key_mask, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape, key_mask, softmax_weights
 
 Kind = Literal["dense", "random", "factorized_dense", "factorized_random", "dot_product"]
 Mode = Kind | Literal["mixture"]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, Projected, Shape, mix_in_pieces, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape, mix_in_pieces, padded_to, softmax_weights
 
 
 class TransformerXLAttention(Attention):

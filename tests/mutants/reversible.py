@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
-_FILE = "reference_models/reversible.py"
+_FILE = "reference_models/model/reversible.py"
 MUTANTS = [
     Mutant("dropout drawn anew", "torch.set_rng_state(self.cpu)", "pass", _FILE),
     Mutant(

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reference_models.attention.base import Attention, Shape
 from reference_models.attention.catalogue import attention_class, attention_names
-from reference_models.attention.contract import Attention, Shape
 
 Options = dict[str, Any]
 

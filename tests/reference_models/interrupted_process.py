@@ -23,11 +23,11 @@ import torch
 from torch import nn
 
 from lra_data import interrupts
-from reference_models.checkpoint import STATE
-from reference_models.classifier import Classifier
 from reference_models.devices import leave
-from reference_models.training import Training
-from reference_models.training_state import saved_step
+from reference_models.model.checkpoint import STATE
+from reference_models.model.classifier import Classifier
+from reference_models.training.state import saved_step
+from reference_models.training.trainer import Training
 from tests.reference_models.training_process import small_splits, small_training
 
 STEP = 7

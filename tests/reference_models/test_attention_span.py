@@ -15,10 +15,10 @@ from torch import Tensor
 
 import lra_data
 from lra_data import get_task
-from reference_models import attention_span as module
+from reference_models.attention.base import Attention, Projected
 from reference_models.attention.catalogue import attention_names
-from reference_models.attention.contract import Attention, Projected
-from reference_models.attention_span import (
+from reference_models.attention_maps import span as module
+from reference_models.attention_maps.span import (
     attention_span,
     distances_in,
     distances_of_pixels,
@@ -26,10 +26,10 @@ from reference_models.attention_span import (
     drawn,
     measured,
 )
-from reference_models.classifier import Classifier
-from reference_models.config import ModelConfig
-from reference_models.encoder import AttentionLayer
-from reference_models.span_result import NOT_A_DISTRIBUTION
+from reference_models.attention_maps.span_result import NOT_A_DISTRIBUTION
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig
+from reference_models.model.encoder import AttentionLayer
 from tests.reference_models.harness import declared
 from tests.tiny_corpora import imdb_files, write_tar
 

@@ -10,17 +10,17 @@ import torch
 import lra_data
 import reference_models
 from reference_models.attention.catalogue import attention_names
-from reference_models.bundled import BUNDLED, bundled_names
-from reference_models.check import MOST_DIFFERENT
-from reference_models.checkpoint import WEIGHTS, load_model
-from reference_models.efficiency import read_rows
-from reference_models.efficiency_report import table
-from reference_models.experiment import Source
-from reference_models.fingerprint import BLOCK, answers, as_answers
-from reference_models.metrics import wilson
-from reference_models.presets import preset
-from reference_models.recipes import recipe
-from reference_models.table import markdown, read_cards
+from reference_models.drift.check import MOST_DIFFERENT
+from reference_models.drift.fingerprint import BLOCK, answers, as_answers
+from reference_models.efficiency.measure import read_rows
+from reference_models.efficiency.report import table
+from reference_models.evaluation.significance import wilson
+from reference_models.model.bundled import BUNDLED, bundled_names
+from reference_models.model.checkpoint import WEIGHTS, load_model
+from reference_models.model.presets import preset
+from reference_models.results.tables import markdown, read_cards
+from reference_models.training.recipes import recipe
+from reference_models.training.runs import Source
 from tests.real_corpora import IMDB, real
 
 PAGE = Path(__file__).parents[2] / "docs" / "baselines.md"
@@ -115,7 +115,7 @@ def test_the_page_has_the_table_of_the_measured_rows() -> None:
 def test_public_names() -> None:
     for name in reference_models.__all__:
         assert callable(getattr(reference_models, name)), name
-    importlib.import_module("reference_models.training")
+    importlib.import_module("reference_models.training.trainer")
     assert callable(reference_models.train)  # and not the module
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         reference_models.trian  # noqa: B018

@@ -22,18 +22,19 @@ from torch.nn import functional
 import lra_data
 from lra_data import UsageError
 from lra_data.checking.verify import verify
-from reference_models import bundled, fingerprint
 from reference_models.attention.catalogue import attention_names
-from reference_models.check import Model, Report, check, trained_on
-from reference_models.checkpoint import CheckpointError, amend_card, load_model, read_card, save_model
-from reference_models.classifier import Classifier
-from reference_models.cli import cli
-from reference_models.experiment import Source
-from reference_models.metrics import differ
-from reference_models.presets import preset
-from reference_models.recipes import TrainConfig
-from reference_models.training import Splits, train
-from reference_models.training_commands import names_of
+from reference_models.commands.main import cli
+from reference_models.commands.training import names_of
+from reference_models.drift import fingerprint
+from reference_models.drift.check import Model, Report, check, trained_on
+from reference_models.evaluation.significance import differ
+from reference_models.model import bundled
+from reference_models.model.checkpoint import CheckpointError, amend_card, load_model, read_card, save_model
+from reference_models.model.classifier import Classifier
+from reference_models.model.presets import preset
+from reference_models.training.recipes import TrainConfig
+from reference_models.training.runs import Source
+from reference_models.training.trainer import Splits, train
 from tests.reference_models.faulty_sets import (
     DATA_FAULTS,
     READING_FAULTS,

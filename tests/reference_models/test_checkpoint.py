@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import (
+from reference_models.model.checkpoint import (
     CARD,
     WEIGHTS,
     CheckpointError,
@@ -28,8 +28,8 @@ from reference_models.checkpoint import (
     tensors_bytes,
     write_whole,
 )
-from reference_models.classifier import Classifier
-from reference_models.presets import PRESETS, TASKS, preset
+from reference_models.model.classifier import Classifier
+from reference_models.model.presets import PRESETS, TASKS, preset
 from tests.reference_models import training_process
 from tests.reference_models.training_process import small_config, small_splits
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from reference_models.attention.catalogue import attention_names
-from reference_models.classifier import Classifier
-from reference_models.config import ModelConfig
-from reference_models.encoder import Encoder, sinusoids
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig
+from reference_models.model.encoder import Encoder, sinusoids
 from tests.reference_models.harness import declared, lengths_mask
 
 SMALL = ModelConfig(

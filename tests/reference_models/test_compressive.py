@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reference_models.attention.base import Attention, joined
 from reference_models.attention.compressive import CompressiveAttention
-from reference_models.attention.contract import Attention, joined
 from tests.reference_models.harness import Options, build, dense, inputs, lengths_mask, with_gradients
 from tests.reference_models.test_transformer_xl import HOLES, KEEP, LENGTH, same, step
 

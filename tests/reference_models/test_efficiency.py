@@ -15,13 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from reference_models import efficiency, efficiency_report
 from reference_models.attention.catalogue import attention_class, attention_names
 from reference_models.attention.full import FullAttention
-from reference_models.classifier import Classifier
-from reference_models.efficiency import LONG_COSTS, SHORT, lengths_of, measure, read_rows
-from reference_models.efficiency_cell import KINDS, NaiveAttention, Request, Trainer, build, main, out_of_memory, run
-from reference_models.efficiency_report import curves, exponent, lra_ratio, plot, table, verdicts
+from reference_models.efficiency import measure as measuring
+from reference_models.efficiency import report
+from reference_models.efficiency.cell import KINDS, NaiveAttention, Request, Trainer, build, main, out_of_memory, run
+from reference_models.efficiency.measure import LONG_COSTS, SHORT, lengths_of, measure, read_rows
+from reference_models.efficiency.report import curves, exponent, lra_ratio, plot, table, verdicts
+from reference_models.model.classifier import Classifier
 
 Row = dict[str, Any]
 
@@ -58,7 +59,7 @@ def in_place_of_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scr
     """Let measure run a script; it is called with the request, which it finds as `request`."""
     path = tmp_path / "process.py"
     path.write_text(f"import json, os, signal, sys, time\nrequest = json.loads(sys.argv[1])\n{script}")
-    monkeypatch.setattr(efficiency, "_PROCESS", (sys.executable, str(path)))
+    monkeypatch.setattr(measuring, "_PROCESS", (sys.executable, str(path)))
 
 
 def own_children() -> list[str]:
@@ -475,15 +476,15 @@ def test_plot_has_a_line_and_a_name_for_each_model(tmp_path: Path) -> None:
     drawn = curves(rows)
     assert drawn.keys() == {*attention_names(), "naive", "sdpa"}
     assert drawn["naive"][3] == (4096, 10.0)
-    palette = efficiency_report.colors(drawn)
+    palette = report.colors(drawn)
     assert len(set(palette.values())) == len(drawn)
-    axes = efficiency_report.Axes(drawn)
+    axes = report.Axes(drawn)
     for name, curve in drawn.items():
         if name in attention_names():  # points are far apart: each lies in its own colour
             for length, seconds in curve:
                 place = round(axes.y(seconds)), round(axes.x(length))
                 assert tuple(picture[place]) == palette[name], (name, length)
-    placed = efficiency_report.labels(drawn, axes)
+    placed = report.labels(drawn, axes)
     assert {name for name, *_ in placed} == set(drawn)
     for name, x, y, _ in placed:
         box = picture[round(y) - 7 : round(y) + 7, round(x) : min(1000, round(x) + 90)]
@@ -495,21 +496,21 @@ def test_plot_has_a_line_and_a_name_for_each_model(tmp_path: Path) -> None:
 def test_names_of_lines_that_end_together_stand_apart(seconds: float) -> None:
     drawn = {f"model_{number}": [(1024, 0.01), (4096, seconds)] for number in range(18)}
     drawn["shorter"] = [(1024, 0.01), (2048, 9.9)]
-    placed = efficiency_report.labels(drawn, efficiency_report.Axes(drawn))
+    placed = report.labels(drawn, report.Axes(drawn))
     assert len({x for _, x, *_ in placed}) == 2
     places = sorted(y for name, _, y, _ in placed if name != "shorter")
     assert min(np.diff(places)) >= 15.9
     assert 50 < places[0] < places[-1] < 640
     assert {end for name, *_, end in placed if name != "shorter"} == {
-        efficiency_report.Axes(drawn).y(seconds)
+        report.Axes(drawn).y(seconds)
     }  # the name may move, the line's end does not
 
 
 def test_axes_are_logarithmic() -> None:
-    axes = efficiency_report.Axes({"a": [(1024, 0.02), (4096, 3.0)]})
+    axes = report.Axes({"a": [(1024, 0.02), (4096, 3.0)]})
     assert list(axes.decades) == [-2, -1, 0, 1]
     assert axes.x(2048) == pytest.approx((axes.x(1024) + axes.x(4096)) / 2)
     assert axes.y(1) - axes.y(10) == pytest.approx(axes.y(0.1) - axes.y(1))
-    assert math.isfinite(efficiency_report.Axes({"a": [(64, 1.0)]}).x(64))
+    assert math.isfinite(report.Axes({"a": [(64, 1.0)]}).x(64))
     with pytest.raises(ValueError, match="a row with a time"):
         plot([made_up("linear", 64, None, naive_median_seconds=None, sdpa_median_seconds=None)], Path("none.png"))

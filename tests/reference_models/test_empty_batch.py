@@ -14,11 +14,11 @@ from lra_data import UsageError
 from lra_data.loading.frameworks.torch_batches import TorchLoader
 from reference_models.attention.catalogue import attention_class, attention_names
 from reference_models.attention.set_transformer import PoolingByAttention
-from reference_models.classifier import Classifier
-from reference_models.cli import cli
-from reference_models.config import ModelConfig
-from reference_models.evaluation import evaluate
-from reference_models.presets import PRESETS, TASKS, preset
+from reference_models.commands.main import cli
+from reference_models.evaluation.scoring import evaluate
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig
+from reference_models.model.presets import PRESETS, TASKS, preset
 from tests.reference_models.harness import Options, build, cases, inputs
 
 every_attention = pytest.mark.parametrize("attention", attention_names())

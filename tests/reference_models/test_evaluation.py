@@ -14,13 +14,13 @@ import lra_data
 from lra_data import UsageError
 from lra_data.loading.dataset import Dataset
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import save_model
-from reference_models.classifier import Classifier
-from reference_models.cli import cli
-from reference_models.config import ModelConfig
-from reference_models.evaluation import Evaluation, evaluate
-from reference_models.presets import preset
-from reference_models.reading import read, reading
+from reference_models.commands.main import cli
+from reference_models.evaluation.model_inputs import read, reading
+from reference_models.evaluation.scoring import Evaluation, evaluate
+from reference_models.model.checkpoint import save_model
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig
+from reference_models.model.presets import preset
 from tests.reference_models.training_process import small_config
 
 EXAMPLES = 43

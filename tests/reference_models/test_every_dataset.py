@@ -26,17 +26,17 @@ from torch import Tensor, nn
 import lra_data
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
-from reference_models import training
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import load_model, save_model
-from reference_models.classifier import Classifier
-from reference_models.config import Head, ModelConfig
-from reference_models.encoder import AttentionLayer
-from reference_models.evaluation import evaluate
-from reference_models.presets import preset
-from reference_models.reading import read
-from reference_models.recipes import TrainConfig
-from reference_models.training import Splits
+from reference_models.evaluation.model_inputs import read
+from reference_models.evaluation.scoring import evaluate
+from reference_models.model.checkpoint import load_model, save_model
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import Head, ModelConfig
+from reference_models.model.encoder import AttentionLayer
+from reference_models.model.presets import preset
+from reference_models.training import trainer
+from reference_models.training.recipes import TrainConfig
+from reference_models.training.trainer import Splits
 from tests.real_corpora import AAN, CIFAR_PYTHON, IMDB, real
 from tests.tiny_corpora import cifar_arrays, write_tar
 
@@ -165,8 +165,8 @@ def learned(name: str, form: str, open_split: Open, folder: Path, patch: pytest.
     splits = Splits(**{split: open_split(family, f"{split}[:{EXAMPLES}]") for split in SPLITS})
     assert len(splits.train) == EXAMPLES
     events: list[dict[str, Any]] = []
-    patch.setattr(training, "LOG_EVERY", LOGGED)
-    card = training.train(config, RECIPE, splits, folder, device="cpu", report=lambda event: events.append(dict(event)))
+    patch.setattr(trainer, "LOG_EVERY", LOGGED)
+    card = trainer.train(config, RECIPE, splits, folder, device="cpu", report=lambda event: events.append(dict(event)))
     losses = [event["loss"] for event in events if "loss" in event]
     assert len(losses) == STEPS // LOGGED
     patch.undo()  # what is broken on purpose is broken in training alone
@@ -244,11 +244,11 @@ def _at_rest(optimizer: torch.optim.AdamW) -> None:
 # What is broken, by what, and what the check says of it.
 BROKEN: dict[str, tuple[list[tuple[Any, str, Any]], set[str]]] = {
     "labels of noise": (
-        [(training, "to_device", _noise)],
+        [(trainer, "to_device", _noise)],
         {"did not fall", "does not see its input", "stored another model"},
     ),
     "one input for all": (
-        [(training, "to_device", _blind)],
+        [(trainer, "to_device", _blind)],
         {"did not fall", "does not see its input", "stored another model"},
     ),
     "attention of zeros": ([(AttentionLayer, "forward", _silent)], {"untouched weights"}),
@@ -257,7 +257,7 @@ BROKEN: dict[str, tuple[list[tuple[Any, str, Any]], set[str]]] = {
         [(AttentionLayer, "forward", _silent), (nn.Embedding, "forward", _frozen)],
         {"untouched weights"},
     ),
-    "other weights stored": ([(training, "save_model", _stores_another)], {"stored another model"}),
+    "other weights stored": ([(trainer, "save_model", _stores_another)], {"stored another model"}),
     "no step": (
         [(torch.optim.AdamW, "step", _at_rest)],
         {"did not fall", "does not see its input", "stored another model", "untouched weights"},

@@ -13,11 +13,11 @@ from lra_data import UsageError
 from reference_models.attention.catalogue import attention_names
 from reference_models.attention.compressive import CompressiveAttention
 from reference_models.attention.sinkhorn import SinkhornAttention
-from reference_models.classifier import Classifier
-from reference_models.cli import cli
-from reference_models.config import ModelConfig, Pooling
-from reference_models.presets import PRESETS, TASKS, preset
-from reference_models.training import train
+from reference_models.commands.main import cli
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig, Pooling
+from reference_models.model.presets import PRESETS, TASKS, preset
+from reference_models.training.trainer import train
 from tests.reference_models.harness import Options, build
 from tests.reference_models.training_process import small_config, small_recipe, small_splits
 

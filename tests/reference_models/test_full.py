@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reference_models.attention.contract import joined
+from reference_models.attention.base import joined
 from tests.reference_models.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [{}]

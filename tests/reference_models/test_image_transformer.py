@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.contract import Shape, joined
+from reference_models.attention.base import Shape, joined
 from reference_models.attention.image_transformer import ImageTransformerAttention
 from tests.reference_models.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 

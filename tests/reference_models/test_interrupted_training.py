@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from lra_data.loading.frameworks.torch_batches import TorchBatch
-from reference_models.checkpoint import STATE, read_tensors
-from reference_models.evaluation import Evaluation
-from reference_models.training import Training
-from reference_models.training_state import saved_step
+from reference_models.evaluation.scoring import Evaluation
+from reference_models.model.checkpoint import STATE, read_tensors
+from reference_models.training.state import saved_step
+from reference_models.training.trainer import Training
 from tests.reference_models import interrupted_process
 from tests.reference_models.test_training import assert_same, log
 from tests.reference_models.training_process import STEPS, small_training
@@ -150,7 +150,7 @@ def test_a_state_is_written_by_the_clock(whole: Path, tmp_path: Path, monkeypatc
 
 def started(arguments: list[str], until: Path) -> "subprocess.Popen[str]":
     """`lra-zoo ARGUMENTS` in a group of its own, as a terminal has it, once a file is there."""
-    code = "from reference_models.cli import main; main()"
+    code = "from reference_models.commands.main import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, process_group=0)
     deadline = time.monotonic() + 300

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.contract import Projected, joined
+from reference_models.attention.base import Projected, joined
 from reference_models.attention.linear import elu_plus_1
 from tests.reference_models.harness import Options, assert_same, build, inputs, lengths_mask, with_gradients
 

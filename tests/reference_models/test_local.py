@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.contract import Attention, Shape, joined
+from reference_models.attention.base import Attention, Shape, joined
 from reference_models.attention.local import LocalAttention
 from tests.reference_models.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 

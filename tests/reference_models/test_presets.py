@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from reference_models.attention.catalogue import attention_names
-from reference_models.classifier import Classifier, count_parameters
-from reference_models.config import ModelConfig
-from reference_models.presets import NOT_IN_LRA, PRESETS, TASKS, preset
+from reference_models.model.classifier import Classifier, count_parameters
+from reference_models.model.config import ModelConfig
+from reference_models.model.presets import NOT_IN_LRA, PRESETS, TASKS, preset
 
 # A formula over the released configurations; it gives the two counts that google-research/long-range-arena#2 quotes
 # (CIFAR Performer 248,458, Retrieval 1,087,618).

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from reference_models.presets import PRESETS, TASKS
-from reference_models.recipes import Precision, Schedule, TrainConfig, recipe
+from reference_models.model.presets import PRESETS, TASKS
+from reference_models.training.recipes import Precision, Schedule, TrainConfig, recipe
 
 
 def rates_of(scheduler: LRScheduler, steps: int) -> list[float]:

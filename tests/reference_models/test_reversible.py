@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reference_models.reversible import Share, reversible, reversible_layers
+from reference_models.model.reversible import Share, reversible, reversible_layers
 from tests.reference_models.harness import build, inputs, lengths_mask
 
 

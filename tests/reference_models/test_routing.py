@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, distributed
 
-from reference_models.attention.contract import joined
+from reference_models.attention.base import joined
 from reference_models.attention.routing import RoutingAttention
 from tests.reference_models import harness
 from tests.reference_models.harness import Options, dense, inputs, lengths_mask, with_gradients

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.contract import Attention, Projected, joined
+from reference_models.attention.base import Attention, Projected, joined
 from reference_models.attention.set_transformer import PoolingByAttention
 from tests.reference_models.harness import Options, build, dense, inputs, lengths_mask, with_gradients
 

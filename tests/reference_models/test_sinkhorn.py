@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.contract import Attention, joined
+from reference_models.attention.base import Attention, joined
 from reference_models.attention.sinkhorn import SinkhornAttention
 from tests.reference_models.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 

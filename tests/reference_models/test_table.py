@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from reference_models.attention.catalogue import attention_names
-from reference_models.presets import NOT_IN_LRA
-from reference_models.presets import TASKS as FAMILIES
-from reference_models.published import SOURCES, TASKS, fails, published
-from reference_models.recipes import recipe
-from reference_models.table import CARD_EXPECTS, COLUMNS, as_json, markdown, read_cards, rows
+from reference_models.model.presets import NOT_IN_LRA
+from reference_models.model.presets import TASKS as FAMILIES
+from reference_models.results.published import SOURCES, TASKS, fails, published
+from reference_models.results.tables import CARD_EXPECTS, COLUMNS, as_json, markdown, read_cards, rows
+from reference_models.training.recipes import recipe
 
 # Sinkhorn's two averages, 51.39 in the paper and 51.29 in its repository, are both slips: the five are 51.476.
 SLIPS = {("lra", "sinkhorn"): 51.476}
@@ -128,7 +128,7 @@ def test_path_x_fails_in_lra_alone() -> None:
 
 
 def test_published_loads_no_torch() -> None:
-    code = "import sys, reference_models.published\nsys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, reference_models.results.published\nsys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from lra_data import UsageError
-from reference_models.bundled import BUNDLED
-from reference_models.checkpoint import CARD, STATE
-from reference_models.cli import cli
-from reference_models.training import LOG, Training
+from reference_models.commands.main import cli
+from reference_models.model.bundled import BUNDLED
+from reference_models.model.checkpoint import CARD, STATE
+from reference_models.training.trainer import LOG, Training
 from tests.reference_models.training_process import small_training
 
 

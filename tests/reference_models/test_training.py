@@ -20,14 +20,22 @@ from torch import Tensor, nn
 import lra_data
 from lra_data import LraDataError, UsageError
 from lra_data.loading.frameworks.torch_batches import TorchBatch
-from reference_models import training as trainer
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import CARD, STATE, WEIGHTS, CheckpointError, load_model, read_tensors, tensors_bytes
-from reference_models.classifier import Classifier
 from reference_models.devices import World
-from reference_models.evaluation import Evaluation
-from reference_models.presets import preset
-from reference_models.training import LOG, Splits, Training, TrainingError, train
+from reference_models.evaluation.scoring import Evaluation
+from reference_models.model.checkpoint import (
+    CARD,
+    STATE,
+    WEIGHTS,
+    CheckpointError,
+    load_model,
+    read_tensors,
+    tensors_bytes,
+)
+from reference_models.model.classifier import Classifier
+from reference_models.model.presets import preset
+from reference_models.training import trainer
+from reference_models.training.trainer import LOG, Splits, Training, TrainingError, train
 from tests.reference_models import training_process
 from tests.reference_models.training_process import (
     STEPS,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.contract import Attention
+from reference_models.attention.base import Attention
 from reference_models.attention.transformer_xl import TransformerXLAttention
 from tests.reference_models.harness import Options, build, inputs, lengths_mask, with_gradients
 

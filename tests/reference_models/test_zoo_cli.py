@@ -14,12 +14,12 @@ from PIL import Image
 
 from lra_data import LraDataError
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import save_model
-from reference_models.classifier import Classifier
-from reference_models.cli import cli
-from reference_models.pattern import LENGTH, pattern
-from reference_models.presets import preset
-from reference_models.training_commands import shown_training
+from reference_models.attention_maps.pattern import LENGTH, pattern
+from reference_models.commands.main import cli
+from reference_models.commands.training import shown_training
+from reference_models.model.checkpoint import save_model
+from reference_models.model.classifier import Classifier
+from reference_models.model.presets import preset
 
 
 def test_list_names_all_with_family_cost_paper_and_parameters() -> None:
@@ -57,7 +57,7 @@ def test_draw(tmp_path: Path) -> None:
 
 
 def test_wrong_use_is_one_line() -> None:
-    command = [sys.executable, "-c", "from reference_models.cli import main; main()", "describe", "perfomer"]
+    command = [sys.executable, "-c", "from reference_models.commands.main import main; main()", "describe", "perfomer"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 2
     (line,) = found.stderr.splitlines()

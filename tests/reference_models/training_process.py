@@ -31,14 +31,14 @@ from torch.nn.parallel import DistributedDataParallel
 import lra_data
 from lra_data.loading.frameworks.torch_batches import TorchLoader
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import CARD, STATE, load_model
-from reference_models.classifier import Classifier
-from reference_models.config import ModelConfig
 from reference_models.devices import leave
-from reference_models.evaluation import evaluate
-from reference_models.presets import preset
-from reference_models.recipes import TrainConfig
-from reference_models.training import Splits, train
+from reference_models.evaluation.scoring import evaluate
+from reference_models.model.checkpoint import CARD, STATE, load_model
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig
+from reference_models.model.presets import preset
+from reference_models.training.recipes import TrainConfig
+from reference_models.training.trainer import Splits, train
 
 STEPS = 12
 

@@ -6,7 +6,8 @@ compares whole numbers. `docs/pathfinder_draws.md` defines each table; names fol
 
 Angles are numbered: 0 to 359 are -180 to 179 degrees, 360 + c is the angle of ring candidate c.
 
-Nothing that reads or builds a preset imports this module and OpenCV with it: their tables are files (`drawing_tables.py`).
+Nothing that reads or builds a preset imports this module and OpenCV with it: their tables are
+files (`drawing_tables.py`).
 """
 
 import math

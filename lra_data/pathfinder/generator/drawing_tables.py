@@ -3,7 +3,7 @@
 Those of the presets are files in this folder, so that no release of Pillow or OpenCV can move a byte of them; all
 others are drawn when they are first asked for.
 
-    python -m lra_data.pathfinder.generator.drawing_tables     draws the presets' files anew with the installed libraries
+    python -m lra_data.pathfinder.generator.drawing_tables     draws the presets' files with the installed libraries
 """
 
 import hashlib

@@ -2,12 +2,12 @@
 
 The time goes into attempts at two contours that fail: thousands an image in the hard presets, most of them late. So
 an attempt touches little. Masks lie on a canvas with a margin around the image, so that patches need no clipping
-(`kernel_tables.py`, `canvas.py`); the dilated mask is kept beside the mask and grows with it, for the dilation of a maximum
-is the maximum of the dilations; what an attempt changed is restored window by window; and of the ring candidates only
-those with a turn weight are looked at.
+(`kernel_tables.py`, `canvas.py`); the dilated mask is kept beside the mask and grows with it, for the dilation of a
+maximum is the maximum of the dilations; what an attempt changed is restored window by window; and of the ring
+candidates only those with a turn weight are looked at.
 
-Not here: where the patches come from (`draw_tables.py`), Arrow (`generated_task.py`), and checking (`label_check.py`, `tracer.py`,
-which share nothing with this file).
+Not here: where the patches come from (`draw_tables.py`), Arrow (`generated_task.py`), and checking (`label_check.py`,
+`tracer.py`, which share nothing with this file).
 """
 
 import numpy as np

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.contract import Attention, attend, joined, key_mask
-from reference_models.config import ModelConfig
-from reference_models.encoder import EPSILON, AttentionLayer, Encoder
+from reference_models.attention.base import Attention, attend, joined, key_mask
+from reference_models.model.config import ModelConfig
+from reference_models.model.encoder import EPSILON, AttentionLayer, Encoder
 
 
 class Classifier(nn.Module):

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
+from reference_models.attention.base import Attention, Shape
 from reference_models.attention.catalogue import attention_class
-from reference_models.attention.contract import Attention, Shape
-from reference_models.config import ModelConfig
-from reference_models.reversible import reversible_layers
+from reference_models.model.config import ModelConfig
+from reference_models.model.reversible import reversible_layers
 
 EPSILON = 1e-6
 

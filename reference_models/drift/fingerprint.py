@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from lra_data.loading.frameworks.torch_batches import TorchBatch
-from reference_models.classifier import Classifier
-from reference_models.evaluation import logits_of
-from reference_models.reading import read
+from reference_models.evaluation.model_inputs import read
+from reference_models.evaluation.scoring import logits_of
+from reference_models.model.classifier import Classifier
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset

@@ -14,7 +14,7 @@ from typing import Any
 
 from lra_data import UsageError
 from reference_models.attention.catalogue import attention_class
-from reference_models.config import ModelConfig
+from reference_models.model.config import ModelConfig
 
 PRESETS = ("lra-paper", "lra-release", "xiong", "mini")
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")

@@ -20,13 +20,13 @@ import lra_data
 from lra_data import UsageError, locking, paths
 from lra_data.loading.dataset import Dataset
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import amend_card, load_model
-from reference_models.config import Head, ModelConfig
 from reference_models.devices import chosen_device
-from reference_models.fingerprint import FRESH_EXAMPLES, FRESH_SEEDS_ON, record
-from reference_models.presets import preset
-from reference_models.recipes import TrainConfig, recipe
-from reference_models.training import Report, Splits, train
+from reference_models.drift.fingerprint import FRESH_EXAMPLES, FRESH_SEEDS_ON, record
+from reference_models.model.checkpoint import amend_card, load_model
+from reference_models.model.config import Head, ModelConfig
+from reference_models.model.presets import preset
+from reference_models.training.recipes import TrainConfig, recipe
+from reference_models.training.trainer import Report, Splits, train
 
 
 @dataclass(frozen=True, kw_only=True)

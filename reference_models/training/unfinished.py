@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from reference_models.checkpoint import CARD, STATE
-from reference_models.training import LOG
-from reference_models.training_state import saved_step
+from reference_models.model.checkpoint import CARD, STATE
+from reference_models.training.state import saved_step
+from reference_models.training.trainer import LOG
 
 # What `experiment.complete_card` adds last.
 _COMPLETES = ("recorded", "trivial")

@@ -1,4 +1,4 @@
-"""`lra-zoo`: what X-formers there are, and the commands of `training_commands.py` and `measuring_commands.py`.
+"""`lra-zoo`: what X-formers there are, and the commands of `training.py` and `measuring.py`.
 
 Torch is loaded by the commands that need it.
 """
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lra_data import LraDataError, UsageError, interrupts
-from reference_models.measuring_commands import efficiency, span, table
-from reference_models.training_commands import check, evaluate, sweep, train
+from reference_models.commands.measuring import efficiency, span, table
+from reference_models.commands.training import check, evaluate, sweep, train
 
 if TYPE_CHECKING:
-    from reference_models.classifier import Classifier
+    from reference_models.model.classifier import Classifier
 
 # What Ctrl-C leaves; `train` and `sweep` say it themselves, and other commands only read.
 _AFTER_INTERRUPT = {
@@ -43,7 +43,7 @@ def cli(context: click.Context) -> None:
 def list_models(preset: str, task: str, as_json: bool) -> None:
     """List the models: family, cost in the length L, paper, and parameters in a preset."""
     from reference_models.attention.catalogue import attention_class, attention_names
-    from reference_models.classifier import count_parameters
+    from reference_models.model.classifier import count_parameters
 
     rows = []
     for name in attention_names():
@@ -76,8 +76,8 @@ def describe(model: str, preset: str, task: str) -> None:
     from dataclasses import fields
 
     from reference_models.attention.catalogue import attention_class
-    from reference_models.classifier import count_parameters
-    from reference_models.presets import preset as preset_of
+    from reference_models.model.classifier import count_parameters
+    from reference_models.model.presets import preset as preset_of
 
     found = attention_class(model)
     click.echo(f"{model}: {found.family}, {found.cost}, {found.paper}\n")
@@ -101,7 +101,7 @@ def draw(out: str) -> None:
     from pathlib import Path
 
     from reference_models.attention.catalogue import attention_names
-    from reference_models.pattern import draw as draw_pattern
+    from reference_models.attention_maps.pattern import draw as draw_pattern
 
     for name in attention_names():
         click.echo(draw_pattern(name, Path(out)))
@@ -111,8 +111,8 @@ def _made(preset: str, task: str, attention: str) -> "Classifier":
     """A preset's model without numbers, which takes no memory."""
     import torch
 
-    from reference_models.classifier import Classifier
-    from reference_models.presets import preset as preset_of
+    from reference_models.model.classifier import Classifier
+    from reference_models.model.presets import preset as preset_of
 
     with torch.device("meta"):
         return Classifier(preset_of(preset, task=task, attention=attention))

@@ -3,7 +3,7 @@
 Only figures that were read in the table named; rows of models that are not among the sixteen are left out, and so is a
 figure that is known from memory alone. Nothing is corrected: an average is the printed one, slips included.
 
-Not here: our own results (`table.py`). Light: neither torch nor numpy is imported.
+Not here: our own results (`tables.py`). Light: neither torch nor numpy is imported.
 """
 
 from collections.abc import Mapping

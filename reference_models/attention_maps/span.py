@@ -30,11 +30,11 @@ from lra_data import UsageError, checks
 from lra_data.loading.batch_making.collate import Form
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchExamples
-from reference_models.attention.contract import Attention
-from reference_models.classifier import Classifier
-from reference_models.config import ModelConfig
-from reference_models.reading import reading
-from reference_models.span_result import NOT_A_DISTRIBUTION, Distances, PerHead, Span
+from reference_models.attention.base import Attention
+from reference_models.attention_maps.span_result import NOT_A_DISTRIBUTION, Distances, PerHead, Span
+from reference_models.evaluation.model_inputs import reading
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig
 
 # Of the float32 weights of one layer that are at hand at a time; those of one sequence may be more.
 LARGEST_WEIGHTS = 64 * 2**20

@@ -38,7 +38,10 @@ from torch.nn.parallel import DistributedDataParallel
 import lra_data
 from lra_data import LraDataError, UsageError, interrupts, paths
 from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchLoader, to_device
-from reference_models.checkpoint import (
+from reference_models.devices import World, device_name
+from reference_models.evaluation.model_inputs import reading
+from reference_models.evaluation.scoring import Evaluation, evaluate
+from reference_models.model.checkpoint import (
     CARD,
     STATE,
     CheckpointError,
@@ -47,13 +50,10 @@ from reference_models.checkpoint import (
     save_model,
     write_whole,
 )
-from reference_models.classifier import Classifier, count_parameters
-from reference_models.config import ModelConfig
-from reference_models.devices import World, device_name
-from reference_models.evaluation import Evaluation, evaluate
-from reference_models.reading import reading
-from reference_models.recipes import TrainConfig
-from reference_models.training_state import Moment, kept_buffers, load_state, write_state
+from reference_models.model.classifier import Classifier, count_parameters
+from reference_models.model.config import ModelConfig
+from reference_models.training.recipes import TrainConfig
+from reference_models.training.state import Moment, kept_buffers, load_state, write_state
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset

@@ -14,7 +14,7 @@ file has. Lines of other settings stay in it and are not returned.
 
 glibc keeps freed memory in all these processes (`_MALLOC`); other systems do not heed the setting.
 
-Not here: what a process computes (`efficiency_cell.py`), table and picture (`efficiency_report.py`).
+Not here: what a process computes (`cell.py`), table and picture (`report.py`).
 """
 
 import json
@@ -37,7 +37,7 @@ import lra_data
 from lra_data import UsageError, checks, paths
 from reference_models.attention.catalogue import attention_class
 from reference_models.devices import device_name
-from reference_models.efficiency_cell import DTYPES, KINDS, Request, options_at
+from reference_models.efficiency.cell import DTYPES, KINDS, Request, options_at
 
 Row = dict[str, Any]
 Progress = Callable[[str], None]
@@ -51,7 +51,7 @@ LONG_COSTS = frozenset(
 )
 # Batch, rounds that do not count, rounds that do.
 _PROTOCOLS = {"cpu": (1, 1, 5), "cuda": (32, 10, 50)}
-_PROCESS = (sys.executable, "-m", "reference_models.efficiency_cell")
+_PROCESS = (sys.executable, "-m", "reference_models.efficiency.cell")
 # By default glibc takes every tensor above 32 MiB from the system anew, and gives it back: up to half of a step, and a
 # jump in a model's time at the length where its tensors grow past that. Kept memory is used again, as CUDA's is.
 _MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
@@ -243,7 +243,7 @@ def _process(request: Request, cap_seconds: float) -> Finding:
     threads = str(request.threads)
     environment = {**os.environ, **_MALLOC, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     # This package, also where it is found by a path that a child would not have.
-    places = (str(Path(__file__).parents[1]), environment.get("PYTHONPATH", ""))
+    places = (str(Path(__file__).parents[2]), environment.get("PYTHONPATH", ""))
     environment["PYTHONPATH"] = os.pathsep.join(place for place in places if place)
     command = [*_PROCESS, json.dumps(asdict(request))]
     # Files and not pipes: they need no reader while the process runs, and keep what a killed one had written.

@@ -1,6 +1,6 @@
 """Runs in a process of its own: the memory of one model at one length, then timed steps of it and of others.
 
-    python -m reference_models.efficiency_cell '{"kinds": ["model", "naive"], …}'        the fields of `Request`
+    python -m reference_models.efficiency.cell '{"kinds": ["model", "naive"], …}'        the fields of `Request`
 
 prints one JSON object a line, as soon as it is known, so that what was measured outlives a process that is killed:
 
@@ -11,7 +11,7 @@ prints one JSON object a line, as soon as it is known, so that what was measured
 Memory is that of the first kind, taken before the others are built: the peak of a process never falls, and behind the
 naive Transformer no other model could be seen.
 
-Not here: processes, time caps, files (`efficiency.py`).
+Not here: processes, time caps, files (`measure.py`).
 """
 
 import json
@@ -29,11 +29,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reference_models.attention.contract import Projected, key_mask
+from reference_models.attention.base import Projected, key_mask
 from reference_models.attention.full import FullAttention
-from reference_models.classifier import Classifier
-from reference_models.encoder import AttentionLayer
-from reference_models.presets import preset
+from reference_models.model.classifier import Classifier
+from reference_models.model.encoder import AttentionLayer
+from reference_models.model.presets import preset
 
 # The model; the Transformer with its L x L weights written out; the Transformer by PyTorch's fused kernels.
 KINDS = ("model", "naive", "sdpa")

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from lra_data import UsageError, paths
-from reference_models.checkpoint import CARD, load_model, read_card
-from reference_models.classifier import Classifier
-from reference_models.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
-from reference_models.metrics import differ, means_differ
-from reference_models.reading import reading
+from reference_models.drift.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
+from reference_models.evaluation.model_inputs import reading
+from reference_models.evaluation.significance import differ, means_differ
+from reference_models.model.checkpoint import CARD, load_model, read_card
+from reference_models.model.classifier import Classifier
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset

@@ -16,7 +16,7 @@ import click
 from lra_data import interrupts
 
 if TYPE_CHECKING:
-    from reference_models.experiment import Experiment, Source
+    from reference_models.training.runs import Experiment, Source
 
 Decorated = Callable[..., Any]
 
@@ -99,7 +99,7 @@ def train(task: str, model: str, **options: Any) -> None:
     torchrun --nproc-per-node=4 --no-python lra-zoo train pathfinder/32-hard bigbird --preset xiong
     """
     ending = _Ending()
-    from reference_models.experiment import Experiment, run
+    from reference_models.training.runs import Experiment, run
 
     set_threads(options["threads"])
     experiment = Experiment(
@@ -126,7 +126,7 @@ def sweep(wanted: Sequence[str], **options: Any) -> None:
     twice at once, and each takes what the other is not at. Ctrl-C and SIGTERM save the training under way.
     """
     ending = _Ending()
-    from reference_models.experiment import Experiment, expand, run_all
+    from reference_models.training.runs import Experiment, expand, run_all
 
     set_threads(options["threads"])
     experiments = [
@@ -162,10 +162,10 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
     lra-zoo evaluate listops/mini/linear listops/mini
     """
     from lra_data import UsageError
-    from reference_models.bundled import checkpoint_folder
-    from reference_models.checkpoint import load_model
     from reference_models.devices import chosen_device
-    from reference_models.evaluation import evaluate as score
+    from reference_models.evaluation.scoring import evaluate as score
+    from reference_models.model.bundled import checkpoint_folder
+    from reference_models.model.checkpoint import load_model
 
     set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))
@@ -204,10 +204,10 @@ def check(
 
     Says whether data, reading or models changed. Exit code 1 if any did.
     """
-    from reference_models.bundled import BUNDLED
-    from reference_models.check import check as compare
-    from reference_models.check import trained_on
     from reference_models.devices import chosen_device
+    from reference_models.drift.check import check as compare
+    from reference_models.drift.check import trained_on
+    from reference_models.model.bundled import BUNDLED
 
     set_threads(options["threads"])
     source = dataset_source(dataset, options)
@@ -242,7 +242,7 @@ def check(
 
 def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
     """The dataset that `dataset_options` name."""
-    from reference_models.experiment import Source
+    from reference_models.training.runs import Source
 
     names = ("root", "raw", "pairs", "allow_partial")
     return Source(target=target, seed=options["data_seed"], **{name: options[name] for name in names})
@@ -263,7 +263,7 @@ def names_of(words: str | None) -> list[str] | None:
 def _changes(options: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe's fields that were given."""
     from lra_data import UsageError
-    from reference_models.recipes import TrainConfig
+    from reference_models.training.recipes import TrainConfig
 
     given = {field.name: options[field.name] for field in fields(TrainConfig) if options[field.name] is not None}
     if "clip_norm" in given:
@@ -333,8 +333,8 @@ class _Ending:
         command = f"{_torchrun()}lra-zoo {shlex.join(sys.argv[1:])}"
         if self.folder is None:
             return f"nothing was trained yet: start again with: {command}"
-        from reference_models.checkpoint import CARD, STATE
-        from reference_models.training_state import saved_step
+        from reference_models.model.checkpoint import CARD, STATE
+        from reference_models.training.state import saved_step
 
         step = saved_step(self.folder / STATE)
         if (self.folder / CARD).exists():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lra_data import UsageError, checks
-from reference_models.presets import PRESETS, TASKS
+from reference_models.model.presets import PRESETS, TASKS
 
 Schedule = Literal["inverse-sqrt", "cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16"]

@@ -18,11 +18,11 @@ from typing import Any
 
 from lra_data import UsageError, paths
 from reference_models.attention.catalogue import attention_names
-from reference_models.checkpoint import CARD, FORMAT, CheckpointError, read_card
-from reference_models.metrics import wilson
-from reference_models.presets import PRESETS, TASKS
-from reference_models.published import AUDIT, CHANCE, SOURCES, fails, published
-from reference_models.recipes import recipe
+from reference_models.evaluation.significance import wilson
+from reference_models.model.checkpoint import CARD, FORMAT, CheckpointError, read_card
+from reference_models.model.presets import PRESETS, TASKS
+from reference_models.results.published import AUDIT, CHANCE, SOURCES, fails, published
+from reference_models.training.recipes import recipe
 
 # The published columns; `mega` has one model of ours, and is in the JSON alone.
 COLUMNS = ("lra", "nystromformer", "skyformer", "flashattention")

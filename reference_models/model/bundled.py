@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from lra_data import paths
-from reference_models.checkpoint import CARD, CheckpointError, load_model
-from reference_models.classifier import Classifier
+from reference_models.model.checkpoint import CARD, CheckpointError, load_model
+from reference_models.model.classifier import Classifier
 
-BUNDLED = Path(__file__).parent / "checkpoints"
+BUNDLED = Path(__file__).parents[1] / "checkpoints"
 
 
 def bundled_names() -> list[str]:

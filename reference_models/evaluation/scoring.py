@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from lra_data import UsageError
 from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
-from reference_models.classifier import Classifier
-from reference_models.metrics import wilson
-from reference_models.reading import read
+from reference_models.evaluation.model_inputs import read
+from reference_models.evaluation.significance import wilson
+from reference_models.model.classifier import Classifier
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset

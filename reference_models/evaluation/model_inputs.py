@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lra_data import UsageError
 from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchLoader
-from reference_models.config import ModelConfig
+from reference_models.model.config import ModelConfig
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lra_data import paths
-from reference_models.training_commands import dataset_options, dataset_source, names_of, set_threads
+from reference_models.commands.training import dataset_options, dataset_source, names_of, set_threads
 
 
 @click.command()
@@ -22,10 +22,10 @@ def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
     FOLDERS: of `lra-zoo train` and `sweep`; the bundled models without one. What is not finished is left out, and named
     on stderr.
     """
-    from reference_models.bundled import BUNDLED
-    from reference_models.table import as_json as json_of
-    from reference_models.table import markdown, read_cards
-    from reference_models.unfinished import unfinished
+    from reference_models.model.bundled import BUNDLED
+    from reference_models.results.tables import as_json as json_of
+    from reference_models.results.tables import markdown, read_cards
+    from reference_models.training.unfinished import unfinished
 
     asked = folders or [BUNDLED]
     left = unfinished(asked)
@@ -68,9 +68,9 @@ def efficiency(
     """
     from lra_data import UsageError
     from reference_models.attention.catalogue import attention_names
-    from reference_models.efficiency import measure
-    from reference_models.efficiency_report import plot as draw
-    from reference_models.efficiency_report import table as report
+    from reference_models.efficiency.measure import measure
+    from reference_models.efficiency.report import plot as draw
+    from reference_models.efficiency.report import table as report
 
     try:
         asked = None if lengths is None else [int(word) for word in lengths.split(",")]
@@ -106,10 +106,10 @@ def efficiency(
 @dataset_options
 def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
     """Measure how far CHECKPOINT's attention looks on DATASET: LRA's required attention span, by layer and head."""
-    from reference_models.attention_span import attention_span
-    from reference_models.bundled import checkpoint_folder
-    from reference_models.checkpoint import load_model
+    from reference_models.attention_maps.span import attention_span
     from reference_models.devices import chosen_device
+    from reference_models.model.bundled import checkpoint_folder
+    from reference_models.model.checkpoint import load_model
 
     set_threads(options["threads"])
     model, _ = load_model(checkpoint_folder(checkpoint))
@@ -128,7 +128,7 @@ def _give(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    from reference_models.checkpoint import write_whole
+    from reference_models.model.checkpoint import write_whole
 
     file = paths.local_path(out, "a file for the table")
     write_whole(file, text.encode())

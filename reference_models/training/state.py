@@ -2,7 +2,7 @@
 
     model/NAME  best/NAME  optimizer/NUMBER/NAME  losses      and in the metadata a record: plan, step, best, loader
 
-Not here: when a state is written, and what is done with one (`training.py`).
+Not here: when a state is written, and what is done with one (`trainer.py`).
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reference_models.checkpoint import CheckpointError, load_weights, read_tensors, tensors_bytes, write_whole
-from reference_models.classifier import Classifier
+from reference_models.model.checkpoint import CheckpointError, load_weights, read_tensors, tensors_bytes, write_whole
+from reference_models.model.classifier import Classifier
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from lra_data import paths
+from reference_models.attention.base import Shape
 from reference_models.attention.catalogue import attention_class
-from reference_models.attention.contract import Shape
 
 LENGTH = 64
 _SCALE = 3

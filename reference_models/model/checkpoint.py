@@ -5,7 +5,7 @@ the weights' SHA-256: if the card is there, the model is whole. A training that 
 one file, `state.safetensors`: weights, optimiser, the best weights so far, and in the file's metadata the numbers that
 go with them. One file, because one file can be replaced in one step.
 
-Not here: what the numbers mean (`training.py`), what a card says of data (`fingerprint.py`).
+Not here: what the numbers mean (`trainer.py`), what a card says of data (`fingerprint.py`).
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lra_data import LraDataError
-from reference_models.classifier import Classifier
-from reference_models.config import ModelConfig
+from reference_models.model.classifier import Classifier
+from reference_models.model.config import ModelConfig
 
 WEIGHTS, CARD, STATE = "model.safetensors", "card.json", "state.safetensors"
 FORMAT = 1

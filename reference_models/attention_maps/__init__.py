@@ -1,0 +1,1 @@
+"""What an attention looks at: pictures, and the distance that it spans."""

@@ -1,0 +1,1 @@
+"""The lra-zoo command."""

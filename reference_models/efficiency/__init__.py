@@ -1,0 +1,1 @@
+"""Speed and memory of the X-formers by length: LRA's Table 2."""

@@ -1,0 +1,1 @@
+"""What a model reads of a dataset, and how well it answers."""

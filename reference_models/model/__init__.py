@@ -1,0 +1,1 @@
+"""What a model is: configuration, presets, encoder, heads, and its files."""
