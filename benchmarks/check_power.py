@@ -19,7 +19,7 @@ from reference_models.drift.check import LEVEL, Model, trained_on
 from reference_models.drift.fingerprint import answers, errors, groups
 from reference_models.evaluation.significance import differ, means_differ
 from reference_models.model.bundled import BUNDLED
-from tests.reference_models.faulty_sets import DATA_FAULTS, READING_FAULTS, batches_with, rows_with
+from tests.support.faulty_sets import DATA_FAULTS, READING_FAULTS, batches_with, rows_with
 
 CPU = torch.device("cpu")
 # Right answers and four root operators, of sixteen models.

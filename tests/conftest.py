@@ -34,7 +34,7 @@ os.environ["LRA_DATA_CACHE"] = str(ROOT / ".pytest_cache" / "no-downloads")
 @pytest.fixture(scope="session")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A small archive for each family that converts a corpus. Tests must not change it."""
-    from tests.tiny_corpora import write_corpora
+    from tests.support.tiny_corpora import write_corpora
 
     return write_corpora(tmp_path_factory.mktemp("corpora"))
 

@@ -1,4 +1,4 @@
-"""Which epoch and place comes next in JAX and TensorFlow: the habits of tests/test_epochs.py.
+"""Which epoch and place comes next in JAX and TensorFlow: the habits of tests/lra_data/loading/test_epochs.py.
 
 Written from the specification alone, by someone who had not read the code that keeps count.
 """
@@ -17,7 +17,7 @@ import lra_data
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchLoader
-from tests.epoch_loaders import BATCH, ROWS, STEPS, Indices, by_count, due, epoch_of, indices, state_at
+from tests.support.epoch_loaders import BATCH, ROWS, STEPS, Indices, by_count, due, epoch_of, indices, state_at
 
 
 @pytest.fixture(scope="module")

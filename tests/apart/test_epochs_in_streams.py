@@ -1,4 +1,4 @@
-"""Which epoch and place comes next in streams of Hugging Face: the habits of tests/test_epochs.py, row by row.
+"""Which epoch and place comes next in streams of Hugging Face: the habits of test_epochs.py, row by row.
 
 Written from the specification alone, by someone who had not read the code that keeps count. Apart, and not with JAX
 and TensorFlow: PyTorch forks here.
@@ -17,7 +17,7 @@ import lra_data
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.hf_datasets import stream_hf
-from tests.epoch_loaders import BATCH, ROWS, due, epoch_of, state_at
+from tests.support.epoch_loaders import BATCH, ROWS, due, epoch_of, state_at
 
 Found = list[int]
 

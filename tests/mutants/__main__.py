@@ -40,6 +40,12 @@ def source_of(model: str, mutant: Mutant) -> str:
     return mutant.file or f"reference_models/attention/{model}.py"
 
 
+def test_of(model: str) -> str:
+    """Path of the model's own tests, from the project's root."""
+    (path,) = (ROOT / "tests" / "reference_models").rglob(f"test_{model}.py")
+    return str(path.relative_to(ROOT))
+
+
 def caught_by(model: str, mutant: Mutant | None) -> str:
     """The first test that fails with the fault (without any for None), or "" if all pass."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
@@ -56,7 +62,7 @@ def caught_by(model: str, mutant: Mutant | None) -> str:
                     f"{model}, {mutant.name}: expected its text once, found {text.count(mutant.old)} times"
                 )
             path.write_text(text.replace(mutant.old, mutant.new))
-        tests = [f"tests/reference_models/test_{model}.py", "tests/reference_models/test_contract.py"]
+        tests = [test_of(model), "tests/reference_models/attention/test_contract.py"]
         command = [
             sys.executable,
             "-m",

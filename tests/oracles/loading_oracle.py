@@ -1,7 +1,7 @@
 """Which examples stand in which batch of which rank, written plainly from docs/loading.md, "The order of an epoch".
 
 It is for checking the fast code batch by batch: lists and loops over a whole epoch, one position after another. Only
-the keyed permutations are taken from the package, as a black box that tests/test_order.py looks at. It deliberately
+the keyed permutations are taken from the package, as a black box that test_permutation.py looks at. It deliberately
 finds no position without all the others, keeps no state beside the positions taken, and reads no rows.
 """
 

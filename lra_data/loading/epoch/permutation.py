@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lra_data.errors import UsageError
 
 MOST = 2**48
-ROUNDS = 8  # an even number; tests/test_order.py shows what fewer leave behind
+ROUNDS = 8  # an even number; tests/lra_data/loading/test_permutation.py shows what fewer leave behind
 
 _SMALL = 256
 

@@ -1,0 +1,126 @@
+"""Contact sheets, drawings and statistics, as functions and through the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lra_data import get_task, take
+from lra_data.arrow_columns import rows_of
+from lra_data.checking.set_statistics import statistics
+from lra_data.pathfinder.viewer import (
+    CONNECTED,
+    CONTOUR_COLOURS,
+    DISTRACTOR_COLOUR,
+    MARKER_COLOUR,
+    NOT_CONNECTED,
+    marked_tips,
+)
+from lra_data.picture_files import png_bytes, read_png
+from lra_data.store.row_access import VirtualRows
+from tests.lra_data.commands.test_cli import run
+
+
+def test_contact_sheet_shows_every_picture_framed_by_its_label() -> None:
+    task = get_task("path-x")
+    batch = task.take("train", range(7))
+    sheet = task.contact_sheet(batch)
+    assert sheet is not None
+    assert sheet.shape == (132, 7 * 132, 3)
+    for number, (picture, label) in enumerate(zip(rows_of(batch["inputs"]), batch["label"].to_pylist(), strict=True)):
+        cell = sheet[:, 132 * number : 132 * (number + 1)]
+        assert tuple(cell[0, 0]) == (CONNECTED if label else NOT_CONNECTED)
+        assert np.array_equal(cell[2:-2, 2:-2, 1], picture.reshape(128, 128))
+
+
+def test_small_pictures_are_enlarged_and_rows_filled_evenly() -> None:
+    task = get_task("pathfinder/32-easy")
+    sheet = task.contact_sheet(task.take("train", range(14)))
+    assert sheet is not None
+    assert sheet.shape == (2 * 100, 7 * 100, 3)
+
+
+def test_drawing_colours_contours_distractors_and_markers() -> None:
+    task = get_task("path-x")
+    row = task.take("train", [3]).to_pylist()[0]
+    image = task.drawing(row)
+    assert image is not None
+    assert image.shape == (1024, 1024, 3)
+    colours = {tuple(colour) for colour in image.reshape(-1, 3).tolist()}
+    assert {*CONTOUR_COLOURS, DISTRACTOR_COLOUR, MARKER_COLOUR} <= colours
+    # The ends of both contours have their contour's colour.
+    contours = np.array(row["contours"]).reshape(2, -1, 4)
+    for contour, colour in zip(contours, CONTOUR_COLOURS, strict=True):
+        for y, x, *_ in contour[[0, -1]].tolist():
+            assert tuple(image[y * 8 + 4, x * 8 + 4]) == colour
+    for y, x in marked_tips(row):
+        assert row["inputs"][y * 128 + x] >= 250  # near an edge the disc is cut, and the filter less than full
+
+
+def test_png_files_come_back_and_damaged_ones_are_named() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (24, 24), dtype=np.uint8)
+    data = png_bytes(picture)
+    assert np.array_equal(read_png(data), picture)
+    for damaged, message in ((b"", "got an empty file"), (data[:200], "got"), (b"GIF89a" + bytes(90), "got cannot")):
+        with pytest.raises(ValueError, match=f"expected a PNG picture, {message}"):
+            read_png(damaged)
+    for place in range(len(data)):  # no single flipped byte comes back as another picture
+        broken = bytearray(data)
+        broken[place] ^= 0x55
+        try:
+            back = read_png(bytes(broken))
+        except ValueError:
+            continue
+        assert np.array_equal(back, picture)
+
+
+def test_show_writes_a_contact_sheet(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    result = run("show", "pathfinder/64-easy", "--num", "4", "--start", "2", "--split", "test", "--out", str(path))
+    assert f"wrote {path}" in result.stdout
+    assert result.stdout.count("64 x 64 pixels") == 4
+    expected = get_task("pathfinder/64-easy").contact_sheet(take("pathfinder/64-easy", "test", range(2, 6)))
+    assert expected is not None
+    assert np.array_equal(read_png(path.read_bytes()), expected)
+    rows = run("show", "pathfinder/64-easy", "--num", "1", "--json").stdout
+    assert json.loads(rows)["num_distractors"] >= 0
+
+
+def test_explain_writes_a_drawing(tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    result = run("explain", "path-x", "train", "3", "--out", str(path))
+    row = take("path-x", "train", [3]).to_pylist()[0]
+    (y, x), _ = marked_tips(row)
+    assert f"marker on ({y}, {x}), the first end of contour {row['origin']}" in result.stdout
+    expected = get_task("path-x").drawing(row)
+    assert expected is not None
+    assert np.array_equal(read_png(path.read_bytes()), expected)
+
+
+@pytest.mark.parametrize("command", [("show", "listops"), ("explain", "listops", "train", "0")])
+def test_text_has_no_picture_file(command: tuple[str, ...]) -> None:
+    result = run(*command, "--out", "x.png")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "expected no --out for listops/lra, whose examples are text" in result.stderr
+
+
+def test_statistics_tell_what_a_reader_asks_and_what_gives_labels_away() -> None:
+    """The original's easy sets give the label away by the markers' distance; the clean ones do not."""
+    found = {}
+    for preset in ("256-easy", "256-easy-clean"):
+        rows = VirtualRows(get_task(f"pathfinder/{preset}"), 0)
+        rows.sizes = {"train": 4000, "validation": 1000, "test": 1000}
+        found[preset] = statistics(rows)
+    measures = found["256-easy"]["splits"]["train"]["measures"]
+    assert set(measures) == {
+        "pixels > 0", "pixels > 16", "pixels > 127", "marker distance", "path length", "distractors", "attempts",
+    }  # fmt: skip
+    assert 0.02 < measures["pixels > 0"]["mean"] / 256**2 < 0.04
+    # Five steps of paddle_length + 2 margins, less what turns cost, and a first paddle.
+    assert 50 < measures["path length"]["mean"] < 66
+    original, clean = (found[preset]["trivial_predictors"]["marker distance"] for preset in found)
+    assert original["low"] > 0.8
+    assert clean["high"] < 0.56
+    for name, score in found["256-easy-clean"]["trivial_predictors"].items():
+        assert score["low"] < 0.55, name

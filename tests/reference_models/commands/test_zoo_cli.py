@@ -1,0 +1,151 @@
+"""lra-zoo: the list, a description, the drawings, and one line for what is wrong."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from lra_data import LraDataError
+from reference_models.attention.catalogue import attention_names
+from reference_models.attention_maps.pattern import LENGTH, pattern
+from reference_models.commands.main import cli
+from reference_models.commands.training import shown_training
+from reference_models.model.checkpoint import save_model
+from reference_models.model.classifier import Classifier
+from reference_models.model.presets import preset
+from tests.conftest import ROOT
+
+
+def test_list_names_all_with_family_cost_paper_and_parameters() -> None:
+    rows = json.loads(CliRunner().invoke(cli, ["list", "--json"]).output)
+    assert [row["model"] for row in rows] == attention_names()
+    by_name = {row["model"]: row for row in rows}
+    assert by_name["performer"]["family"] == "kernel"
+    assert by_name["full"]["cost"] == "L²"
+    assert by_name["linformer"]["parameters"] > by_name["full"]["parameters"] == by_name["local"]["parameters"]
+    text = CliRunner().invoke(cli, ["list", "--preset", "lra-release", "--task", "text"]).output
+    assert "3,486,722" in text
+    assert len(text.splitlines()) == 17
+
+
+def test_describe_says_formula_and_configuration() -> None:
+    text = CliRunner().invoke(cli, ["describe", "linformer", "--preset", "lra-release"]).output
+    assert "Wang" in text
+    assert "{'k': 16}" in text
+    assert "9,076,810 parameters" in text
+
+
+def test_draw(tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, ["draw", "--out", str(tmp_path)])
+    assert found.exit_code == 0, found.output
+    assert sorted(path.stem for path in tmp_path.iterdir()) == attention_names()
+    for path in tmp_path.iterdir():
+        assert path.stat().st_size < 20_000
+    # What the pictures in docs show is what the command draws.
+    stored = np.asarray(Image.open(ROOT / "docs" / "images" / "xformers" / "local.png"))
+    assert np.array_equal(stored, pattern("local"))
+    shade = pattern("local").reshape(LENGTH, 3, LENGTH, 3)[:, 0, :, 0]
+    block = np.arange(LENGTH) // 8
+    assert (shade[block[:, None] != block] == 255).all()
+    assert (shade[block[:, None] == block] < 255).all()
+
+
+def test_wrong_use_is_one_line() -> None:
+    command = [sys.executable, "-c", "from reference_models.commands.main import main; main()", "describe", "perfomer"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("Error: unknown attention 'perfomer'; known: ")
+    assert line.endswith("Did you mean 'performer'?")
+
+
+@pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    """A checkpoint of a model as it was initialised."""
+    torch.manual_seed(0)
+    model = Classifier(preset("mini", task="listops", attention="local"))
+    save_model(tmp_path / "untrained", model, {"attention": "local", "task": "listops/mini"})
+    return tmp_path / "untrained"
+
+
+def test_span_says_how_far_each_head_looks(untrained: Path) -> None:
+    arguments = ["span", str(untrained), "listops/mini", "--examples", "20", "--device", "cpu"]
+    text = CliRunner().invoke(cli, arguments).output
+    assert "layer 1" in text
+    found = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).output)
+    assert found["examples"] == 20
+    assert found["pixels"] is None
+    # An untrained local attention is nearly uniform within its block of 16.
+    assert 4 < found["tokens"]["mean"] < 6
+
+
+@pytest.mark.slow
+def test_efficiency_quick_is_1k_and_2k_with_a_table_and_a_picture(tmp_path: Path) -> None:
+    out, plot = tmp_path / "rows.jsonl", tmp_path / "plot.png"
+    arguments = ["efficiency", "--quick", "--models", "linear", "--out", str(out), "--plot", str(plot)]
+    found = CliRunner().invoke(cli, arguments)
+    assert found.exit_code == 0, found.output
+    assert "| linear |" in found.output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["length"], row["outcome"]) for row in rows] == [(1024, "ok"), (2048, "ok")]
+    # 12 times as fast on a quiet machine; what is saved for the backward pass is no matter of time.
+    assert rows[1]["ratio_to_naive"] > 1.5
+    assert rows[1]["saved_bytes"] < 0.3 * rows[1]["naive_saved_bytes"]
+    with Image.open(plot) as picture:
+        assert picture.size >= (1000, 700)
+    before = out.read_bytes()
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    assert out.read_bytes() == before  # nothing is measured twice
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["efficiency", "--lengths", "1k"], "expected as --lengths whole numbers such as 1024,4096, got '1k'"),
+        (["evaluate", "nowhere", "listops/mini"], "expected a folder with card.json, or a bundled checkpoint, got 'no"),
+        (["train", "listops/mini", "linear", "--clip-norm", "much"], "expected as --clip-norm a number or none"),
+        (["train", "listops/mini", "linar"], "unknown attention 'linar'"),
+        (["train", "listops/lra", "linear"], "choose a larger preset"),
+        (["sweep", "listops/mini"], "expected TASK:MODEL such as listops/mini:linear or listops/mini:all, got 'listo"),
+        (["table", "/nonexistent"], "expected a card.json beneath, got none"),
+        (["train", "listops/mini", "linear", "--device", "tpu"], "expected a device such as auto, cpu or cuda:0, got"),
+    ],
+)
+def test_wrong_words_are_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path)] if arguments[0] in ("train", "sweep") else []
+    found = CliRunner().invoke(cli, [*arguments, *out])
+    assert isinstance(found.exception, ValueError | LraDataError), found.output
+    assert message in str(found.exception)
+    assert "\n" not in str(found.exception)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def told_to(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a training of 200 steps shows there."""
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with shown_training("listops/mini linear") as report:
+        report({"steps": 200})
+        report({"step": 50, "loss": 2.25, "rate": 1e-3, "seconds": 3.0})
+        report({"step": 50, "validation": {"accuracy": 0.125}, "seconds": 4.0})
+    return stream.getvalue()
+
+
+def test_a_training_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    bar = told_to(Terminal(), monkeypatch)
+    assert "50/200" in bar
+    assert "loss 2.2500, validation 12.50%" in bar
+    line = told_to(io.StringIO(), monkeypatch)
+    assert line == "listops/mini linear: step 50, loss 2.2500, validation 12.50%, 4 s\n"

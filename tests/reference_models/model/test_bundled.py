@@ -1,0 +1,121 @@
+"""The models that come with the package: whole, made by the recipes that are here, as good as the page says."""
+
+import importlib
+from dataclasses import asdict
+
+import pytest
+import torch
+
+import lra_data
+import reference_models
+from reference_models.attention.catalogue import attention_names
+from reference_models.drift.check import MOST_DIFFERENT
+from reference_models.drift.fingerprint import BLOCK, answers, as_answers
+from reference_models.efficiency.measure import read_rows
+from reference_models.efficiency.report import table
+from reference_models.evaluation.significance import wilson
+from reference_models.model.bundled import BUNDLED, bundled_names
+from reference_models.model.checkpoint import WEIGHTS, load_model
+from reference_models.model.presets import preset
+from reference_models.results.tables import markdown, read_cards
+from reference_models.training.recipes import recipe
+from reference_models.training.runs import Source
+from tests.conftest import ROOT
+from tests.support.real_corpora import IMDB, real
+
+PAGE = ROOT / "docs" / "baselines.md"
+NAMES = bundled_names()
+PICTURES = ("full", "linear", "local")
+TEXT = ("full", "linear", "linformer", "local", "performer", "set_transformer", "sinkhorn")
+BY_HEART = "linformer"  # on text: docs/baselines.md
+ANSWERED = 200
+
+
+def test_all_sixteen_learned_listops() -> None:
+    assert [name for name in NAMES if name.startswith("listops/mini/")] == [
+        f"listops/mini/{name}" for name in attention_names()
+    ]
+
+
+def test_some_were_trained_on_pathfinder_and_on_text() -> None:
+    of = {"pathfinder/32-easy": PICTURES, "text/holdout": TEXT}
+    assert [name for name in NAMES if not name.startswith("listops/mini/")] == [
+        f"{task}/{name}" for task, names in of.items() for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_whole_small_and_made_by_its_preset(name: str) -> None:
+    folder = BUNDLED / name
+    model, card = load_model(folder)  # compares the weights with the card's digest
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_500_000
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "log.jsonl", WEIGHTS]
+    family, _, attention = name.partition("/")[0], *name.rpartition("/")[1:]
+    assert card["task"] == name.rpartition("/")[0]
+    assert model.config == preset("mini", task=family, attention=attention)
+    assert card["recipe"] == asdict(recipe("mini", task=family))
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+    for split, rows in (("train", 20_000), ("test", 2_000)):
+        entry = card["recorded"][split]
+        found = as_answers(entry["predictions"])
+        assert (len(found), entry["examples"]) == (rows, rows)
+        assert len(entry["rows"]) == len(entry["read"]) == rows // 1000
+    if family == "text":  # a corpus has no rows of another seed
+        assert card["fresh"] is None
+    else:
+        assert card["fresh"]["seed"] != card["data"]["seed"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("listops/mini/")])
+def test_each_is_better_than_the_best_trivial_predictor(name: str) -> None:
+    """All sixteen are; twelve would be enough."""
+    _, card = load_model(BUNDLED / name)
+    best = max(card["trivial"].values())
+    assert 0.24 < best < 0.28  # the root operator
+    assert wilson(card["test"]["correct"], card["test"]["examples"]).low > best
+    assert wilson(card["fresh"]["correct"], card["fresh"]["examples"]).low > best
+
+
+@pytest.mark.parametrize("name", [name for name in TEXT if name != BY_HEART])
+def test_all_but_one_have_learned_something_of_text(name: str) -> None:
+    _, card = load_model(BUNDLED / "text/holdout" / name)
+    assert wilson(card["test"]["correct"], card["test"]["examples"]).low > max(card["trivial"].values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_answers_what_its_card_says(name: str) -> None:
+    model, card = load_model(BUNDLED / name)
+    source = Source(target=card["task"], raw=str(real(IMDB)) if name.startswith("text/") else None)
+    assert source.open("test").digest(0, BLOCK) == card["recorded"]["test"]["rows"][0]
+    found = answers({name: model}, source.open(f"test[:{ANSWERED}]"), device=torch.device("cpu"))
+    # Another machine rounds otherwise.
+    recorded = as_answers(card["recorded"]["test"]["predictions"])[:ANSWERED]
+    assert int((found.predicted[name] != recorded).sum()) <= MOST_DIFFERENT * ANSWERED
+
+
+def test_a_score_can_be_measured_again() -> None:
+    model, card = reference_models.bundled_model("listops/mini/local")
+    found = reference_models.evaluate(model, lra_data.load("listops/mini", split="test"))
+    # Another machine rounds otherwise, and an answer in 200 may be another.
+    assert abs(found.correct - card["test"]["correct"]) <= 10
+
+
+def test_the_page_has_the_table_of_the_bundled_models() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    shown = text.partition("<!-- lra-zoo table -->\n")[2].partition("<!-- end -->")[0]
+    assert shown == markdown(read_cards([BUNDLED])), "paste what `lra-zoo table` prints"
+
+
+def test_the_page_has_the_table_of_the_measured_rows() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    shown = text.partition("<!-- lra-zoo efficiency -->\n")[2].partition("<!-- end -->")[0]
+    assert shown == table(read_rows(PAGE.parent / "efficiency.jsonl")), "paste what `lra-zoo efficiency` prints"
+
+
+def test_public_names() -> None:
+    for name in reference_models.__all__:
+        assert callable(getattr(reference_models, name)), name
+    importlib.import_module("reference_models.training.trainer")
+    assert callable(reference_models.train)  # and not the module
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        reference_models.trian  # noqa: B018
