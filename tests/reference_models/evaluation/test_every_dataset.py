@@ -4,8 +4,8 @@ Each run takes 50 steps over 8 examples, which a model that sees its input learn
 come below the entropy of the 8 labels, so the loss must come below half of that, and no weight may be as it was drawn.
 
 A dataset is the real one where its archive is at hand, else that of `tests/support/tiny_corpora.py`; Pathfinder is
-built. The quick runs are one a model: the n-th in alphabetical order has form n modulo 5, so that each form has at least
-three models. The slow runs are all.
+built. The quick runs are one a model: the n-th in alphabetical order has form n modulo 5, so that each form has at
+least three models. The slow runs are all.
 
 Not here: how well a model does on what it has not seen, and whether each attention computes what its paper says.
 """
