@@ -64,7 +64,7 @@ def main() -> None:
         for _ in range(TURNS):
             floors.append(timed([sys.executable, "-c", _FLOOR, str(folder / archive)]))
             with tempfile.TemporaryDirectory() as out:
-                flags = ["--preset", preset, "--allow-partial", "--raw", str(folder / archive), "--out", out]
+                flags = ["--preset", preset, "--allow-partial", "--corpus", str(folder / archive), "--out", out]
                 report = Path(out) / "peak"
                 builds.append(timed([sys.executable, "-c", _BUILD, str(report), "build", family, *flags]))
                 peaks.append(int(report.read_text()))

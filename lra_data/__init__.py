@@ -10,8 +10,9 @@ Importing this package loads nothing heavy; each function loads what it needs wh
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
+from lra_data.corpus import Corpus
 from lra_data.errors import BuildError, LraDataError, SetError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lra_data.building.engines.local import Engine
     from lra_data.checking.verify import Fault
     from lra_data.loading.dataset import Dataset
-    from lra_data.loading.protocol_dataset import ReadDataset
+    from lra_data.loading.protocol_dataset import ProtocolDataset
     from lra_data.store.manifest import Manifest
     from lra_data.task import Task
 
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BuildError",
+    "Corpus",
     "LraDataError",
     "SetError",
     "UsageError",
@@ -37,6 +39,7 @@ __all__ = [
     "generate",
     "get_task",
     "load",
+    "load_as",
     "take",
     "task_names",
     "trivial_predictors",
@@ -63,71 +66,54 @@ def get_task(task: Any) -> "Task":
 
 
 def generate(
-    task: Any,
-    split: str,
-    start: int,
-    stop: int,
-    *,
-    seed: int = 0,
-    raw: Path | str | None = None,
-    pairs: Path | str | None = None,
-    allow_partial: bool = False,
+    task: Any, split: str, start: int, stop: int, *, seed: int = 0, corpus: Corpus | Path | str | None = None
 ) -> "pa.RecordBatch":
     """Rows start .. stop - 1 of a split, made now: a pyarrow.RecordBatch with the task's schema.
 
-    raw: the archive or folder of a corpus, for tasks that convert one; without it a downloaded archive is used, and if
-    there is none, SetError names it. Generated tasks take none. pairs: a folder of id lists, for Retrieval.
-    allow_partial: also from a corpus that is not whole.
+    corpus: for tasks that convert one. Without it the downloaded archive is used; if there is none, SetError names it.
     """
     from lra_data.checks import whole_number
 
     rows = range(whole_number("start", start, 0), whole_number("stop", stop, 0))
-    return take(task, split, rows, seed=seed, raw=raw, pairs=pairs, allow_partial=allow_partial)
+    return take(task, split, rows, seed=seed, corpus=corpus)
 
 
 def take(
-    task: Any,
-    split: str,
-    indices: Sequence[int],
-    *,
-    seed: int = 0,
-    raw: Path | str | None = None,
-    pairs: Path | str | None = None,
-    allow_partial: bool = False,
+    task: Any, split: str, indices: Sequence[int], *, seed: int = 0, corpus: Corpus | Path | str | None = None
 ) -> "pa.RecordBatch":
-    """The rows with these indices, in this order, made now. A generated task makes any index from 0 on."""
-    return _over(get_task(task), raw, pairs, allow_partial).take(split, indices, seed=seed)
+    """The rows with these indices, in this order, made now. A generated task makes any index >= 0."""
+    return _over(task, corpus).take(split, indices, seed=seed)
 
 
 def build(
     task: Any,
     root: Path | str,
     *,
+    corpus: Corpus | Path | str | None = None,
     formats: Sequence[str] = ("arrow",),
     num_shards: int | None = None,
     workers: int = 1,
     seed: int = 0,
     sizes: Mapping[str, int] | None = None,
-    raw: Path | str | None = None,
-    pairs: Path | str | None = None,
-    allow_partial: bool = False,
     overwrite: bool = False,
     engine: "Engine | None" = None,
     progress: "Callable[[Progress], None] | None" = None,
 ) -> "Manifest":
     """Write the set ROOT/<task>/<preset>, or finish what an earlier run left. See `lra_data.building.build_set.build`.
 
-    formats: any of "arrow", "parquet", "webdataset". num_shards: files of train. sizes: examples a split, if not the
-    preset's. The files are the same bytes for any `workers` and `engine`.
+    corpus: for tasks that convert one; without it the official archive is downloaded.
+    formats: any of "arrow", "parquet", "webdataset".
+    num_shards: files of train; by default it follows from the size.
+    sizes: examples a split, if not the preset's.
 
-    raw: the archive or folder of a corpus, for tasks that convert one; without it the official archive is downloaded.
-    pairs: a folder of id lists, for Retrieval. allow_partial: build what is there of a corpus, and mark the set.
+    The files are the same bytes for any `workers` and `engine`.
     """
     from lra_data.building.build_set import build
+    from lra_data.corpus import as_corpus
 
-    chosen = get_task(task).with_raw(
-        _path(raw), pairs=_path(pairs), allow_partial=allow_partial, fetch=lambda name, there, total: None
-    )
+    chosen, given = get_task(task), as_corpus(corpus)
+    if given is not None or (chosen.converted and chosen.corpus is None):
+        chosen = chosen.over(given or Corpus(), fetch=lambda name, there, total: None)
     return build(
         chosen,
         root,
@@ -142,84 +128,79 @@ def build(
     )
 
 
-@overload
 def load(
     task: Any,
     *,
     split: str,
     root: Path | str | None = None,
     seed: int = 0,
-    raw: Path | str | None = None,
-    pairs: Path | str | None = None,
-    allow_partial: bool = False,
-    protocol: None = None,
+    corpus: Corpus | Path | str | None = None,
     format_name: str | None = None,
     check_digests: bool = True,
     storage_options: Mapping[str, Any] | None = None,
-) -> "Dataset": ...
-@overload
-def load(
-    task: Any,
-    *,
-    split: str,
-    root: Path | str | None = None,
-    seed: int = 0,
-    raw: Path | str | None = None,
-    pairs: Path | str | None = None,
-    allow_partial: bool = False,
-    protocol: str,
-    format_name: str | None = None,
-    check_digests: bool = True,
-    storage_options: Mapping[str, Any] | None = None,
-) -> "ReadDataset": ...
-def load(
-    task: Any,
-    *,
-    split: str,
-    root: Path | str | None = None,
-    seed: int = 0,
-    raw: Path | str | None = None,
-    pairs: Path | str | None = None,
-    allow_partial: bool = False,
-    protocol: str | None = None,
-    format_name: str | None = None,
-    check_digests: bool = True,
-    storage_options: Mapping[str, Any] | None = None,
-) -> "Dataset | ReadDataset":
+) -> "Dataset":
     """One split of a set under `root`, or without `root` the virtual set, whose rows are made when asked for.
 
-    task: a name, a configuration, or the folder of a built set, ROOT/TASK/PRESET, which needs no `root`. root, or that
-    folder, may be an address such as https://… or s3://…; its files come into the local cache, and storage_options go
-    to fsspec. split: train, validation or test (val, valid, dev and eval are understood), or a slice such as
-    "train[:10%]".
-
-    protocol: read it as another code base does, such as "s4" (docs/protocols.md). format_name: which of the set's
-    formats. check_digests: False trusts local files; otherwise each is compared with its digest once a process.
+    task: a name, a configuration, or the folder of a built set, ROOT/TASK/PRESET, which needs no `root`.
+    split: train, validation or test (val, valid, dev and eval are understood), or a slice such as "train[:10%]".
+    root: a folder, or an address such as https://… or s3://…, whose files come into the local cache.
+    corpus: for tasks that convert one.
+    format_name: which of the set's formats.
+    check_digests: False trusts local files; otherwise each is compared with its digest once a process.
+    storage_options: given to fsspec.
     """
     from lra_data.loading.load import load
 
-    if raw is not None or pairs is not None or allow_partial:
-        task = _over(get_task(task), raw, pairs, allow_partial)
     return load(
-        task,
+        _over(task, corpus, keep=True),
         split=split,
         root=root,
         seed=seed,
-        protocol=protocol,
         format_name=format_name,
         check_digests=check_digests,
         storage_options=storage_options,
     )
 
 
-def verify(set_folder: Path | str, *, raw: Path | str | None = None, pairs: Path | str | None = None) -> "list[Fault]":
-    """Everything wrong with the shards of a built set: their digests, and the label of every row derived anew.
+def load_as(
+    protocol: str,
+    task: Any,
+    *,
+    split: str,
+    root: Path | str | None = None,
+    seed: int = 0,
+    corpus: Corpus | Path | str | None = None,
+    format_name: str | None = None,
+    check_digests: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+) -> "ProtocolDataset":
+    """One split as another code base reads it: its splits, order and ids (docs/protocols.md).
 
-    raw, pairs: the corpus of a converted set; every row is then also compared with what stands there.
+    protocol: "lra-2020", "s4", "mega" or "nystromformer". The rest as in `load`. Raises UsageError for a task that the
+    protocol does not read exactly.
+    """
+    from lra_data.loading.load import load_as
+
+    return load_as(
+        protocol,
+        _over(task, corpus, keep=True),
+        split=split,
+        root=root,
+        seed=seed,
+        format_name=format_name,
+        check_digests=check_digests,
+        storage_options=storage_options,
+    )
+
+
+def verify(set_folder: Path | str, *, corpus: Corpus | Path | str | None = None) -> "list[Fault]":
+    """Everything wrong with the shards of a built set: their digests, and the label of every row derived again.
+
+    corpus: of a converted set; every row is then also compared with it.
     """
     from lra_data.checking.verify import verify
 
-    return verify(set_folder, raw=_path(raw), pairs=_path(pairs))
+    return verify(set_folder, corpus=corpus)
 
 
 def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
@@ -236,14 +217,11 @@ def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
     return trivial_predictors(dataset.rows)
 
 
-def _path(given: Path | str | None) -> Path | None:
-    from lra_data.paths import optional_path
+def _over(task: Any, corpus: Any, *, keep: bool = False) -> Any:
+    """The task over a corpus, if one is given; otherwise the task, or what stands for it if `keep`."""
+    from lra_data.corpus import as_corpus
 
-    return optional_path(given, "a file or folder")
-
-
-def _over(task: "Task", raw: Path | str | None, pairs: Path | str | None, allow_partial: bool) -> "Task":
-    """The task over what was given; a corpus that is only named in the cache is opened when a row is asked for."""
-    if raw is None and pairs is None and not allow_partial:
-        return task
-    return task.with_raw(_path(raw), pairs=_path(pairs), allow_partial=allow_partial)
+    given = as_corpus(corpus)
+    if given is not None:
+        return get_task(task).over(given)
+    return task if keep else get_task(task)

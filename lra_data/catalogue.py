@@ -1,58 +1,49 @@
-"""Finds the tasks: every folder of `lra_data` that holds a `task.py` is one.
+"""Finds the tasks: every folder of `lra_data` that holds a `task.py` is a family of them.
 
-The folder's `task.py` defines `TASK`, a subclass of `Task`, and its `config.py` defines `Config` and `PRESETS`.
-`config.py` is light, so that names and command-line flags cost no numerical import. It may define `ALIASES`, other
-names for the family's presets, `SELECTORS` with `select`, options that choose a configuration, and `READS_RELEASE` (see
-`pathfinder/config.py`); then `task.py` defines `from_release`, and `from_record` if its tasks are of several kinds. A
-family that converts a corpus defines `RAW`, what `--raw` takes, and `PAIRS` if there are lists of pairs beside it.
+The folder's `config.py` defines `FAMILY`, a `lra_data.family.Family`. It is light, so that names and command-line flags
+cost no numerical import. `task.py` defines `MAKERS`, a `lra_data.family.Makers`.
 """
 
 import importlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lra_data.corpus import Corpus
 from lra_data.errors import UsageError, unknown_name
+from lra_data.family import Family, Makers
 from lra_data.task import Preset, Task
 
 
 def families() -> list[str]:
     """Names of the task folders, sorted."""
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/task.py"))
+    return sorted(
+        {path.parent.name for folder in sys.modules[__package__].__path__ for path in Path(folder).glob("*/task.py")}
+    )
 
 
-def presets(family: str) -> Mapping[str, Preset]:
+def family(name: str) -> Family:
+    """What a task folder declares; raises UsageError for an unknown name."""
+    if name not in families():
+        raise unknown_name("task", name, families())
+    found: Family = importlib.import_module(f"lra_data.{name}.config").FAMILY
+    return found
+
+
+def presets(name: str) -> Mapping[str, Preset]:
     """The presets of one family by name, the default first."""
-    return _config_module(family).PRESETS  # type: ignore[no-any-return]
-
-
-def config_class(family: str) -> type[Any]:
-    """The family's configuration dataclass."""
-    return _config_module(family).Config  # type: ignore[no-any-return]
+    return family(name).presets
 
 
 def aliases() -> dict[str, str]:
     """Other names of presets, such as "path-x", and what they stand for, `family/preset`."""
-    return {
-        alias: f"{family}/{preset}"
-        for family in families()
-        for alias, preset in getattr(_config_module(family), "ALIASES", {}).items()
-    }
-
-
-def selectors(family: str) -> Mapping[str, tuple[type, Any, str]]:
-    """Options beside `--preset` that choose a configuration: name to type, default and meaning."""
-    return getattr(_config_module(family), "SELECTORS", {})
-
-
-def select(family: str, given: Mapping[str, Any]) -> Any:
-    """The configuration that the family's selectors choose."""
-    return _config_module(family).select(given)
+    return {alias: f"{name}/{preset}" for name in families() for alias, preset in family(name).aliases.items()}
 
 
 def task_names() -> list[str]:
     """Every `family/preset`, the default preset of each family first."""
-    return [f"{family}/{preset}" for family in families() for preset in presets(family)]
+    return [f"{name}/{preset}" for name in families() for preset in presets(name)]
 
 
 def get_task(task: Any) -> Task:
@@ -63,59 +54,41 @@ def get_task(task: Any) -> Task:
     if isinstance(task, Task):
         return task
     if isinstance(task, str):
-        family, _, preset = aliases().get(task, task).partition("/")
-        if family not in families() or (preset and preset not in presets(family)):
+        name, _, preset = aliases().get(task, task).partition("/")
+        if name not in families() or (preset and preset not in presets(name)):
             raise unknown_name("task", task, [*families(), *aliases(), *task_names()])
-        return _task_class(family)(presets(family)[preset or next(iter(presets(family)))].config)
-    for family in families():
-        if isinstance(task, config_class(family)):
-            return _task_class(family)(task)
+        return _makers(name).from_config(presets(name)[preset or next(iter(presets(name)))].config)
+    for name in families():
+        if isinstance(task, family(name).config):
+            return _makers(name).from_config(task)
     raise UsageError(
         f"expected a task name, a task or its configuration, got {task!r}; known: {', '.join(task_names())}"
     )
 
 
-def task_from_record(family: str, version: int, config: Mapping[str, Any]) -> Task:
-    """The task that a plan or manifest describes; raises UsageError if this package makes another version of it."""
-    task_class = _task_class(_known(family))
-    if task_class.version != version:
+def task_from_record(name: str, version: int, config: Mapping[str, Any], *, corpus: Corpus | None = None) -> Task:
+    """The task that a plan or manifest describes, with its rows from `corpus`.
+
+    Raises UsageError if this package makes another version of it.
+    """
+    family(name)
+    makers = _makers(name)
+    if makers.from_config.version != version:
         raise UsageError(
-            f"the set holds version {version} of {family}, this package makes version {task_class.version}: "
+            f"the set holds version {version} of {name}, this package makes version {makers.from_config.version}: "
             "install the release of lra-data that built it, or build anew"
         )
-    maker = getattr(_task_module(family), "from_record", task_class.from_record)
-    return maker(config)
+    return (makers.from_record or makers.from_config.from_record)(config, corpus=corpus)
 
 
-def from_release(family: str, folder: Path, given: Mapping[str, Any], *, allow_partial: bool) -> Task:
-    """The task whose rows are those of a user's copy of the original release; `given` are options by name."""
-    return _task_module(family).from_release(folder, given, allow_partial=allow_partial)  # type: ignore[no-any-return]
+def from_release(name: str, corpus: Corpus, **chosen: Any) -> Task:
+    """The task whose rows are those of a user's copy of the original release; `chosen`: the family's selectors."""
+    maker = _makers(name).from_release
+    if maker is None:
+        raise UsageError(f"expected a task that reads a copy of the release, got {name}")
+    return maker(corpus, **chosen)
 
 
-def reads_release(family: str) -> bool:
-    """Whether the family converts a copy of the original release."""
-    return getattr(_config_module(family), "READS_RELEASE", False)
-
-
-def raw_inputs(family: str) -> dict[str, str]:
-    """What a corpus is given by: the options' names and what they take. Empty for generated tasks."""
-    module = _config_module(family)
-    return {name.lower(): getattr(module, name) for name in ("RAW", "PAIRS") if hasattr(module, name)}
-
-
-def _task_class(family: str) -> type[Task]:
-    return _task_module(family).TASK  # type: ignore[no-any-return]
-
-
-def _task_module(family: str) -> Any:
-    return importlib.import_module(f"lra_data.{family}.task")
-
-
-def _config_module(family: str) -> Any:
-    return importlib.import_module(f"lra_data.{_known(family)}.config")
-
-
-def _known(family: str) -> str:
-    if family not in families():
-        raise unknown_name("task", family, families())
-    return family
+def _makers(name: str) -> Makers:
+    found: Makers = importlib.import_module(f"lra_data.{name}.task").MAKERS
+    return found

@@ -8,18 +8,19 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lra_data.checks import plain_int
+from lra_data.corpus import Corpus, Transfer
 from lra_data.errors import UsageError, brief
 from lra_data.splits import split_name
+from lra_data.task_parts import Statistics, TaskCard, Viewer
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 MAX_SEED = 2**64 - 1
 MAX_INDEX = 2**63 - 1
@@ -39,49 +40,23 @@ class Preset:
     summary: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Raw:
-    """Where the rows of a converted set come from. corpus: an archive or folder. pairs: a folder of id lists."""
-
-    corpus: Path
-    pairs: Path | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """What a reader of a dataset card wants to know about a task, kept in code beside the task.
-
-    license: an identifier of the Hub, "other" where terms have no name of their own; then license_page says them.
-    """
-
-    title: str
-    description: str
-    label_meaning: str
-    label_names: tuple[str, ...]
-    source: str
-    citation: str
-    license: str
-    license_page: str = ""
-    published: str
-    columns: Mapping[str, str]
-    history: Mapping[int, str]
-
-
 class Task(ABC):
     """One task under one configuration. Subclasses set the class attributes and the abstract members.
 
-    family: the folder's name, such as "listops". version: changes whenever any example changes. raw: where the rows
-    come from, for a task that converts a corpus; it is no part of what the task is, and not in any record. converted:
-    whether the rows are those of a corpus, made again only from a copy of it, and with examples in two splits if it has
-    them so.
-    num_classes: number of labels. vocabulary: words in id order without padding, or None for bytes and pixels.
+    family: the folder's name, such as "listops".
+    version: changes whenever any example changes.
+    corpus: where the rows come from, for a task that converts a corpus. It does not say what the task is: no record
+        has it.
+    converted: whether the rows are those of a corpus. They are made again only from a copy of it, and have examples in
+        two splits if the corpus does.
+    num_classes: number of labels.
+    vocabulary: words in id order without padding, or None for bytes and pixels.
     vocab_size: number of distinct ids that `inputs` can hold, padding included where ids are shifted for it.
     derives_labels: whether `problems` derives each label again.
     """
 
     family: ClassVar[str]
     version: ClassVar[int]
-    sheet: ClassVar[Sheet]
     presets: ClassVar[Mapping[str, Preset]]
     vocabulary: ClassVar[tuple[str, ...] | None]
     vocab_size: ClassVar[int]
@@ -89,9 +64,9 @@ class Task(ABC):
     derives_labels: ClassVar[bool] = True
     converted: ClassVar[bool] = False
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, *, corpus: Corpus | None = None) -> None:
         self.config = config
-        self.raw: Raw | None = None
+        self.corpus = corpus
         same = [name for name, preset in self.presets.items() if _examples_of(preset.config) == _examples_of(config)]
         self.preset = same[0] if same else None
 
@@ -125,8 +100,11 @@ class Task(ABC):
         return record
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Task":
-        """The task of a record; raises UsageError if its entries are not those of the configuration."""
+    def from_record(cls, record: Mapping[str, Any], *, corpus: Corpus | None = None) -> "Task":
+        """The task of a record, with its rows from `corpus`, which is read when a row is asked for.
+
+        Raises UsageError if the record's entries are not those of the configuration.
+        """
         kind = type(next(iter(cls.presets.values())).config)
         known = {field.name for field in dataclasses.fields(kind)}
         if set(record) != known:
@@ -134,34 +112,20 @@ class Task(ABC):
                 f"expected a configuration of {cls.family} with {', '.join(sorted(known))}, got "
                 f"{', '.join(sorted(record))}"
             )
-        return cls(kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}))
+        task = cls(kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}))
+        return task if corpus is None else task.over(corpus)
 
-    def with_raw(
-        self,
-        corpus: Path | None,
-        *,
-        pairs: Path | None = None,
-        allow_partial: bool = False,
-        fetch: "Callable[[str, int, int], None] | None" = None,
-    ) -> "Task":
-        """This task over a corpus, for tasks that convert one (`corpora/corpus_task.py`); others refuse a corpus.
+    def over(self, corpus: Corpus, *, fetch: Transfer | None = None) -> "Task":
+        """This task with the rows of a corpus, for tasks that convert one (`corpora/corpus_task.py`).
 
-        fetch: given, a corpus that is neither named nor cached is downloaded, and the function is told how far.
+        fetch: if given, a corpus that is neither named nor cached is downloaded; the function is told how far it is.
+        Raises UsageError for a generated task.
         """
-        for name, given in (("raw", corpus), ("pairs", pairs), ("allow_partial", allow_partial or None)):
-            if given is not None:
-                shown = str(given) if isinstance(given, Path) else given
-                raise UsageError(f"expected no raw corpus for {self.name}, which is generated, got {name}={shown!r}")
-        return self
+        raise UsageError(f"{self.name} is generated and takes no corpus, got {corpus}: leave it out")
 
-    @property
-    def raw_sources(self) -> dict[str, str]:
-        """The official archives of a corpus, by name, and where they are; empty for generated tasks."""
-        return {}
-
-    def reopened(self, corpus: Path | None, pairs: Path | None = None) -> "Task":
-        """The task of a finished set, over the copy that its rows are to be read from again."""
-        return self.with_raw(corpus, pairs=pairs)
+    def check_corpus(self) -> None:
+        """Raise SetError unless the corpus can be read and is the one of the record; a generated task has none."""
+        return
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -172,6 +136,33 @@ class Task(ABC):
     def split_sizes(self, seed: int) -> dict[str, int]:
         """Examples a split under a seed: the same for every seed but where a corpus decides what can be drawn."""
         return self.sizes
+
+    @property
+    @abstractmethod
+    def card(self) -> TaskCard:
+        """What a dataset card says of the task."""
+
+    @property
+    @abstractmethod
+    def viewer(self) -> Viewer:
+        """Shows rows to people."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> Statistics:
+        """What `lra-data stats` measures of rows."""
+
+    @property
+    def is_document(self) -> bool:
+        """Whether an example is text as bytes, of any length, which readers cut; not words or pixels."""
+        return self.vocabulary is None and self.picture_shape is None
+
+    @cached_property
+    def picture_shape(self) -> tuple[int, ...] | None:
+        """(height, width) or (height, width, channels) of the pictures in `inputs`; None for other tasks."""
+        from lra_data.arrow_columns import picture_shapes
+
+        return picture_shapes(self.schema).get("inputs")
 
     @property
     @abstractmethod
@@ -204,49 +195,6 @@ class Task(ABC):
     def problems(self, batch: "pa.RecordBatch", *, split: str, seed: int) -> list[tuple[int, str]]:
         """(index, what is wrong) for each row whose label or form an independent solver does not confirm."""
 
-    @abstractmethod
-    def show(self, row: Mapping[str, Any]) -> str:
-        """The row as a person would read it, on few lines."""
-
-    @abstractmethod
-    def explain(self, row: Mapping[str, Any]) -> str:
-        """The row with every step that leads to its label."""
-
-    @property
-    def remark(self) -> str:
-        """What else the card should say of this configuration; empty where there is nothing."""
-        return ""
-
-    def contact_sheet(self, batch: "pa.RecordBatch") -> "NDArray[np.uint8] | None":
-        """The rows in one picture, uint8 (height, width, 3); None for tasks that are read as text."""
-        return None
-
-    def drawing(self, row: Mapping[str, Any]) -> "NDArray[np.uint8] | None":
-        """What `explain` says, drawn: uint8 (height, width, 3); None for tasks that are read as text."""
-        return None
-
-    @abstractmethod
-    def measures(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
-        """Integers a row, by name, whose distribution `stats` reports (length, depth, ...)."""
-
-    @abstractmethod
-    def shortcuts(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
-        """One integer a row, by name: what a trivial predictor looks at. `stats` scores each one's best guess."""
-
-    def figures(self, batches: "Callable[[str], Iterator[pa.RecordBatch]]") -> dict[str, Any]:
-        """What else `stats` should say of a whole set, by name; `batches` gives the rows of a split."""
-        return {}
-
-    @property
-    def shortfall(self) -> str:
-        """What the corpus lacks of which the rows are, in a sentence; empty for a whole one and for generated tasks."""
-        return ""
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """Sentences for whoever builds the set: what was left out of a corpus, and what was passed over in the copy."""
-        return ()
-
     @property
     def pickle_name(self) -> str | None:
         """The set's name in Nyströmformer's layout, as in `<name>.train.pickle`; None where it never was in it."""
@@ -261,7 +209,7 @@ class Task(ABC):
     @property
     def release_absence(self) -> str:
         """Why `release_files` is empty, in words."""
-        return f"expected another layout, the LRA release never held {self.sheet.title}"
+        return f"expected another layout, the LRA release never held {self.card.title}"
 
     def export_release(
         self, split: str, batches: "Iterable[pa.RecordBatch]", folder: Path, sizes: Mapping[str, int]

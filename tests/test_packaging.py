@@ -37,8 +37,8 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
         ["verify", "data/listops/mini"],
         ["build", "path-x", "--train", "6", "--validation", "2", "--test", "2"],
         ["verify", "data/pathfinder/128-hard"],
-        ["build", "text", "--preset", "holdout", "--raw", str(corpora["text"]), "--allow-partial"],
-        ["verify", "data/text/holdout-partial", "--raw", str(corpora["text"])],
+        ["build", "text", "--preset", "holdout", "--corpus", str(corpora["text"]), "--allow-partial"],
+        ["verify", "data/text/holdout-partial", "--corpus", str(corpora["text"])],
     ):
         subprocess.run([command, *arguments], check=True, cwd=tmp_path, env=variables)
     assert (tmp_path / "data" / "listops" / "mini" / "manifest.json").exists()

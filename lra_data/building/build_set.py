@@ -176,7 +176,8 @@ def _run(
     set_folder: Path, task: Task, plan: Plan, engine: Engine, progress: Callable[[Progress], None] | None
 ) -> list[ShardResult]:
     jobs = [
-        ShardJob(set_folder=set_folder, description=plan.description, rows=rows, raw=task.raw) for rows in plan.ranges
+        ShardJob(set_folder=set_folder, description=plan.description, rows=rows, corpus=task.corpus)
+        for rows in plan.ranges
     ]
     total = sum(plan.description.sizes.values())
     began = time.monotonic()
@@ -228,7 +229,7 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
     build_folder = set_folder / BUILD_FOLDER
     shard = manifest.shards_of("train")[0]
     first = next(read_shard(set_folder / shard.file, shard, task))
-    preview = task.contact_sheet(first.slice(0, _PREVIEW_PICTURES))
+    preview = task.viewer.contact_sheet(first.slice(0, _PREVIEW_PICTURES))
     if preview is not None:
         with publish(set_folder / PREVIEW, build_folder) as file:
             file.write(png_bytes(preview))

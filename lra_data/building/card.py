@@ -17,8 +17,8 @@ _PREVIEW_CHARACTERS = 400
 
 _GENERATED = "`lra-data verify .` checks them and solves every row; `lra-data repair .` makes damaged shards again."
 _CONVERTED = (
-    "`lra-data verify .` checks them; with `--raw`, a copy of the corpus, it compares every row with it, and "
-    "`lra-data repair . --raw …` makes damaged shards again."
+    "`lra-data verify .` checks them; with `--corpus`, a copy of the corpus, it compares every row with it, and "
+    "`lra-data repair . --corpus …` makes damaged shards again."
 )
 
 # Upper bounds of the Hub's size categories.
@@ -38,23 +38,23 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
     return "\n".join(
         [
             _front_matter(_header(task, manifest)),
-            f"# {task.sheet.title}: {description.task}/{description.variant}",
+            f"# {task.card.title}: {description.task}/{description.variant}",
             "",
-            task.sheet.description,
+            task.card.description,
             "",
-            f"**Label.** {task.sheet.label_meaning}",
+            f"**Label.** {task.card.label_meaning}",
             "",
-            *([task.remark, ""] if task.remark else []),
+            *([task.card.remark, ""] if task.card.remark else []),
             "## Columns",
             "",
             *_table(
-                ("column", "type", "meaning"), [(c.name, str(c.type), task.sheet.columns[c.name]) for c in task.schema]
+                ("column", "type", "meaning"), [(c.name, str(c.type), task.card.columns[c.name]) for c in task.schema]
             ),
             "",
             "## Preview",
             "",
             *([f"![The first examples of train]({preview})", ""] if preview is not None else []),
-            *(line for row in first_rows for line in ("```text", _shortened(task.show(row)), "```", "")),
+            *(line for row in first_rows for line in ("```text", _shortened(task.viewer.show(row)), "```", "")),
             "## Loading",
             "",
             *_loading_lines(description, {split: manifest.shards_of(split) for split in description.sizes}),
@@ -69,11 +69,11 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
             "",
             "## Labels",
             "",
-            *_table(("split", *task.sheet.label_names), _label_rows(manifest)),
+            *_table(("split", *task.card.label_names), _label_rows(manifest)),
             "",
             "## How it was made",
             "",
-            task.sheet.source,
+            task.card.source,
             "",
             f"Task version {description.version}, seed {description.seed}, configuration:",
             "",
@@ -83,7 +83,7 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
             "",
             "## Citation",
             "",
-            task.sheet.citation,
+            task.card.citation,
             "",
         ]
     )
@@ -99,9 +99,9 @@ def _header(task: Task, manifest: Manifest) -> dict[str, Any]:
     size = sum(_bytes(shards) for shards in splits.values())
     total = sum(description.sizes.values())
     return {
-        "pretty_name": f"{task.sheet.title} ({description.variant}), Long Range Arena",
-        "license": task.sheet.license,
-        **({"license_link": task.sheet.license_page} if task.sheet.license_page else {}),
+        "pretty_name": f"{task.card.title} ({description.variant}), Long Range Arena",
+        "license": task.card.license,
+        **({"license_link": task.card.license_page} if task.card.license_page else {}),
         "size_categories": [next((name for bound, name in _SIZE_CATEGORIES if total < bound), "1M<n<10M")],
         "tags": ["long-range-arena", description.task, "lra-data"],
         "configs": [

@@ -8,6 +8,7 @@ from lra_data.building.build_set import locked
 from lra_data.building.plan import RowRange, plan_of
 from lra_data.building.shard_job import ShardJob, write_shards
 from lra_data.catalogue import task_from_record
+from lra_data.corpus import Corpus, as_corpus
 from lra_data.errors import SetError
 from lra_data.paths import local_path, write_failure
 from lra_data.store.atomic_files import sha256_of
@@ -19,22 +20,24 @@ from lra_data.task import Task
 def repair(
     set_folder: Path | str,
     *,
-    raw: Path | None = None,
-    pairs: Path | None = None,
+    corpus: Corpus | Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Names of the shards that were missing or damaged and are now as the manifest says.
 
-    raw, pairs: the corpus and the id lists from which a converted set was built. progress: called with each name before
-    it is made again. Raises SetError, leaving the file as it was, where the manifest's bytes cannot be made here: a
-    Parquet shard of another pyarrow.
+    corpus: from which a converted set was built.
+    progress: called with each name before it is made again.
+
+    Raises SetError, leaving the file as it was, where the manifest's bytes cannot be made here: a Parquet shard of
+    another pyarrow.
     """
     folder = local_path(set_folder, "the folder of a built set").absolute()
     manifest = read_manifest(folder)
     description = manifest.description
-    task = task_from_record(description.task, description.version, description.config)
-    if raw is not None or pairs is not None:
-        task = task.reopened(raw, pairs)
+    given = as_corpus(corpus)
+    task = task_from_record(description.task, description.version, description.config, corpus=given)
+    if given is not None:
+        task.check_corpus()
     with locked(folder):
         bad = [shard for shard in manifest.shards if not _sound(folder, shard)]
         for shard in bad:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from lra_data.building.plan import RowRange
 from lra_data.catalogue import task_from_record
+from lra_data.corpus import Corpus
 from lra_data.errors import SetError
 from lra_data.store.atomic_files import publish, publish_text, sha256_of
 from lra_data.store.formats.shard_format import get_format
 from lra_data.store.manifest import BUILD_FOLDER, Description, Shard, load_json, shard_from
 from lra_data.store.shard_reading import Tally, check_batch_offsets, read_shard
-from lra_data.task import Raw, Task
+from lra_data.task import Task
 
 # Rows a record batch. Wide rows get fewer, so that a batch stays a few MiB.
 BATCH_ROWS = 1024
@@ -31,12 +32,12 @@ BATCH_BYTES = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob:
-    """Everything a worker needs, on any machine that sees the folder. raw: of a corpus that is converted."""
+    """Everything a worker needs, on any machine that sees the folder. corpus: where converted rows come from."""
 
     set_folder: Path
     description: Description
     rows: RowRange
-    raw: Raw | None = None
+    corpus: Corpus | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,8 @@ class ShardResult:
 
 def make_shards(job: ShardJob) -> ShardResult:
     """Make the files of one row range that are not there yet, or not sound."""
-    task = task_from_record(job.description.task, job.description.version, job.description.config)
-    task.raw = job.raw
+    description = job.description
+    task = task_from_record(description.task, description.version, description.config, corpus=job.corpus)
     kept = {}
     digests = None
     for name in job.description.formats:

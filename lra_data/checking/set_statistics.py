@@ -30,9 +30,9 @@ def statistics(rows: Rows) -> dict[str, Any]:
         gathered: dict[str, list[NDArray[np.int64]]] = {}
         seen: dict[str, list[NDArray[np.int64]]] = {}
         for batch in rows.batches(split):
-            for name, values in {"label": numbers(batch["label"]), **rows.task.measures(batch)}.items():
+            for name, values in {"label": numbers(batch["label"]), **rows.task.statistics.measures(batch)}.items():
                 gathered.setdefault(name, []).append(values)
-            for name, values in rows.task.shortcuts(batch).items():
+            for name, values in rows.task.statistics.shortcuts(batch).items():
                 seen.setdefault(name, []).append(values)
         measures = {name: np.concatenate(parts) for name, parts in gathered.items()}
         labels[split] = measures.pop("label")
@@ -41,7 +41,7 @@ def statistics(rows: Rows) -> dict[str, Any]:
         counts = np.bincount(labels[split], minlength=rows.task.num_classes)
         splits[split] = {
             "examples": len(labels[split]),
-            "label_shares": dict(zip(rows.task.sheet.label_names, (counts / counts.sum()).tolist(), strict=True)),
+            "label_shares": dict(zip(rows.task.card.label_names, (counts / counts.sum()).tolist(), strict=True)),
             "measures": {name: _distribution(values) for name, values in measures.items()},
         }
     return {
@@ -49,7 +49,7 @@ def statistics(rows: Rows) -> dict[str, Any]:
         "seed": rows.seed,
         "splits": splits,
         "trivial_predictors": _scores(looked_at, labels),
-        "figures": rows.task.figures(rows.batches),
+        "figures": rows.task.statistics.figures(rows.batches),
     }
 
 
@@ -61,7 +61,7 @@ def trivial_predictors(rows: Rows) -> dict[str, dict[str, float]]:
         seen: dict[str, list[NDArray[np.int64]]] = {"label": []}
         for batch in rows.batches(split):
             seen["label"].append(numbers(batch["label"]))
-            for name, values in rows.task.shortcuts(batch).items():
+            for name, values in rows.task.statistics.shortcuts(batch).items():
                 seen.setdefault(name, []).append(values)
         joined = {name: np.concatenate(parts) for name, parts in seen.items()}
         labels[split] = joined.pop("label")

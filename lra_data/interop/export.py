@@ -47,7 +47,7 @@ def export(
         with addition(folder, tell) as added:
             added.refuse_what_is_there(units)
             written = list(_written(rows, layout, added.files, ascii_only, tell, warn))
-            added.publish(units, remark=rows.task.shortfall)
+            added.publish(units, remark=rows.task.card.shortfall)
             return [folder / path.relative_to(added.files) for path in written]
     except OSError as error:
         raise write_failure(folder, error) from error

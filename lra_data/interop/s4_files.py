@@ -21,7 +21,7 @@ def write_imdb(rows: Rows, folder: Path, tell: Callable[[str], None]) -> Iterato
 
     A validation split that holds the test reviews is left out, which `tell` hears: these readers take test for it.
     """
-    schema = make_schema([pa.field("text", pa.string()), class_label("label", rows.task.sheet.label_names)])
+    schema = make_schema([pa.field("text", pa.string()), class_label("label", rows.task.card.label_names)])
     (folder / FOLDER).mkdir()
     for split in rows.sizes:
         if split == "validation" and not rows.task.config.holdout:

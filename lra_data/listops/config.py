@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from lra_data.checks import plain_int
 from lra_data.errors import UsageError, unknown_name
+from lra_data.family import Family
 from lra_data.task import Preset
 
 # Names as the original writes them in its tokens: MED is the median, SM the sum modulo 10 (LRA data/listops.py:54-62).
@@ -114,3 +115,5 @@ PRESETS = {
     "8k": _preset("4000 < L < 8000, depth 14", max_depth=14, min_length=4_000, max_length=8_000),
     "16k": _preset("8000 < L < 16000, depth 15", max_depth=15, min_length=8_000, max_length=16_000),
 }
+
+FAMILY = Family(config=Config, presets=PRESETS)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, list_column, make_schema, numbers
 from lra_data.errors import BuildError, UsageError
+from lra_data.family import Makers
 from lra_data.listops.config import OPERATORS, PRESETS, Config
 from lra_data.listops.law import Law, exact_law
 from lra_data.listops.release import FILE_NAMES, write_release
-from lra_data.listops.tree import draw_tree, parse_tree
-from lra_data.listops.vocabulary import VOCABULARY, format_tokens
-from lra_data.task import Preset, Sheet, Task, check_request
+from lra_data.listops.vocabulary import VOCABULARY
+from lra_data.task import Preset, Task, check_request
+from lra_data.task_parts import Statistics, TaskCard, Viewer
 
 # After this many attempts an example ends with an error. At the benchmark's acceptance of 8 % the chance of needing a
 # thousandth of it is below 1e-39; a window that is hit once in a million draws fails within seconds.
@@ -37,7 +38,7 @@ class ListOps(Task):
     vocabulary: ClassVar[tuple[str, ...] | None] = VOCABULARY
     vocab_size: ClassVar[int] = len(VOCABULARY) + 1
     num_classes: ClassVar[int] = 10
-    sheet: ClassVar[Sheet] = Sheet(
+    family_card: ClassVar[TaskCard] = TaskCard(
         title="ListOps",
         description=(
             "Expressions of nested list operators over single digits, given as token ids in prefix order. A model must "
@@ -78,7 +79,7 @@ class ListOps(Task):
         return make_schema(
             [
                 pa.field("inputs", pa.list_(pa.uint8())),
-                class_label("label", self.sheet.label_names),
+                class_label("label", self.family_card.label_names),
                 pa.field("index", pa.int64()),
                 pa.field("length", pa.int32()),
                 pa.field("depth", pa.int8()),
@@ -90,6 +91,25 @@ class ListOps(Task):
     def max_length(self) -> int:
         """The longest expression the window lets through, in tokens."""
         return self.config.max_length - 1
+
+    @property
+    def card(self) -> TaskCard:
+        """See Task."""
+        return self.family_card
+
+    @property
+    def viewer(self) -> Viewer:
+        """See Task."""
+        from lra_data.listops.viewer import ListOpsViewer
+
+        return ListOpsViewer()
+
+    @property
+    def statistics(self) -> Statistics:
+        """See Task."""
+        from lra_data.listops.measures import ListOpsStatistics
+
+        return ListOpsStatistics()
 
     @cached_property
     def law(self) -> Law:
@@ -215,25 +235,6 @@ class ListOps(Task):
         indices = numbers(batch["index"])
         return sorted((int(indices[row]), text) for row, text in problems)
 
-    def show(self, row: Mapping[str, Any]) -> str:
-        """The expression on one line, then its value."""
-        return f"{format_tokens(row['inputs'])} = {row['label']}"
-
-    def explain(self, row: Mapping[str, Any]) -> str:
-        """The expression as a tree, with the value of every operator."""
-        return draw_tree(parse_tree(row["inputs"]))
-
-    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Length and depth."""
-        return {name: numbers(batch[name]).astype(np.int64) for name in ("length", "depth")}
-
-    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """The root operator alone, which scores 36 % on the benchmark's set, and the length in steps of 100."""
-        return {
-            "root operator": numbers(batch["root_operator"]),
-            "length / 100": numbers(batch["length"]).astype(np.int64) // 100,
-        }
-
     @property
     def pickle_name(self) -> str | None:
         """Only expressions of LRA's length were in it."""
@@ -251,4 +252,4 @@ class ListOps(Task):
         yield write_release(split, batches, folder)
 
 
-TASK = ListOps
+MAKERS = Makers(from_config=ListOps)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lra_data.checks import whole_number
 from lra_data.errors import UsageError
 from lra_data.loading.batch_making.batch_sources import Source
-from lra_data.loading.batch_making.collate import Batch, Form, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, Form, ProtocolBatch
 from lra_data.loading.epoch.epoch_order import Arrangement
 from lra_data.loading.epoch.rank_shares import Sharing
 from lra_data.loading.epoch.ranks import Ranks
@@ -144,7 +144,7 @@ class Batches:
         self._drawn = Pass(self._ledger, self._prefetch, self._threads)
         return self._drawn
 
-    def __next__(self) -> Batch | ReadBatch:
+    def __next__(self) -> Batch | ProtocolBatch:
         return next(self._drawn_from())
 
     def _drawn_from(self) -> Pass:
@@ -192,7 +192,7 @@ class Batches:
         """Where the next pass would be, with this process's rank. It does not begin."""
         return self._ledger.course()
 
-    def ahead(self, steps: int) -> Batch | ReadBatch | None:
+    def ahead(self, steps: int) -> Batch | ProtocolBatch | None:
         """The batch after the next `steps` ones of `next`, without moving; None beyond the end of the pass."""
         return self._drawn_from().ahead(steps)
 

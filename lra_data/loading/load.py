@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lra_data.catalogue import aliases, families, get_task, task_names
+from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
 from lra_data.errors import SetError, UsageError
 from lra_data.loading.batch_making.protocol_rows import open_protocol
 from lra_data.loading.dataset import Dataset
-from lra_data.loading.protocol_dataset import ReadDataset
+from lra_data.loading.protocol_dataset import ProtocolDataset
 from lra_data.paths import local_path
 from lra_data.splits import parse_split
 from lra_data.store.location.remote import is_remote, join_address
@@ -23,23 +23,37 @@ def load(
     split: str,
     root: Path | str | None = None,
     seed: int = 0,
-    protocol: str | None = None,
     format_name: str | None = None,
     check_digests: bool = True,
     storage_options: Mapping[str, Any] | None = None,
-) -> Dataset | ReadDataset:
+) -> Dataset:
     """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
 
     task: a name, a task, a configuration, or the folder or address of a built set, for which root and seed are left
-    out. root: the folder or address under which `lra-data build --out ROOT` wrote the set; without it the set is
-    virtual and its rows are made when asked for. protocol: how another code base reads it: its splits, order, ids. The
-    others: see `BuiltRows`. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
+        out.
+    root: the folder or address under which `lra-data build --out ROOT` wrote the set; without it the set is virtual and
+        its rows are made when asked for.
+
+    The others: see `BuiltRows`. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
     """
     rows = _rows(task, root, seed, check_digests, storage_options, format_name)
-    if protocol is None:
-        return Dataset(rows, *parse_split(split, rows.sizes))
-    view = open_protocol(protocol, rows)
-    return ReadDataset(view, *parse_split(split, view.sizes))
+    return Dataset(rows, *parse_split(split, rows.sizes))
+
+
+def load_as(
+    protocol: str,
+    task: Any,
+    *,
+    split: str,
+    root: Path | str | None = None,
+    seed: int = 0,
+    format_name: str | None = None,
+    check_digests: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ProtocolDataset:
+    """Open one split as another code base reads it: its splits, order and ids. The rest: see `load`."""
+    view = open_protocol(protocol, _rows(task, root, seed, check_digests, storage_options, format_name))
+    return ProtocolDataset(view, *parse_split(split, view.sizes))
 
 
 def _rows(
@@ -84,8 +98,10 @@ def _under(root: Path | str, task: Task, seed: int, built: Any) -> BuiltRows:
                 f"{folder}: expected a built set, found one of a partial corpus beside it: load {str(part)!r}"
             )
         rows = built(folder)
-    if task.raw is not None:
-        rows.task.reopened(task.raw.corpus, task.raw.pairs)  # the same corpus, or an error
+    if task.corpus is not None:
+        description = rows.manifest.description
+        # The same corpus, or an error.
+        task_from_record(description.task, description.version, description.config, corpus=task.corpus).check_corpus()
     if rows.seed != seed:
         raise UsageError(f"expected a set of seed {seed}, {rows.where} holds seed {rows.seed}: pass seed={rows.seed}")
     return rows

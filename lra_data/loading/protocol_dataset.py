@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lra_data.loading.batch_making.batch_sources import ReadSource
-from lra_data.loading.batch_making.collate import Form, ReadBatch
+from lra_data.loading.batch_making.batch_sources import ProtocolSource
+from lra_data.loading.batch_making.collate import Form, ProtocolBatch
 from lra_data.loading.batch_making.protocol_rows import ProtocolView
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import as_int, chosen_rows
@@ -17,7 +17,7 @@ from lra_data.loading.epoch.rank_shares import Sharing
 from lra_data.task import Task, check_seed
 
 
-class ReadDataset:
+class ProtocolDataset:
     """Examples of one split under a protocol. `[i]`, `[i:j]` and a list of places are batches."""
 
     def __init__(self, view: ProtocolView, split: str, selected: range) -> None:
@@ -34,14 +34,14 @@ class ReadDataset:
         what = f"{self._view.name} {self._view.identity} {self.split} {self._selected}"
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
-    def source(self) -> ReadSource:
+    def source(self) -> ProtocolSource:
         """The split's examples for `batch_sources.py`."""
-        return ReadSource(self._view, self.split, self._selected)
+        return ProtocolSource(self._view, self.split, self._selected)
 
     def __len__(self) -> int:
         return len(self._selected)
 
-    def __getitem__(self, place: int | slice | Sequence[int] | NDArray[Any]) -> ReadBatch:
+    def __getitem__(self, place: int | slice | Sequence[int] | NDArray[Any]) -> ProtocolBatch:
         rows = chosen_rows(self._selected, place)
         chosen = [rows] if isinstance(rows, int) else rows
         places = np.array(chosen, dtype=np.int64) - self._selected.start
@@ -62,7 +62,7 @@ class ReadDataset:
         prefetch: int = 0,
         threads: int = 1,
     ) -> Batches:
-        """Batches of `ReadBatch`; the protocol says lengths and values. See `Dataset.batches` for the rest."""
+        """Batches of `ProtocolBatch`; the protocol says lengths and values. See `Dataset.batches` for the rest."""
         return Batches(
             self.source(),
             self.task,

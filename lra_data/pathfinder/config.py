@@ -8,6 +8,7 @@ from typing import Any
 
 from lra_data.checks import plain_int
 from lra_data.errors import UsageError, unknown_name
+from lra_data.family import Family, Selector
 from lra_data.task import NOT_KEYED, Preset
 
 LARGEST_RESOLUTION = 2048
@@ -261,24 +262,31 @@ def _presets() -> dict[str, Preset]:
 
 PRESETS = _presets()
 
-# Path-X is pathfinder128_hard (M. Dehghani, LRA issue 11).
-ALIASES = {"path-x": "128-hard"}
-
-# `lra-data build pathfinder --from-release DIR` converts a copy of the release; see `released/converted_task.py`.
-READS_RELEASE = True
-
-# Options of `lra-data build pathfinder` that choose a preset or scale one; see `select`. The field that names one of
-# them in its metadata has no flag of its own: other lengths would not follow it.
-SELECTORS: dict[str, tuple[type, Any, str]] = {
-    "res": (int, 32, "resolution, 32, 64, 128, 256 or another one, for which the nearest is scaled"),
-    "difficulty": (str, "hard", "easy, intermediate or hard"),
-    "clean": (bool, False, "the variant without the original's leaks"),
+# Options of `lra-data build pathfinder` that choose a preset or scale one. The field that names one of them in its
+# metadata has no flag of its own: other lengths would not follow it.
+SELECTORS = {
+    "res": Selector(
+        kind=int, default=32, help="resolution, 32, 64, 128, 256 or another one, for which the nearest is scaled"
+    ),
+    "difficulty": Selector(kind=str, default="hard", help="easy, intermediate or hard"),
+    "clean": Selector(kind=bool, default=False, help="the variant without the original's leaks"),
 }
 
 
 def select(given: Mapping[str, Any]) -> Config:
     """The configuration that SELECTORS name; those not given have their default."""
     resolution, difficulty, clean = (
-        default if given.get(name) is None else given[name] for name, (_, default, _) in SELECTORS.items()
+        selector.default if given.get(name) is None else given[name] for name, selector in SELECTORS.items()
     )
     return standard_config(resolution, difficulty, clean=clean)
+
+
+FAMILY = Family(
+    config=Config,
+    presets=PRESETS,
+    # Path-X is pathfinder128_hard (M. Dehghani, LRA issue 11).
+    aliases={"path-x": "128-hard"},
+    selectors=SELECTORS,
+    select=select,
+    reads_release=True,
+)

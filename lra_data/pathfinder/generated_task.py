@@ -18,14 +18,15 @@ from lra_data.arrow_columns import (
     make_schema,
     numbers,
     picture,
-    rows_of,
 )
+from lra_data.corpus import Corpus
 from lra_data.errors import BuildError, SetError, UsageError
 from lra_data.pathfinder.checks.tracer_agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, Config
 from lra_data.pathfinder.generator.drawing_tables import drawing_tables, tables_digest
 from lra_data.pathfinder.released.layout import release_folder, write_release
-from lra_data.task import Preset, Sheet, Task, check_request
+from lra_data.task import Preset, Task, check_request
+from lra_data.task_parts import Statistics, TaskCard, Viewer
 
 # Pictures, and attempts at contours, between two moments at which an interrupt is heard.
 ROWS_A_CALL = 64
@@ -43,7 +44,7 @@ class Pathfinder(Task):
     vocabulary: ClassVar[tuple[str, ...] | None] = None
     vocab_size: ClassVar[int] = 256
     num_classes: ClassVar[int] = 2
-    sheet: ClassVar[Sheet] = Sheet(
+    family_card: ClassVar[TaskCard] = TaskCard(
         title="Pathfinder",
         description=(
             "Pictures of two long dashed contours among shorter distractors; two discs mark contour ends. A model "
@@ -88,7 +89,7 @@ class Pathfinder(Task):
         side = self.config.resolution
         fields = [
             picture("inputs", side, side),
-            class_label("label", self.sheet.label_names),
+            class_label("label", self.family_card.label_names),
             pa.field("index", pa.int64()),
         ]
         if self.config.geometry:
@@ -103,6 +104,35 @@ class Pathfinder(Task):
             ]
         return make_schema(fields)
 
+    @cached_property
+    def card(self) -> TaskCard:
+        """See Task. The remark: how far a solver that sees the picture alone agrees with the labels, if measured."""
+        if self.preset not in AGREEMENT:
+            return self.family_card
+        return dataclasses.replace(
+            self.family_card,
+            remark=(
+                "A tracer that sees the picture alone and follows dashes by good continuation gives "
+                f"{AGREEMENT[self.preset]:.1%} of the labels of {self.preset} (2,000 pictures of the test split, seed "
+                "0). Every label is exact, derived again from paddles and picture; where the tracer errs the picture "
+                "is hard for it, and some are ambiguous to anyone, with contours that cross or run side by side."
+            ),
+        )
+
+    @property
+    def viewer(self) -> Viewer:
+        """See Task."""
+        from lra_data.pathfinder.viewer import PathfinderViewer
+
+        return PathfinderViewer(self.config, self.name, self.family_card.label_names)
+
+    @property
+    def statistics(self) -> Statistics:
+        """See Task."""
+        from lra_data.pathfinder.measures import PathfinderStatistics
+
+        return PathfinderStatistics(self.config)
+
     @property
     def max_length(self) -> int:
         """Pixels of a picture."""
@@ -113,9 +143,10 @@ class Pathfinder(Task):
         return super().keyed_config() | {"tables": tables_digest(self.config)}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Task:
+    def from_record(cls, record: Mapping[str, Any], *, corpus: Corpus | None = None) -> Task:
         """See Task. Raises SetError if the tables drawn here are not those of the record."""
-        task = super().from_record({name: value for name, value in record.items() if name != "tables"})
+        plain = {name: value for name, value in record.items() if name != "tables"}
+        task = super().from_record(plain, corpus=corpus)
         here = tables_digest(task.config)
         if record.get("tables") != here:
             raise SetError(
@@ -123,18 +154,6 @@ class Pathfinder(Task):
                 f"and OpenCV draw {here[:12]}…: install the versions it was built with, or build anew with --overwrite"
             )
         return task
-
-    @property
-    def remark(self) -> str:
-        """How far a solver that sees the picture alone agrees with the labels, where that was measured."""
-        if self.preset not in AGREEMENT:
-            return ""
-        return (
-            "A tracer that sees the picture alone and follows dashes by good continuation gives "
-            f"{AGREEMENT[self.preset]:.1%} of the labels of {self.preset} (2,000 pictures of the test split, seed 0). "
-            "Every label is exact, derived again from paddles and picture; where the tracer errs the picture is hard "
-            "for it, and some are ambiguous to anyone, with contours that cross or run side by side."
-        )
 
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
         """Refuse a configuration in which no first paddle finds a place, whatever is drawn."""
@@ -271,114 +290,6 @@ class Pathfinder(Task):
 
     def _complete_config(self) -> Config:
         return dataclasses.replace(self.config, geometry=True)
-
-    def show(self, row: Mapping[str, Any]) -> str:
-        """One line in words; the pictures themselves are on the contact sheet."""
-        side = self.config.resolution
-        text = f"{side} x {side} pixels, {self.sheet.label_names[row['label']]}"
-        if self.config.geometry:
-            text += f", margin {row['margin']}, {row['num_distractors']} distractors, {row['attempts']} attempts"
-        return text
-
-    def explain(self, row: Mapping[str, Any]) -> str:
-        """Where the markers are, on which contours, and the paddles between."""
-        if not self.config.geometry:
-            raise UsageError(
-                f"{self.name}: the set was built without geometry; explain the task's name, which draws it"
-            )
-        from lra_data.pathfinder.viewer import marked_tips
-
-        (y, x), (other_y, other_x) = marked_tips(row)
-        origin = row["origin"]
-        terminal = origin if row["label"] else 1 - origin
-        lines = [
-            f"label {row['label']}: {self.sheet.label_names[row['label']]}",
-            f"marker on ({y}, {x}), the first end of contour {origin}",
-            f"marker on ({other_y}, {other_x}), the last end of contour {terminal}",
-        ]
-        paddles = np.asarray(row["contours"]).reshape(2, -1, 4)
-        for number, contour in enumerate(paddles.tolist()):
-            steps = "  ".join(f"({y}, {x}) {angle / 100:g}°" for y, x, angle, _ in contour)
-            lines.append(f"contour {number}, orange and blue in this order: {steps}")
-        lines.append(f"{row['num_distractors']} distractors, grey; {row['attempts']} attempts, margin {row['margin']}")
-        return "\n".join(lines)
-
-    def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
-        """The pictures of the rows, framed by label."""
-        from lra_data.pathfinder.viewer import framed
-
-        side = self.config.resolution
-        return framed(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
-
-    def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
-        """The example large, with contours, distractors and markers coloured."""
-        from lra_data.pathfinder.viewer import drawing
-
-        return drawing(self.config, row)
-
-    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Pixels lit by more than 0, 16 and 127; with geometry also marker distance and path length in pixels."""
-        found = self.lit_pixels(batch)
-        if self.config.geometry:
-            found |= {
-                "marker distance": np.rint(self._marker_distances(batch)).astype(np.int64),
-                "path length": np.rint(self._path_lengths(batch)).astype(np.int64),
-                "distractors": numbers(batch["num_distractors"]).astype(np.int64),
-                "attempts": numbers(batch["attempts"]).astype(np.int64),
-            }
-        return found
-
-    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Brightness, lit pixels, and with geometry what the markers' places say; in about a hundred steps each."""
-        found = self.picture_shortcuts(batch)
-        if self.config.geometry:
-            side = self.config.resolution
-            first, last = self._markers(batch)
-            middle = (side - 1) / 2
-            found |= {
-                "marker distance": (self._marker_distances(batch) * 96 / side).astype(np.int64),
-                "last marker off the middle": (np.hypot(*(last - middle).T) * 96 / side).astype(np.int64),
-                "direction between markers": np.degrees(np.arctan2(*(last - first).T)).astype(np.int64) // 5,
-            }
-        return found
-
-    def lit_pixels(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Pixels above three levels."""
-        pictures = rows_of(batch["inputs"])
-        return {
-            f"pixels > {level}": np.count_nonzero(pictures > level, axis=1).astype(np.int64) for level in (0, 16, 127)
-        }
-
-    def picture_shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """What a glance at the picture gives."""
-        pictures = rows_of(batch["inputs"])
-        pixels = pictures.shape[1]
-        return {
-            "mean brightness": pictures.sum(axis=1, dtype=np.int64) * 4 // pixels,
-            "lit pixels": np.count_nonzero(pictures, axis=1).astype(np.int64) * 200 // pixels,
-            "bright pixels": np.count_nonzero(pictures > 127, axis=1).astype(np.int64) * 1000 // pixels,
-        }
-
-    def _markers(self, batch: pa.RecordBatch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(y, x) of the marker on a first and of that on a last end: float64 (n, 2) each."""
-        tips = rows_of(batch["tips"]).reshape(-1, 2, 2, 2).astype(np.float64)
-        origin = numbers(batch["origin"]).astype(np.int64)
-        terminal = np.where(numbers(batch["label"]) == 1, origin, 1 - origin)
-        rows = np.arange(len(batch))
-        return tips[rows, origin, 0], tips[rows, terminal, 1]
-
-    def _marker_distances(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
-        first, last = self._markers(batch)
-        distances: NDArray[np.float64] = np.hypot(*(last - first).T)
-        return distances
-
-    def _path_lengths(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
-        """Length of the line through the paddles of the contour with the first marker, in pixels."""
-        paddles = rows_of(batch["contours"]).reshape(len(batch), 2, -1, 4)[..., :2].astype(np.float64)
-        marked = paddles[np.arange(len(batch)), numbers(batch["origin"]).astype(np.int64)]
-        steps = np.diff(marked, axis=1)
-        lengths: NDArray[np.float64] = np.hypot(steps[..., 0], steps[..., 1]).sum(axis=1)
-        return lengths
 
     @property
     def pickle_name(self) -> str | None:

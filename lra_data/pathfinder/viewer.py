@@ -5,17 +5,66 @@ from math import cos, radians, sin
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from lra_data.arrow_columns import numbers, rows_of
+from lra_data.errors import UsageError
 from lra_data.pathfinder.config import Config
 from lra_data.picture_files import contact_sheet
+from lra_data.task_parts import Viewer
 
 CONNECTED, NOT_CONNECTED = (80, 200, 120), (220, 90, 80)
 CONTOUR_COLOURS = ((255, 170, 60), (90, 170, 255))
 DISTRACTOR_COLOUR, MARKER_COLOUR = (150, 150, 150), (255, 80, 160)
 
 _DRAWING_SIDE = 1024
+
+
+class PathfinderViewer(Viewer):
+    """Pictures framed by label, and one with its contours coloured."""
+
+    def __init__(self, config: Config, name: str, label_names: tuple[str, ...]) -> None:
+        self._config, self._name, self._label_names = config, name, label_names
+
+    def show(self, row: Mapping[str, Any]) -> str:
+        """One line in words; the pictures themselves are on the contact sheet."""
+        side = self._config.resolution
+        text = f"{side} x {side} pixels, {self._label_names[row['label']]}"
+        if self._config.geometry:
+            text += f", margin {row['margin']}, {row['num_distractors']} distractors, {row['attempts']} attempts"
+        return text
+
+    def explain(self, row: Mapping[str, Any]) -> str:
+        """Where the markers are, on which contours, and the paddles between."""
+        if not self._config.geometry:
+            raise UsageError(
+                f"{self._name}: the set was built without geometry; explain the task's name, which draws it"
+            )
+        (y, x), (other_y, other_x) = marked_tips(row)
+        origin = row["origin"]
+        terminal = origin if row["label"] else 1 - origin
+        lines = [
+            f"label {row['label']}: {self._label_names[row['label']]}",
+            f"marker on ({y}, {x}), the first end of contour {origin}",
+            f"marker on ({other_y}, {other_x}), the last end of contour {terminal}",
+        ]
+        paddles = np.asarray(row["contours"]).reshape(2, -1, 4)
+        for number, contour in enumerate(paddles.tolist()):
+            steps = "  ".join(f"({y}, {x}) {angle / 100:g}°" for y, x, angle, _ in contour)
+            lines.append(f"contour {number}, orange and blue in this order: {steps}")
+        lines.append(f"{row['num_distractors']} distractors, grey; {row['attempts']} attempts, margin {row['margin']}")
+        return "\n".join(lines)
+
+    def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
+        """The pictures of the rows, framed by label."""
+        side = self._config.resolution
+        return framed(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
+
+    def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        """The example large, with contours, distractors and markers coloured."""
+        return drawing(self._config, row)
 
 
 def framed(pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:

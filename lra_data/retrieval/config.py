@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lra_data.errors import UsageError
+from lra_data.family import Family
 from lra_data.task import Preset
 
 SPLITTINGS = ("by-pair", "by-paper")
@@ -41,9 +42,12 @@ PRESETS = {
     ),
 }
 
-# What --raw and --pairs take.
-RAW = "aanrelease2013.tar.gz or that of another year, or the folder it unpacks to"
-PAIRS = (
-    "A folder with LRA's id lists, new_aan_pairs.{train,eval,test}.only_ids.tsv or the same without only_ids, or three "
-    "files of lines `label id1 id2`: exactly these pairs, in their order"
+FAMILY = Family(
+    config=Config,
+    presets=PRESETS,
+    corpus="aanrelease2013.tar.gz or that of another year, or the folder it unpacks to",
+    pairs=(
+        "A folder with LRA's id lists, new_aan_pairs.{train,eval,test}.only_ids.tsv or the same without only_ids, or "
+        "three files of lines `label id1 id2`: exactly these pairs, in their order"
+    ),
 )

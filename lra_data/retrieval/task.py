@@ -7,21 +7,22 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, list_column, make_schema, text_column
-from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
+from lra_data.corpora.corpus_task import CorpusTask, Origin, ReadCorpus
 from lra_data.corpora.fetch import Archive, Transfer
 from lra_data.corpora.ignored_files import described
+from lra_data.corpus import Corpus
 from lra_data.errors import SetError, UsageError
+from lra_data.family import Makers
 from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
 from lra_data.retrieval.draw import draw_pairs
 from lra_data.retrieval.network import LIMITS, PAPER, Network, read_network, year_of
 from lra_data.retrieval.pairs import IdLists, Pair, Splits, read_id_lists, shown_papers
 from lra_data.retrieval.release import FILE_NAMES, write_release
-from lra_data.retrieval.shortcuts import measures, shortcuts
 from lra_data.splits import split_name
-from lra_data.task import Preset, Raw, Sheet
+from lra_data.task import Preset
+from lra_data.task_parts import Statistics, TaskCard, Viewer
 
 # Arrow lists of one batch count their bytes with 31 bits.
 _MOST_BYTES = 2**31 - 1
@@ -62,7 +63,7 @@ class Retrieval(CorpusTask):
     num_classes: ClassVar[int] = 2
     derives_labels: ClassVar[bool] = False
     origin: ClassVar[Origin] = _ORIGIN
-    sheet: ClassVar[Sheet] = Sheet(
+    family_card: ClassVar[TaskCard] = TaskCard(
         title="Retrieval",
         description=(
             "Two papers of computational linguistics, byte by byte and whole. A model reads each by itself and says "
@@ -105,7 +106,7 @@ class Retrieval(CorpusTask):
             [
                 pa.field("inputs_1", pa.list_(pa.uint8())),
                 pa.field("inputs_2", pa.list_(pa.uint8())),
-                class_label("label", self.sheet.label_names),
+                class_label("label", self.family_card.label_names),
                 pa.field("index", pa.int64()),
                 pa.field("source_1", pa.string()),
                 pa.field("source_2", pa.string()),
@@ -115,6 +116,20 @@ class Retrieval(CorpusTask):
                 pa.field("times_2", pa.int32()),
             ]
         )
+
+    @property
+    def viewer(self) -> Viewer:
+        """See Task."""
+        from lra_data.retrieval.viewer import RetrievalViewer
+
+        return RetrievalViewer(self.family_card.label_names, "acl.txt" if self._listed is None else "the id list")
+
+    @property
+    def statistics(self) -> Statistics:
+        """See Task."""
+        from lra_data.retrieval.measures import RetrievalStatistics
+
+        return RetrievalStatistics()
 
     @property
     def max_length(self) -> int:
@@ -144,30 +159,23 @@ class Retrieval(CorpusTask):
         name = "lra-pairs" if self._listed["counts"] == LRA_SIZES else f"pairs-{self._listed['digest'][:8]}"
         return f"{name}-partial" if self.is_partial else name
 
-    def read_corpus(self, raw: Raw) -> Corpus:
+    def read_corpus(self, path: Path) -> ReadCorpus:
         """See CorpusTask."""
-        return read_network(raw.corpus)
+        return read_network(path)
 
-    def with_raw(
-        self,
-        corpus: Path | None,
-        *,
-        pairs: Path | None = None,
-        allow_partial: bool = False,
-        fetch: Transfer | None = None,
-    ) -> Self:
-        """See CorpusTask. pairs: a folder with id lists, whose pairs then make the set."""
-        if pairs is None:
-            return super().with_raw(corpus, allow_partial=allow_partial, fetch=fetch)
-        raw = self._located(corpus, fetch=fetch, pairs=pairs)
+    def over(self, corpus: Corpus, *, fetch: Transfer | None = None) -> Self:
+        """See CorpusTask. With `pairs`, a folder of id lists, their pairs make the set."""
+        if corpus.pairs is None:
+            return super().over(corpus, fetch=fetch)
+        found = self.located(corpus, fetch=fetch)
         if self.preset != next(iter(PRESETS)):
             raise UsageError(f"expected either --pairs or another preset than {next(iter(PRESETS))}, got both")
-        network, lists = read_network(raw.corpus), read_id_lists(pairs)
+        network, lists = read_network(found.known_path), read_id_lists(corpus.pairs)
         absent, count = lists.without_text(network.texts)
-        if absent and not allow_partial:
+        if absent and not corpus.allow_partial:
             raise SetError(
-                f"{pairs}: expected pairs of papers with a text, {raw.corpus} has none of {shown_papers(absent)}, "
-                f"which {count:,} pairs name; --allow-partial leaves those out and marks the set"
+                f"{corpus.pairs}: expected pairs of papers with a text, {found.path} has none of "
+                f"{shown_papers(absent)}, which {count:,} pairs name; --allow-partial leaves them out and marks the set"
             )
         listed = {
             "digest": lists.digest,
@@ -176,25 +184,24 @@ class Retrieval(CorpusTask):
         }
         missing = f"{count:,} pairs of the id lists are left out" if count else ""
         given = described(network.facts["source"], lists.passed_over)
-        task = type(self)(self.config, network.facts | {"missing": missing, "source": given, "pairs": listed})
-        task.raw = raw
-        return task
+        facts = network.facts | {"missing": missing, "source": given, "pairs": listed}
+        return type(self)(self.config, facts, corpus=found)
 
     def rows(self, split: str, seed: int) -> Sequence[Pair]:
         """The pairs of the split."""
         return self._splits(seed).pairs[split]
 
     def _splits(self, seed: int) -> Splits:
-        network = self.corpus
+        network = self.copy
         if self._listed is None:
             return _drawn(network, self.config.splitting, self.key(seed))
-        if self.raw is None or self.raw.pairs is None:
+        if self.corpus is None or self.corpus.pairs is None:
             raise SetError(f"{self.name}: expected the id lists it was built from: name their folder with --pairs")
-        lists = read_id_lists(self.raw.pairs)
+        lists = read_id_lists(self.corpus.pairs)
         if lists.digest != self._listed["digest"]:
             raise SetError(
-                f"{self.raw.pairs}: expected id lists with digest {self._listed['digest']}, got {lists.digest}: name "
-                "those that the set was built from"
+                f"{self.corpus.pairs}: expected id lists with digest {self._listed['digest']}, got {lists.digest}: "
+                "name those that the set was built from"
             )
         return _readable(lists, network)
 
@@ -207,7 +214,7 @@ class Retrieval(CorpusTask):
             "index": column(np.fromiter(indices, dtype=np.int64, count=len(pairs))),
         }
         for number, papers in ((1, [pair.first for pair in pairs]), (2, [pair.second for pair in pairs])):
-            texts = [self.corpus.texts[paper] for paper in papers]
+            texts = [self.copy.texts[paper] for paper in papers]
             offsets = np.cumsum([0, *map(len, texts)], dtype=np.int64)
             if offsets[-1] > _MOST_BYTES:
                 raise UsageError(f"expected rows of at most 2 GiB at a time, got {offsets[-1]:,} bytes: ask for fewer")
@@ -229,13 +236,13 @@ class Retrieval(CorpusTask):
             )
         else:
             text = f"The pairs are those of id lists with digest {self._listed['digest'][:16]}…, in their order."
-        return " ".join(filter(None, [text, super().remark]))
+        return text
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
         """Whether two papers stand in each row, and their years; over a corpus also each label, from its links."""
         names = ("index", "label", "source_1", "source_2", "year_1", "year_2")
         found = []
-        linked = self.corpus.linked if self.raw is not None else None
+        linked = self.copy.linked if self.corpus is not None else None
         for index, label, first, second, *years in zip(*(batch[name].to_pylist() for name in names), strict=True):
             strange = [paper for paper in (first, second) if PAPER.fullmatch(paper) is None]
             if strange:
@@ -250,34 +257,6 @@ class Retrieval(CorpusTask):
                 found.append((index, f"expected label {1 - label}, acl.txt has {truth} of {first} and {second}"))
         return found
 
-    def show(self, row: Mapping[str, Any]) -> str:
-        """Ids, label and how the texts begin."""
-        begins = [_readable_start(row[f"inputs_{number}"]) for number in (1, 2)]
-        return (
-            f"{row['source_1']} and {row['source_2']}: {self.sheet.label_names[row['label']]}; "
-            f"{begins[0]} … and {begins[1]} …"
-        )
-
-    def explain(self, row: Mapping[str, Any]) -> str:
-        """Where the label comes from, and how long and how frequent the papers are."""
-        link = "lists a citation" if row["label"] else "lists no citation"
-        whose = "acl.txt" if self._listed is None else "the id list"
-        lines = [f"label {row['label']}: {whose} {link} between {row['source_1']} and {row['source_2']}"]
-        for number in (1, 2):
-            lines.append(
-                f"{row[f'source_{number}']} of {row[f'year_{number}']}: {len(row[f'inputs_{number}']):,} bytes, in "
-                f"{row[f'times_{number}']} pairs of this split: {_readable_start(row[f'inputs_{number}'])} …"
-            )
-        return "\n".join(lines)
-
-    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Bytes of either paper, years between them, and how often they stand in the split."""
-        return measures(batch)
-
-    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Lengths, years, how often a paper occurs, which paper it is, and bytes in common: what should not tell."""
-        return shortcuts(batch)
-
     @property
     def release_files(self) -> tuple[str, ...]:
         """A TSV file a split."""
@@ -290,7 +269,7 @@ class Retrieval(CorpusTask):
         yield write_release(split, batches, folder)
 
 
-TASK = Retrieval
+MAKERS = Makers(from_config=Retrieval)
 
 
 @lru_cache(maxsize=4)
@@ -307,7 +286,3 @@ def _readable(lists: IdLists, network: Network) -> Splits:
             for split, pairs in lists.pairs.items()
         }
     )
-
-
-def _readable_start(text: Any) -> str:
-    return " ".join(bytes(text[:120]).decode("utf-8", "replace").split())[:80]

@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
+from lra_data.corpus import Corpus
 from lra_data.errors import SetError, UsageError
 from lra_data.paths import local_path
 from lra_data.store.location.set_folder import LocalFolder, set_folder
 from lra_data.store.manifest import MANIFEST, Manifest
 from lra_data.store.record_batches import OpenBatches
 from lra_data.store.shard_reading import check_batch, read_shard
-from lra_data.task import Raw, Task, check_seed, check_whole
+from lra_data.task import Task, check_seed, check_whole
 
 # Rows generated at a time when a whole split of a virtual set is read.
 _ROWS_A_BATCH = 1024
@@ -62,7 +63,7 @@ class VirtualRows(Rows):
     def __reduce__(self) -> tuple[Any, ...]:
         """A task is made again from its record, so that a worker process does not get a whole corpus sent."""
         task = self.task
-        return _virtual_rows, (task.family, task.version, task.record(), task.raw, self.seed)
+        return _virtual_rows, (task.family, task.version, task.record(), task.corpus, self.seed)
 
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""
@@ -75,10 +76,10 @@ class VirtualRows(Rows):
         return self.task.take(split, self._checked(split, indices), seed=self.seed)
 
 
-def _virtual_rows(family: str, version: int, record: Mapping[str, Any], raw: Raw | None, seed: int) -> VirtualRows:
-    task = task_from_record(family, version, record)
-    task.raw = raw
-    return VirtualRows(task, seed)
+def _virtual_rows(
+    family: str, version: int, record: Mapping[str, Any], corpus: Corpus | None, seed: int
+) -> VirtualRows:
+    return VirtualRows(task_from_record(family, version, record, corpus=corpus), seed)
 
 
 class BuiltRows(Rows):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from lra_data.checks import plain_int
 from lra_data.errors import UsageError
+from lra_data.family import Family
 from lra_data.task import Preset
 
 # Reviews of each label in each of the corpus's halves.
@@ -47,5 +48,4 @@ PRESETS = {
     ),
 }
 
-# What --raw takes.
-RAW = "aclImdb_v1.tar.gz, or the folder it unpacks to"
+FAMILY = Family(config=Config, presets=PRESETS, corpus="aclImdb_v1.tar.gz, or the folder it unpacks to")

@@ -1,22 +1,23 @@
 """The Text task: Arrow rows from the reviews, and what the rest of the package asks of a task."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, list_column, make_schema, numbers, text_column
-from lra_data.corpora.corpus_task import Corpus, CorpusTask, Origin
+from lra_data.corpora.corpus_task import CorpusTask, Origin, ReadCorpus
 from lra_data.corpora.fetch import Archive
 from lra_data.corpora.hash_order import keyed_order
 from lra_data.corpora.tfds_order import tfds_order
-from lra_data.task import Preset, Raw, Sheet
+from lra_data.family import Makers
+from lra_data.task import Preset
+from lra_data.task_parts import Statistics, TaskCard, Viewer
 from lra_data.text.config import PRESETS, REVIEWS_A_FOLDER, Config
-from lra_data.text.figures import figures
 from lra_data.text.near_duplicates import train_groups
 from lra_data.text.reviews import RATINGS, Reviews, is_review, label_and_rating, name_of, read_reviews
 
@@ -46,7 +47,7 @@ class Text(CorpusTask):
     vocab_size: ClassVar[int] = 256
     num_classes: ClassVar[int] = 2
     origin: ClassVar[Origin] = _ORIGIN
-    sheet: ClassVar[Sheet] = Sheet(
+    family_card: ClassVar[TaskCard] = TaskCard(
         title="Text",
         description=(
             "Reviews of films, byte by byte as their authors left them: UTF-8, with `<br />` for line breaks, whole. A "
@@ -83,12 +84,26 @@ class Text(CorpusTask):
         return make_schema(
             [
                 pa.field("inputs", pa.list_(pa.uint8())),
-                class_label("label", self.sheet.label_names),
+                class_label("label", self.family_card.label_names),
                 pa.field("index", pa.int64()),
                 pa.field("rating", pa.int8()),
                 pa.field("source", pa.string()),
             ]
         )
+
+    @property
+    def viewer(self) -> Viewer:
+        """See Task."""
+        from lra_data.text.viewer import TextViewer
+
+        return TextViewer(self.family_card.label_names)
+
+    @property
+    def statistics(self) -> Statistics:
+        """See Task."""
+        from lra_data.text.measures import TextStatistics
+
+        return TextStatistics()
 
     @property
     def max_length(self) -> int:
@@ -105,18 +120,18 @@ class Text(CorpusTask):
         """Only a held-out split is drawn."""
         return self.config.holdout > 0
 
-    def read_corpus(self, raw: Raw) -> Corpus:
+    def read_corpus(self, path: Path) -> ReadCorpus:
         """See CorpusTask."""
-        return read_reviews(raw.corpus)
+        return read_reviews(path)
 
     def rows(self, split: str, seed: int) -> Sequence[str]:
         """The paths of the split's reviews."""
-        return _paths(self.corpus, split, self.config.holdout, self.key(seed))
+        return _paths(self.copy, split, self.config.holdout, self.key(seed))
 
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
         """Rows of any indices of the split, in their order."""
         paths = self.chosen(split, indices, seed)
-        texts = [self.corpus.texts[path] for path in paths]
+        texts = [self.copy.texts[path] for path in paths]
         offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
         named = [label_and_rating(path) for path in paths]
         return pa.RecordBatch.from_arrays(
@@ -136,7 +151,7 @@ class Text(CorpusTask):
 
     @property
     def remark(self) -> str:
-        """What is wrong with LRA's splits, and what is missing."""
+        """What is wrong with LRA's splits."""
         if self.config.holdout:
             text = f"Validation is {self.config.holdout:,} reviews cut out of train, near-duplicates kept on one side."
         else:
@@ -145,7 +160,7 @@ class Text(CorpusTask):
                 "training length by validation has chosen it by test; the preset `holdout` has a validation split of "
                 "its own."
             )
-        return " ".join(filter(None, [text, super().remark]))
+        return text
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
         """Whether text, rating, label and split are those the review's path tells, and the order is TFDS's."""
@@ -161,8 +176,10 @@ class Text(CorpusTask):
                 continue
             if label_and_rating(path) != (label, rating):
                 found.append((index, f"expected label and rating of {path}, got {label} and {rating}"))
-            if rating not in RATINGS[self.sheet.label_names[label]]:
-                found.append((index, f"expected a rating of a {self.sheet.label_names[label]} review, got {rating}"))
+            if rating not in RATINGS[self.family_card.label_names[label]]:
+                found.append(
+                    (index, f"expected a rating of a {self.family_card.label_names[label]} review, got {rating}")
+                )
             if split not in _splits_of(path, held_out):
                 found.append((index, f"expected {path} in {' and '.join(_splits_of(path, held_out))}, got {split}"))
             if order[path] != place:
@@ -173,41 +190,8 @@ class Text(CorpusTask):
                 found.append((index, f"expected UTF-8 text, got bytes that are none ({path})"))
         return found
 
-    def show(self, row: Mapping[str, Any]) -> str:
-        """Label, stars, path and the text on one line."""
-        text = bytes(row["inputs"]).decode().replace("\n", " ")
-        return f"{self.sheet.label_names[row['label']]} ({row['rating']} stars, {row['source']}): {text}"
 
-    def explain(self, row: Mapping[str, Any]) -> str:
-        """The text with its line breaks, and where its label comes from."""
-        text = bytes(row["inputs"]).decode().replace("<br />", "\n")
-        return (
-            f"{row['source']}: {row['rating']} of 10 stars, so the label is {row['label']}, "
-            f"{self.sheet.label_names[row['label']]}; {len(row['inputs']):,} bytes\n\n{text}"
-        )
-
-    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Bytes a review, and stars."""
-        return {
-            "length": np.diff(numbers(batch["inputs"].offsets)).astype(np.int64),
-            "rating": numbers(batch["rating"]).astype(np.int64),
-        }
-
-    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Length in steps of 100 bytes, and the first and the last byte."""
-        offsets, values = numbers(batch["inputs"].offsets), numbers(batch["inputs"].values)
-        return {
-            "length / 100": np.diff(offsets).astype(np.int64) // 100,
-            "first byte": values[offsets[:-1]].astype(np.int64),
-            "last byte": values[offsets[1:] - 1].astype(np.int64),
-        }
-
-    def figures(self, batches: Callable[[str], Iterator[pa.RecordBatch]]) -> dict[str, Any]:
-        """See `figures`."""
-        return figures(batches)
-
-
-TASK = Text
+MAKERS = Makers(from_config=Text)
 
 
 @lru_cache(maxsize=8)

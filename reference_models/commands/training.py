@@ -31,7 +31,7 @@ def dataset_options(command: Decorated) -> Decorated:
             click.option(
                 "--data-seed", type=int, default=0, help="Seed of the virtual set, or that a built one must have."
             ),
-            click.option("--raw", metavar="PATH", help="The corpus of a converted task: its archive or folder."),
+            click.option("--corpus", metavar="PATH", help="The corpus of a converted task: its archive or folder."),
             click.option("--pairs", metavar="DIR", help="The id lists of Retrieval, if its pairs are those."),
             click.option("--allow-partial", is_flag=True, help="Also from a corpus that is not whole."),
         ]
@@ -242,10 +242,11 @@ def check(
 
 def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
     """The dataset that `dataset_options` name."""
+    from lra_data.corpus import corpus_from_options
     from reference_models.training.runs import Source
 
-    names = ("root", "raw", "pairs", "allow_partial")
-    return Source(target=target, seed=options["data_seed"], **{name: options[name] for name in names})
+    corpus = corpus_from_options(options["corpus"], options["pairs"], options["allow_partial"])
+    return Source(target=target, root=options["root"], seed=options["data_seed"], corpus=corpus)
 
 
 def names_of(words: str | None) -> list[str] | None:

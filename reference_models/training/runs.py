@@ -17,7 +17,7 @@ import torch
 from filelock import Timeout
 
 import lra_data
-from lra_data import UsageError, locking, paths
+from lra_data import Corpus, UsageError, locking, paths
 from lra_data.loading.dataset import Dataset
 from reference_models.attention.catalogue import attention_names
 from reference_models.devices import chosen_device
@@ -38,21 +38,11 @@ class Source:
     target: str
     root: str | None = None
     seed: int = 0
-    raw: str | None = None
-    pairs: str | None = None
-    allow_partial: bool = False
+    corpus: Corpus | None = None
 
     def open(self, split: str) -> Dataset:
         """A split, or a slice of one."""
-        return lra_data.load(
-            self.target,
-            split=split,
-            root=self.root,
-            seed=self.seed,
-            raw=self.raw,
-            pairs=self.pairs,
-            allow_partial=self.allow_partial,
-        )
+        return lra_data.load(self.target, split=split, root=self.root, seed=self.seed, corpus=self.corpus)
 
     def open_other(self, split: str, seed: int) -> Dataset:
         """A split of the same generated task under another seed, made now."""

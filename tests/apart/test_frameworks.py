@@ -10,7 +10,7 @@ import pytest
 
 import lra_data
 from lra_data import UsageError
-from lra_data.loading.batch_making.collate import ReadBatch
+from lra_data.loading.batch_making.collate import ProtocolBatch
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from tests.conftest import SMALL_SIZES
@@ -64,9 +64,9 @@ def test_epochs_and_states_go_from_one_framework_to_another(framework: str, smal
 
 @pytest.mark.parametrize("framework", ["torch", "jax", "tensorflow"])
 def test_protocols_reach_every_framework(framework: str, small_root: Path) -> None:
-    read = lra_data.load("listops/mini", split="test", root=small_root, protocol="lra-2020")
+    read = lra_data.load_as("lra-2020", "listops/mini", split="test", root=small_root)
     (expected,) = read.batches(len(read))
-    assert isinstance(expected, ReadBatch)
+    assert isinstance(expected, ProtocolBatch)
     (found,) = loader_of(framework, read.batches(len(read)))
     for one, two in zip(found, expected, strict=True):
         assert np.array_equal(np.asarray(one), np.asarray(two))
@@ -80,7 +80,9 @@ def test_bytes_travel_as_they_are_and_are_widened_on_the_device(name: str, corpo
     from lra_data.loading.frameworks.torch_batches import to_device, to_torch
 
     family = name.partition("/")[0]
-    given: dict[str, Any] = {"raw": corpora[family], "allow_partial": True} if family in corpora else {}
+    given: dict[str, Any] = (
+        {"corpus": lra_data.Corpus(corpora[family], allow_partial=True)} if family in corpora else {}
+    )
     data = lra_data.load(name, split="test[:6]", **given)
     (wide,) = data.batches(6, pad_to_multiple_of=16)
     batches = data.batches(6, pad_to_multiple_of=16, dtype="uint8")
@@ -154,7 +156,9 @@ def test_webdataset_reads_our_tars_with_its_own_pipeline(name: str, corpora: dic
     from lra_data.loading.frameworks.webdataset_pipeline import webdataset_pipeline
 
     family = name.partition("/")[0]
-    given: dict[str, Any] = {"raw": corpora[family], "allow_partial": True} if family in corpora else {}
+    given: dict[str, Any] = (
+        {"corpus": lra_data.Corpus(corpora[family], allow_partial=True)} if family in corpora else {}
+    )
     sizes = None if family in corpora else {"train": 30, "validation": 3, "test": 3}
     lra_data.build(name, tmp_path, formats=["webdataset"], sizes=sizes, **given)
     (folder,) = (tmp_path / family).iterdir()

@@ -11,6 +11,7 @@ import pytest
 import lra_data
 from lra_data import UsageError
 from lra_data.checks import plain_int, whole_number
+from lra_data.corpus import Corpus
 from lra_data.image.config import Config as ImageConfig
 from lra_data.listops.config import Config as ListOpsConfig
 from lra_data.loading.dataset import Dataset
@@ -65,11 +66,11 @@ def test_generate_and_take(name: str) -> None:
 
 
 def test_a_corpus_takes_them_too(corpora: dict[str, Path]) -> None:
-    given: dict[str, Any] = {"raw": corpora["text"], "allow_partial": True}
+    given: dict[str, Any] = {"corpus": lra_data.Corpus(corpora["text"], allow_partial=True)}
     expected = lra_data.take("text", "test", [1, 0], **given)
     places: Any = np.array([1, 0])
     assert lra_data.take("text", "test", places, **given, seed=I64(0)).equals(expected)
-    task = lra_data.get_task(TextConfig(holdout=2)).with_raw(corpora["text"], allow_partial=True)
+    task = lra_data.get_task(TextConfig(holdout=2)).over(Corpus(corpora["text"], allow_partial=True))
     assert task.take("train", [I64(0)], seed=I64(5)).equals(task.take("train", [0], seed=5))
 
 
@@ -186,7 +187,7 @@ def test_places_outside(built: Any) -> None:
 
 
 def test_places_of_a_protocol(small_root: Path) -> None:
-    dataset: Any = lra_data.load("listops/mini", split="test[10:20]", root=small_root, protocol="lra-2020")
+    dataset: Any = lra_data.load_as("lra-2020", "listops/mini", split="test[10:20]", root=small_root)
     assert dataset[I64(2)].indices.tolist() == [12]
     assert dataset[[2, -1]].indices.tolist() == [12, 19]
     assert dataset[5:2:-1].indices.tolist() == [15, 14, 13]

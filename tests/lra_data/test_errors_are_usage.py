@@ -59,7 +59,7 @@ def test_nothing_raises_a_builtin_error_for_wrong_use() -> None:
 
 
 CALLS: dict[str, Callable[[Path], Any]] = {
-    "a split that is no text": lambda _: lra_data.load("listops/mini", split=5),  # type: ignore[call-overload]
+    "a split that is no text": lambda _: lra_data.load("listops/mini", split=5),  # type: ignore[arg-type]
     "a list for a split": lambda _: lra_data.take("listops/mini", ["train"], [0]),  # type: ignore[arg-type]
     "no start": lambda _: lra_data.generate("listops/mini", "train", None, 5),  # type: ignore[arg-type]
     "a fraction to stop at": lambda _: lra_data.generate("listops/mini", "train", 0, 2.5),  # type: ignore[arg-type]

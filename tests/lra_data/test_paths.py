@@ -15,6 +15,7 @@ import lra_data
 from lra_data import LraDataError, UsageError
 from lra_data.commands.main import cli
 from lra_data.corpora.fetch import cache_folder
+from lra_data.corpus import Corpus
 from lra_data.paths import is_address, local_path
 from tests.conftest import file_bytes
 
@@ -80,15 +81,15 @@ def test_the_home_is_understood_everywhere(
     assert len(lra_data.load(Path("~/data/listops/mini"), split="train")) == 12
     assert lra_data.verify("~/data/listops/mini") == []
     shutil.copy(corpora["text"], home / "text.tar.gz")
-    assert len(lra_data.take("text", "test", [0], raw="~/text.tar.gz", allow_partial=True)) == 1
+    assert len(lra_data.take("text", "test", [0], corpus=Corpus("~/text.tar.gz", allow_partial=True))) == 1
     for arguments in (
         ["verify", "~/data/listops/mini"],
         ["info", "~/data/listops/mini"],
         ["repair", "~/data/listops/mini"],
         ["export", "~/data/listops/mini", "--out", "~/tsv"],
         ["show", "path-x", "--num", "1", "--out", "~/sheet.png"],
-        ["show", "text", "--raw", "~/text.tar.gz", "--allow-partial", "--num", "1"],
-        ["build", "text", "--raw", "~/text.tar.gz", "--allow-partial", "--out", "~/data"],
+        ["show", "text", "--corpus", "~/text.tar.gz", "--allow-partial", "--num", "1"],
+        ["build", "text", "--corpus", "~/text.tar.gz", "--allow-partial", "--out", "~/data"],
     ):
         result = CliRunner().invoke(cli, arguments)
         assert result.exit_code == 0, (arguments, result.output, result.exception)
@@ -115,8 +116,8 @@ def test_a_cache_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 COMMANDS = [
     ["build", "listops", "--preset", "mini", "--out", "s3://bucket/sets"],
-    ["build", "text", "--raw", "https://host/aclImdb_v1.tar.gz", "--out", "out"],
-    ["build", "retrieval", "--raw", "aan", "--pairs", "s3://bucket/pairs", "--out", "out"],
+    ["build", "text", "--corpus", "https://host/aclImdb_v1.tar.gz", "--out", "out"],
+    ["build", "retrieval", "--corpus", "aan", "--pairs", "s3://bucket/pairs", "--out", "out"],
     ["build", "pathfinder", "--from-release", "https://host/lra_release", "--out", "out"],
     ["verify", "s3://bucket/listops/mini"],
     ["repair", "s3://bucket/listops/mini"],
@@ -169,9 +170,9 @@ def test_addresses_in_the_zoo(home: Path, arguments: list[str]) -> None:
     [
         lambda address: lra_data.build("listops/mini", address),
         lra_data.verify,
-        lambda address: lra_data.load("text", split="test", raw=address),
-        lambda address: lra_data.load("retrieval", split="test", pairs=address),
-        lambda address: lra_data.take("text", "test", [0], raw=address),
+        lambda address: lra_data.load("text", split="test", corpus=address),
+        lambda address: lra_data.load("retrieval", split="test", corpus=Corpus(pairs=address)),
+        lambda address: lra_data.take("text", "test", [0], corpus=address),
     ],
 )
 def test_addresses_from_python(home: Path, call: Callable[[Any], Any]) -> None:
@@ -219,8 +220,8 @@ def test_a_relative_corpus_after_chdir(
     (tmp_path / "there").mkdir()
     shutil.copy(corpora["text"], tmp_path / "text.tar.gz")
     monkeypatch.chdir(tmp_path)
-    dataset = lra_data.load("text", split="test", raw="text.tar.gz", allow_partial=True)
-    expected = lra_data.take("text", "test", [1], raw=corpora["text"], allow_partial=True)
+    dataset = lra_data.load("text", split="test", corpus=Corpus("text.tar.gz", allow_partial=True))
+    expected = lra_data.take("text", "test", [1], corpus=Corpus(corpora["text"], allow_partial=True))
     monkeypatch.chdir("there")
     from lra_data.text import reviews
 

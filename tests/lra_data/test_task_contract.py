@@ -14,6 +14,7 @@ from lra_data import LraDataError, UsageError, get_task, take, task_names
 from lra_data.arrow_columns import features_of
 from lra_data.catalogue import families, task_from_record
 from lra_data.corpora.corpus_task import CorpusTask
+from lra_data.corpus import Corpus
 from lra_data.splits import SPLITS, parse_split, split_name
 from lra_data.task import Task
 from tests.conftest import ALL_FORMATS
@@ -21,7 +22,8 @@ from tests.conftest import ALL_FORMATS
 
 def test_public_names() -> None:
     assert set(lra_data.__all__) == {
-        "BuildError", "LraDataError", "SetError", "UsageError", "__version__", "build", "generate", "get_task", "load",
+        "BuildError", "Corpus", "LraDataError", "SetError", "UsageError", "__version__", "build", "generate", "get_task",
+        "load", "load_as",
         "take", "task_names",
         "trivial_predictors", "verify",
     }  # fmt: skip
@@ -49,14 +51,14 @@ class TestEveryTask:
         assert get_task(task.config).name == name
         assert get_task(task) is task
         assert set(task.sizes) == set(SPLITS)
-        assert set(task.sheet.columns) == set(task.schema.names)
-        assert len(task.sheet.label_names) == task.num_classes
-        assert task.version in task.sheet.history
+        assert set(task.card.columns) == set(task.schema.names)
+        assert len(task.card.label_names) == task.num_classes
+        assert task.version in task.card.history
         assert task.vocab_size > len(task.vocabulary or ())
         task = with_corpus(name, corpora)
         assert task_from_record(task.family, task.version, json.loads(json.dumps(task.record()))).name == task.name
         assert list(features_of(task.schema)) == task.schema.names
-        assert features_of(task.schema)["label"]["names"] == list(task.sheet.label_names)
+        assert features_of(task.schema)["label"]["names"] == list(task.card.label_names)
 
     def test_rows(self, name: str, corpora: dict[str, Path]) -> None:
         task = with_corpus(name, corpora)
@@ -69,11 +71,11 @@ class TestEveryTask:
             assert max(len(row) for row in batch[column].to_pylist()) <= task.max_length
         assert task.problems(batch, split="train", seed=0) == []
         assert len(task.take("val", [])) == 0
-        for values in [*task.measures(batch).values(), *task.shortcuts(batch).values()]:
+        for values in [*task.statistics.measures(batch).values(), *task.statistics.shortcuts(batch).values()]:
             assert len(values) == len(batch)
         for row in batch.slice(0, 2).to_pylist():
-            assert task.show(row)
-            assert task.explain(row)
+            assert task.viewer.show(row)
+            assert task.viewer.explain(row)
 
     def test_splits_and_seeds_differ(self, name: str, corpora: dict[str, Path]) -> None:
         task = with_corpus(name, corpora)
@@ -104,7 +106,7 @@ class TestEveryTask:
 def with_corpus(name: str, corpora: dict[str, Path]) -> Task:
     """The task, over the tests' own corpus if it converts one."""
     task = get_task(name)
-    return task.with_raw(corpora[task.family], allow_partial=True) if isinstance(task, CorpusTask) else task
+    return task.over(Corpus(corpora[task.family], allow_partial=True)) if isinstance(task, CorpusTask) else task
 
 
 def inputs_of(batch: pa.RecordBatch) -> list[str]:
@@ -138,8 +140,8 @@ def test_bad_requests(split: str, indices: list[Any], seed: Any, message: str) -
 
 
 def test_a_generated_task_takes_no_corpus() -> None:
-    with pytest.raises(UsageError, match="expected no raw corpus"):
-        lra_data.generate("listops", "train", 0, 1, raw="corpus.tar.gz")
+    with pytest.raises(UsageError, match="is generated and takes no corpus"):
+        lra_data.generate("listops", "train", 0, 1, corpus="corpus.tar.gz")
 
 
 def test_another_version_is_refused() -> None:

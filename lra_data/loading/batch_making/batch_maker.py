@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.loading.batch_making.batch_sources import Prepared, Source
-from lra_data.loading.batch_making.collate import Batch, Form, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, Form, ProtocolBatch
 from lra_data.loading.epoch.rank_shares import Sharing
 from lra_data.loading.epoch.windowed import Order
 
@@ -26,7 +26,7 @@ class _Block:
         self.epoch, self.start, self.stop, self.step, self.size = epoch, start, start + steps * step, step, size
         self.prepared = prepared
 
-    def batch(self, taken: int) -> Batch | ReadBatch:
+    def batch(self, taken: int) -> Batch | ProtocolBatch:
         first = (taken - self.start) // self.step * self.size
         return self.prepared.batch(first, first + self.size)
 
@@ -62,7 +62,7 @@ class BatchMaker:
         """The places in the split's selection of the examples of one batch: int64 (B,)."""
         return self._order_of(epoch)(self._positions(taken, 1))
 
-    def batch(self, epoch: int, taken: int) -> Batch | ReadBatch:
+    def batch(self, epoch: int, taken: int) -> Batch | ProtocolBatch:
         """The batch of the step that begins when all ranks have taken that many positions of the epoch."""
         if self._process != os.getpid():
             self._start_up()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.errors import SetError, UsageError
-from lra_data.loading.batch_making.collate import Batch, Collator, Form, Located, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, Collator, Form, Located, ProtocolBatch
 from lra_data.loading.batch_making.protocol_rows import ProtocolView
 from lra_data.loading.batch_making.row_addresses import (
     FINE,
@@ -29,7 +29,7 @@ from lra_data.task import Task
 class Prepared(Protocol):
     """Places whose rows are at hand."""
 
-    def batch(self, first: int, last: int) -> Batch | ReadBatch:
+    def batch(self, first: int, last: int) -> Batch | ProtocolBatch:
         """The batch of the places first .. last - 1 among those that were prepared."""
 
 
@@ -149,7 +149,7 @@ class MadeSource:
         return _located(table, zeros, np.arange(len(due)), due, task, f"{task.name}: {self._split}", rows)
 
 
-class ReadSource:
+class ProtocolSource:
     """A split as a protocol reads it."""
 
     eager = True
@@ -175,12 +175,12 @@ class ReadRows:
     def __init__(self, view: ProtocolView, split: str, indices: NDArray[np.int64]) -> None:
         self._view, self._split, self._indices = view, split, indices
 
-    def batch(self, first: int, last: int) -> ReadBatch:
+    def batch(self, first: int, last: int) -> ProtocolBatch:
         """See Prepared."""
         indices = self._indices[first:last]
         read = self._view.take(self._split, indices.tolist())
         # Labels are a view of the file, and may not be written to.
-        return ReadBatch(read.inputs, read.lengths, read.labels.copy(), indices, read.keep)
+        return ProtocolBatch(read.inputs, read.lengths, read.labels.copy(), indices, read.keep)
 
 
 def longest(lengths: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -30,8 +30,8 @@ class Batch(NamedTuple):
     indices: NDArray[np.int64]
 
 
-class ReadBatch(NamedTuple):
-    """A batch as another code base reads it (`load(…, protocol=…)`): the fields of `Batch`, and what its models see.
+class ProtocolBatch(NamedTuple):
+    """A batch as another code base reads it (`load_as`): the fields of `Batch`, and what its models see.
 
     inputs: int32 or float32 (B, S, L). indices: places in the protocol's split. keep: bool (B, S, L), False for padding
     and whatever else that code base hides.

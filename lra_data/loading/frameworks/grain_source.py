@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.errors import UsageError
-from lra_data.loading.batch_making.collate import Batch, Form, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, Form, ProtocolBatch
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from lra_data.optional_import import require
@@ -28,7 +28,7 @@ class BatchSource:
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, step: int) -> Batch | ReadBatch:
+    def __getitem__(self, step: int) -> Batch | ProtocolBatch:
         batch = self._batches.ahead(int(step))
         if batch is None:
             raise IndexError(f"expected a step from 0 to {self._length - 1}, got {step}")

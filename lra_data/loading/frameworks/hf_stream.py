@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
-from lra_data.loading.batch_making.collate import Batch, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.batch_making.row_addresses import sequence_names
 from lra_data.loading.batches import Batches
 from lra_data.loading.epoch.ranks import in_torch_worker
@@ -86,7 +86,7 @@ def open_stream(batches: Batches) -> EpochStream:
     features = datasets.Features(
         {name: datasets.List(width) for name in names}
         | {
-            "label": datasets.ClassLabel(names=list(batches.task.sheet.label_names)),
+            "label": datasets.ClassLabel(names=list(batches.task.card.label_names)),
             "index": datasets.Value("int64"),
         }
     )
@@ -113,7 +113,7 @@ class _Examples:
         if not self._begun:  # `datasets` knew it without asking
             self.batches.set_epoch(self.batches.next_pass().after)
 
-    def begin(self) -> Iterator[Batch | ReadBatch]:
+    def begin(self) -> Iterator[Batch | ProtocolBatch]:
         """The batches of the next pass."""
         self._begun = True
         if in_torch_worker():

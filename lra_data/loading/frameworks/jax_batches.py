@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lra_data.loading.batch_making.collate import Batch, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.batches import Batches
 from lra_data.loading.frameworks.loader import Loader
 from lra_data.optional_import import require
@@ -28,7 +28,7 @@ class JaxBatch(NamedTuple):
     keep: "jax.Array | None" = None
 
 
-def to_jax(batch: Batch | ReadBatch, *, device: Any = None, offset: int = 0) -> JaxBatch:
+def to_jax(batch: Batch | ProtocolBatch, *, device: Any = None, offset: int = 0) -> JaxBatch:
     """Put a batch on a device, or spread it as a jax.sharding.Sharding says; uint8 is widened there.
 
     offset: added to the values but not to the padding; `Batches.offset` says what a batch of uint8 needs.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lra_data.loading.batch_making.collate import Batch, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.batch_making.row_addresses import sequence_names
 from lra_data.loading.batches import Batches
 from lra_data.loading.frameworks.loader import CountedPass, Loader
@@ -27,7 +27,7 @@ class TensorFlowLoader(Loader):
         self._ready = ready
 
     def dataset(self) -> Any:
-        """A tf.data.Dataset of `Batch` or `ReadBatch` of tensors, as `keras.Model.fit` takes it.
+        """A tf.data.Dataset of `Batch` or `ProtocolBatch` of tensors, as `keras.Model.fit` takes it.
 
         Each time it is iterated it gives the next epoch, the first time the one that `batches` would give next; it does
         not move `batches`.
@@ -42,7 +42,7 @@ class TensorFlowLoader(Loader):
             made = made.apply(tf.data.experimental.assert_cardinality(len(own)))
         return made.prefetch(self._ready)
 
-    def _dataset(self, batches: Callable[[], Iterator[Batch | ReadBatch]], course: Course) -> Any:
+    def _dataset(self, batches: Callable[[], Iterator[Batch | ProtocolBatch]], course: Course) -> Any:
         """What `batches` gives, as tensors of the shapes of a course's first batch."""
         tf = require("tensorflow", "tensorflow")
         place = course.place(0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lra_data.checks import whole_number
 from lra_data.errors import UsageError
-from lra_data.loading.batch_making.collate import Batch, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.passes.ledger import Ledger
 from lra_data.loading.passes.position import Course
 
@@ -33,7 +33,7 @@ class Pass:
         self._process = os.getpid()
         self._lock = RLock()
         self._executor: ThreadPoolExecutor | None = None
-        self._ahead: deque[Future[Batch | ReadBatch]] = deque()
+        self._ahead: deque[Future[Batch | ProtocolBatch]] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without threads and what they have prepared."""
@@ -52,7 +52,7 @@ class Pass:
     def __iter__(self) -> "Pass":
         return self
 
-    def __next__(self) -> Batch | ReadBatch:
+    def __next__(self) -> Batch | ProtocolBatch:
         with self._own():
             course, first = self.begin()
             place = course.place(0)
@@ -108,7 +108,7 @@ class Pass:
         """Batches that are left, the same for all ranks; TypeError if there is no end."""
         return self.course().remaining
 
-    def ahead(self, steps: int) -> Batch | ReadBatch | None:
+    def ahead(self, steps: int) -> Batch | ProtocolBatch | None:
         """The batch after the next `steps` ones, without moving; None beyond the end."""
         course = self.course()
         place = course.place(whole_number("steps", steps, 0))
@@ -147,7 +147,7 @@ class Pass:
             return self._ledger.state_of(*self._ledger.next_start())
         return self._ledger.state_of(self._course.epoch, self._course.taken)
 
-    def _from_ahead(self, course: Course) -> Batch | ReadBatch:
+    def _from_ahead(self, course: Course) -> Batch | ProtocolBatch:
         """The next batch, and as many more as `prefetch` says set to work behind it."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="lra-data-batches")

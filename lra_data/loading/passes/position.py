@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lra_data.loading.batch_making.batch_maker import BatchMaker
-from lra_data.loading.batch_making.collate import Batch, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 
 
 class Course:
@@ -42,7 +42,7 @@ class Course:
         """Move behind the batch at a place."""
         self.epoch, self.taken = place[0], self.maker.sharing.after(place[1])
 
-    def rest(self) -> Iterator[Batch | ReadBatch]:
+    def rest(self) -> Iterator[Batch | ProtocolBatch]:
         """Draw what is left."""
         while (place := self.place(0)) is not None:
             yield self.maker.batch(*place)

@@ -7,14 +7,13 @@ rows have no geometry; `lra-data audit` says how far the pictures bear out their
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from lra_data.arrow_columns import class_label, column, fixed_list_column, make_schema, numbers, picture, rows_of
+from lra_data.corpus import Corpus, Transfer
 from lra_data.errors import SetError, UsageError, unknown_name
 from lra_data.pathfinder.config import DIFFICULTIES, standard_config
 from lra_data.pathfinder.generated_task import Pathfinder
@@ -28,7 +27,8 @@ from lra_data.pathfinder.released.left_out import (
     left_out_text,
     read_picture,
 )
-from lra_data.task import Raw, Task, check_request
+from lra_data.task import Task, check_request
+from lra_data.task_parts import Statistics, TaskCard, Viewer
 
 # The columns that the generated task's sheet does not describe.
 _COLUMNS = {
@@ -50,16 +50,37 @@ class ReleasedPathfinder(Pathfinder):
     derives_labels: ClassVar[bool] = False
     converted: ClassVar[bool] = True
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        super().__init__(standard_config(facts["resolution"], facts["difficulty"]))
+    def __init__(self, facts: Mapping[str, Any], *, corpus: Corpus | None = None) -> None:
+        super().__init__(standard_config(facts["resolution"], facts["difficulty"]), corpus=corpus)
         self.facts = facts
         self.preset = None
-        columns = {name: text for name, text in self.sheet.columns.items() if name in ("inputs", "label", "index")}
-        self.sheet = replace(  # type: ignore[misc]
-            self.sheet,
-            source=_source(facts),
+
+    @cached_property
+    def card(self) -> TaskCard:
+        """See Task."""
+        columns = {
+            name: text for name, text in self.family_card.columns.items() if name in ("inputs", "label", "index")
+        }
+        return replace(
+            self.family_card,
+            source=_source(self.facts),
             columns=columns | _COLUMNS,
+            notices=tuple(left_out_text(self.facts)),
         )
+
+    @property
+    def viewer(self) -> Viewer:
+        """See Task."""
+        from lra_data.pathfinder.released.viewer import ReleasedViewer
+
+        return ReleasedViewer(self.config, self.name, self.family_card.label_names)
+
+    @property
+    def statistics(self) -> Statistics:
+        """See Task."""
+        from lra_data.pathfinder.measures import PictureStatistics
+
+        return PictureStatistics()
 
     @property
     def variant(self) -> str:
@@ -84,20 +105,24 @@ class ReleasedPathfinder(Pathfinder):
         return {"release": dict(self.facts)}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Task:
-        """See Task. The task can check and describe rows; to make them it needs `raw`."""
+    def from_record(cls, record: Mapping[str, Any], *, corpus: Corpus | None = None) -> Task:
+        """See Task. Without a copy of the release the task can check and describe rows, but not make them."""
         facts = record["release"]
         known = isinstance(facts, dict) and _FACTS <= set(facts) <= _FACTS | _FURTHER_FACTS
         if not known or facts["difficulty"] not in DIFFICULTIES:
             raise UsageError(f"expected of a converted release the entries {', '.join(sorted(_FACTS))}, got {facts!r}")
-        return cls(facts)
+        return cls(facts) if corpus is None else cls(facts).over(corpus)
 
-    def reopened(self, corpus: Path | None, pairs: Path | None = None) -> Task:
+    def over(self, corpus: Corpus, *, fetch: Transfer | None = None) -> Task:
+        """The same set from another copy of the release."""
+        if corpus.path is None or corpus.pairs is not None:
+            raise UsageError(f"expected for {self.name} a copy of the release, got {corpus}: name its folder")
+        found = find_release(corpus.path, self.facts["resolution"], self.facts["difficulty"])
+        return ReleasedPathfinder(self.facts, corpus=replace(corpus, path=found))
+
+    def check_corpus(self) -> None:
         """See Task."""
-        if corpus is None or pairs is not None:
-            return super().reopened(corpus, pairs)
-        self.raw = Raw(corpus=find_release(corpus, self.facts["resolution"], self.facts["difficulty"]))
-        return self
+        self._splits  # noqa: B018 - read and compared with the record
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -106,7 +131,7 @@ class ReleasedPathfinder(Pathfinder):
         return make_schema(
             [
                 picture("inputs", side, side),
-                class_label("label", self.sheet.label_names),
+                class_label("label", self.family_card.label_names),
                 pa.field("index", pa.int64()),
                 pa.field("batch", pa.int32()),
                 pa.field("sample", pa.int32()),
@@ -114,16 +139,6 @@ class ReleasedPathfinder(Pathfinder):
                 pa.field("margin", pa.int8()),
             ]
         )
-
-    @property
-    def remark(self) -> str:
-        """Nothing was measured on the release."""
-        return ""
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """See Task."""
-        return tuple(left_out_text(self.facts))
 
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
         """Refuse other sizes than the copy's."""
@@ -133,14 +148,16 @@ class ReleasedPathfinder(Pathfinder):
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
         """Rows of any indices of the split, in their order; raises SetError for a picture that cannot be read."""
         split = check_request(split, indices, seed)
-        if self.raw is None:
-            raise SetError(f"{self.name}: expected the copy of the release it was converted from: name it with --raw")
+        if self.corpus is None:
+            raise SetError(
+                f"{self.name}: expected the copy of the release it was converted from: name it with --corpus"
+            )
         rows = self._splits[split]
         chosen = [rows[index] for index in indices]
         side = self.config.resolution
         inputs = np.zeros((len(chosen), side * side), dtype=np.uint8)
         for row, entry in enumerate(chosen):
-            inputs[row] = read_picture(self.raw.corpus / entry.file, side).ravel()
+            inputs[row] = read_picture(self.corpus.known_path / entry.file, side).ravel()
         columns = {
             "inputs": fixed_list_column(inputs),
             "label": column(np.array([entry.label for entry in chosen], dtype=np.int64)),
@@ -155,13 +172,14 @@ class ReleasedPathfinder(Pathfinder):
     @cached_property
     def _splits(self) -> dict[str, list[ReleasedPicture]]:
         """The metadata's pictures a split, without those left out; raises SetError for another copy than recorded."""
-        if self.raw is None:
-            raise AssertionError("take asks for raw first")
-        pictures = load_metadata(self.raw.corpus).pictures
+        if self.corpus is None:
+            raise AssertionError("take asks for the corpus first")
+        folder = self.corpus.known_path
+        pictures = load_metadata(folder).pictures
         found = metadata_digest(pictures)
         if found != self.facts["metadata"]:
             raise SetError(
-                f"{self.raw.corpus}: expected metadata with digest {self.facts['metadata']}, got {found}: name the "
+                f"{folder}: expected metadata with digest {self.facts['metadata']}, got {found}: name the "
                 "copy that the set was converted from"
             )
         splits = in_splits(pictures, self.facts["difficulty"], self.facts.get("lost_lines", 0))
@@ -172,25 +190,6 @@ class ReleasedPathfinder(Pathfinder):
         pictures = rows_of(batch["inputs"])
         blank = pictures.max(axis=1) == pictures.min(axis=1)
         return [(int(index), "expected a picture, got one grey value") for index in numbers(batch["index"])[blank]]
-
-    def show(self, row: Mapping[str, Any]) -> str:
-        """One line in words, with the file's name."""
-        return f"imgs/{row['batch']}/sample_{row['sample']}.png, {self.sheet.label_names[row['label']]}"
-
-    def explain(self, row: Mapping[str, Any]) -> str:
-        """Where the row comes from: more is not known of a released picture."""
-        return f"{self.show(row)}, margin {row['margin']}; the release tells no contours"
-
-    def drawing(self, row: Mapping[str, Any]) -> None:
-        """None: there is nothing to colour."""
-
-    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Lit pixels."""
-        return self.lit_pixels(batch)
-
-    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Brightness and lit pixels."""
-        return self.picture_shortcuts(batch)
 
     @property
     def release_files(self) -> tuple[str, ...]:
@@ -207,17 +206,19 @@ _FACTS = {"resolution", "difficulty", "pictures", "metadata", "left_out", "parti
 _FURTHER_FACTS = {"lost_lines", "source"}
 
 
-def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool) -> ReleasedPathfinder:
-    """The task that converts a copy of the release; `given` may hold `res` and `difficulty`.
+def open_release(
+    corpus: Corpus, *, res: int | None = None, difficulty: str | None = None, clean: bool | None = None
+) -> ReleasedPathfinder:
+    """The task that converts a copy of the release. res, difficulty: which one, where the copy holds several.
 
-    A copy with faults, or one that is not the whole 200,000 pictures, is refused unless `allow_partial`: then every
+    A copy with faults, or one that is not the whole 200,000 pictures, is refused unless it may be partial: then every
     picture is left out that `audit` names, but for those that repeat another's pixels, and record and card say so.
     """
-    if given.get("difficulty") is not None and given["difficulty"] not in DIFFICULTIES:
-        raise unknown_name("pathfinder difficulty", given["difficulty"], DIFFICULTIES)
-    if given.get("clean"):
+    if difficulty is not None and difficulty not in DIFFICULTIES:
+        raise unknown_name("pathfinder difficulty", difficulty, DIFFICULTIES)
+    if clean:
         raise UsageError("expected no --clean with --from-release, whose examples are what they are: leave it out")
-    source = find_release(folder, given.get("res"), given.get("difficulty"))
+    source, allow_partial = find_release(corpus.known_path, res, difficulty), corpus.allow_partial
     metadata = load_metadata(source)
     pictures, faults = metadata.pictures, metadata.faults
     if faults and not allow_partial:
@@ -227,13 +228,13 @@ def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool)
         )
     if not pictures:
         raise SetError(f"{source}: expected metadata of pictures, found none" + (f": {faults[0]}" if faults else ""))
-    difficulty = common_difficulty(source, pictures, given.get("difficulty"), allow_partial=allow_partial)
+    difficulty = common_difficulty(source, pictures, difficulty, allow_partial=allow_partial)
     if allow_partial:
         left_out, resolution = at_fault(source, pictures, DIFFICULTIES[difficulty])
     else:
         left_out, resolution = absent(source, pictures)
-    if given.get("res") not in (None, resolution):
-        raise SetError(f"{source}: expected pictures of {given['res']} pixels, got {resolution}")
+    if res not in (None, resolution):
+        raise SetError(f"{source}: expected pictures of {res} pixels, got {resolution}")
     partial = bool(left_out) or len(pictures) != RELEASED
     if partial and not allow_partial:
         what = f"{len(left_out)} missing or empty, such as {min(left_out)}" if left_out else "none of them damaged"
@@ -246,7 +247,7 @@ def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool)
     if empty:
         raise SetError(f"{source}: expected pictures in every split, got none in {empty[0]} of {len(pictures)} in all")
     counted = copy_counts(source, metadata, left_out)
-    task = ReleasedPathfinder(
+    return ReleasedPathfinder(
         {
             "resolution": resolution,
             "difficulty": difficulty,
@@ -257,10 +258,9 @@ def open_release(folder: Path, given: Mapping[str, Any], *, allow_partial: bool)
             "sizes": {split: len(rows) for split, rows in splits.items()},
             **({"lost_lines": metadata.lost_lines} if metadata.lost_lines else {}),
             **({"source": counted} if counted else {}),
-        }
+        },
+        corpus=replace(corpus, path=source),
     )
-    task.raw = Raw(corpus=source)
-    return task
 
 
 def _without(splits: Mapping[str, list[ReleasedPicture]], left_out: set[str]) -> dict[str, list[ReleasedPicture]]:

@@ -46,7 +46,7 @@ def test_the_card_tells_what_a_reader_asks(small_set: Path) -> None:
         assert words in text
     assert "| train | 1,500 | 17 | 127 |" in text
     row = lra_data.take("listops/mini", "train", [1]).to_pylist()[0]
-    assert f"```text\n{lra_data.get_task('listops/mini').show(row)}\n```" in text
+    assert f"```text\n{lra_data.get_task('listops/mini').viewer.show(row)}\n```" in text
 
 
 def test_loading_lines_of_the_card_work(small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

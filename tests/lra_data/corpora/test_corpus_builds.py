@@ -14,6 +14,7 @@ from lra_data import LraDataError, SetError, UsageError, get_task
 from lra_data.arrow_columns import text_column
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
+from lra_data.corpus import Corpus
 from lra_data.interop.export import export
 from lra_data.store.row_access import VirtualRows
 from tests.conftest import ALL_FORMATS, file_bytes
@@ -27,7 +28,12 @@ PRESETS = ["text/lra", "text/holdout", "image/lra", "image/rgb", "retrieval/by-p
 
 def build(name: str, corpora: dict[str, Path], root: Path, **options: Any) -> Path:
     task = get_task(name)
-    given = {"raw": corpora[task.family], "allow_partial": True, "formats": ALL_FORMATS, "num_shards": 3, **options}
+    given = {
+        "corpus": Corpus(corpora[task.family], allow_partial=True),
+        "formats": ALL_FORMATS,
+        "num_shards": 3,
+        **options,
+    }
     manifest = lra_data.build(name, root, **given)
     return root / task.family / manifest.description.variant
 
@@ -55,17 +61,17 @@ def test_workers_stops_and_folders_make_no_difference(name: str, corpora: dict[s
 def test_verify_and_repair_against_the_corpus(name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
     folder = build(name, corpora, tmp_path)
     raw = corpora[name.partition("/")[0]]
-    assert lra_data.verify(folder) == lra_data.verify(folder, raw=raw) == []
+    assert lra_data.verify(folder) == lra_data.verify(folder, corpus=raw) == []
     before = file_bytes(folder)
     shard = folder / "train-00001-of-00003.arrow"
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
-    assert [fault.file for fault in lra_data.verify(folder, raw=raw)] == [shard.name]
+    assert [fault.file for fault in lra_data.verify(folder, corpus=raw)] == [shard.name]
     (folder / "test-00000-of-00001.tar").unlink(missing_ok=True)
-    with pytest.raises(SetError, match="with --raw"):
+    with pytest.raises(SetError, match="with --corpus"):
         repair(folder)
-    repair(folder, raw=raw)
+    repair(folder, corpus=raw)
     assert file_bytes(folder) == before
 
 
@@ -78,13 +84,13 @@ def test_another_copy_is_not_taken_for_the_corpus(corpora: dict[str, Path], tmp_
         r"other\.tar\.gz: expected a corpus with content \w{64}, got \w{64}: name the copy that the set was built from"
     )
     with pytest.raises(SetError, match=message):
-        lra_data.verify(folder, raw=other)
+        lra_data.verify(folder, corpus=other)
     with pytest.raises(UsageError, match="expected either a quick check or a corpus to compare with, got both"):
-        verify(folder, quick=True, raw=other)
-    with pytest.raises(UsageError, match="expected no raw corpus for listops/mini, which is generated, got raw='x'"):
-        lra_data.build("listops/mini", tmp_path, raw="x")
+        verify(folder, quick=True, corpus=other)
+    with pytest.raises(UsageError, match=r"listops/mini is generated and takes no corpus, got the corpus '.*x'"):
+        lra_data.build("listops/mini", tmp_path, corpus="x")
     with pytest.raises(UsageError, match="expected no pairs for text/lra"):
-        lra_data.build("text", tmp_path, raw=other, pairs=tmp_path)
+        lra_data.build("text", tmp_path, corpus=Corpus(other, pairs=tmp_path))
 
 
 def test_verify_finds_a_row_that_is_not_the_corpuss(corpora: dict[str, Path], tmp_path: Path) -> None:
@@ -95,7 +101,7 @@ def test_verify_finds_a_row_that_is_not_the_corpuss(corpora: dict[str, Path], tm
     good = build("text/lra", corpora, tmp_path / "good", formats=("arrow",))
     bad = build("text/lra", {"text": other}, tmp_path / "bad", formats=("arrow",))
     contents = [
-        get_task("text").with_raw(raw, allow_partial=True).record()["corpus"] for raw in (corpora["text"], other)
+        get_task("text").over(Corpus(raw, allow_partial=True)).record()["corpus"] for raw in (corpora["text"], other)
     ]
     text = (bad / "manifest.json").read_text()
     for name in ("content", "sha256"):
@@ -104,13 +110,13 @@ def test_verify_finds_a_row_that_is_not_the_corpuss(corpora: dict[str, Path], tm
     text = text.replace(f'"bytes": {contents[1]["source"]["bytes"]}', f'"bytes": {contents[0]["source"]["bytes"]}')
     (bad / "manifest.json").write_text(text)
     assert lra_data.verify(bad) == []
-    faults = [str(fault) for fault in lra_data.verify(bad, raw=corpora["text"])]
+    faults = [str(fault) for fault in lra_data.verify(bad, corpus=corpora["text"])]
     assert len(faults) == 2  # validation is test
     assert all("expected the corpus's row, got another in inputs: build the set anew" in fault for fault in faults)
-    assert lra_data.verify(good, raw=corpora["text"]) == []
-    result = run("verify", str(bad), "--raw", str(corpora["text"]))
+    assert lra_data.verify(good, corpus=corpora["text"]) == []
+    result = run("verify", str(bad), "--corpus", str(corpora["text"]))
     assert (result.returncode, result.stdout.count("\n")) == (1, 3)
-    result = run("verify", str(good), "--raw", str(corpora["text"]))
+    result = run("verify", str(good), "--corpus", str(corpora["text"]))
     assert result.stdout == f"{good}: digests, and every row compared with the corpus, as they should be\n"
 
 
@@ -144,7 +150,7 @@ def test_libraries_read_the_sets(name: str, corpora: dict[str, Path], tmp_path: 
     ],
 )
 def test_names_that_are_none_are_faults(name: str, column: str, message: str, corpora: dict[str, Path]) -> None:
-    task = get_task(name).with_raw(corpora[name.partition("/")[0]], allow_partial=True)
+    task = get_task(name).over(Corpus(corpora[name.partition("/")[0]], allow_partial=True))
     batch = task.generate("train", 0, 3)
     place = batch.schema.get_field_index(column)
     words = text_column(["nonsense", *batch[column].to_pylist()[1:]])
@@ -164,7 +170,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(corpora: dict[str, Path], t
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "lra_data", "build", "text", "--raw", str(corpora["text"]), "--allow-partial"]
+    command = [sys.executable, "-m", "lra_data", "build", "text", "--corpus", str(corpora["text"]), "--allow-partial"]
     result = subprocess.run(
         [*command, "--out", str(tmp_path)],
         capture_output=True,
@@ -187,7 +193,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(corpora: dict[str, Path], t
 
 def test_sets_that_no_layout_holds(corpora: dict[str, Path], tmp_path: Path) -> None:
     def rows(name: str) -> VirtualRows:
-        return VirtualRows(get_task(name).with_raw(corpora[name.partition("/")[0]], allow_partial=True), 0)
+        return VirtualRows(get_task(name).over(Corpus(corpora[name.partition("/")[0]], allow_partial=True)), 0)
 
     for name in ("text/lra", "image/lra"):
         with pytest.raises(UsageError, match=r"the LRA release never held .*: export --layout nystromformer"):
@@ -203,7 +209,7 @@ def test_sets_that_no_layout_holds(corpora: dict[str, Path], tmp_path: Path) -> 
 def test_an_export_appears_when_it_is_finished_and_says_what_is_missing(
     corpora: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = get_task("text").with_raw(corpora["text"], allow_partial=True)
+    task = get_task("text").over(Corpus(corpora["text"], allow_partial=True))
     with monkeypatch.context() as patch:
         patch.setattr("lra_data.interop.export_tree.shutil.rmtree", lambda *_, **__: None)  # as after a kill
         patch.setattr("lra_data.interop.export.write_pickle", lambda *_: pytest.fail("killed"))
@@ -214,7 +220,7 @@ def test_an_export_appears_when_it_is_finished_and_says_what_is_missing(
     export(VirtualRows(task, 0), tmp_path / "out", layout="nystromformer")
     names = ["INCOMPLETE.txt", *(f"text.{split}.pickle" for split in ("dev", "test", "train"))]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
-    assert (tmp_path / "out" / "INCOMPLETE.txt").read_text() == f"{task.shortfall}\n"
+    assert (tmp_path / "out" / "INCOMPLETE.txt").read_text() == f"{task.card.shortfall}\n"
     with pytest.raises(UsageError, match=r"expected a new or empty folder, .* holds files: export to another"):
         export(VirtualRows(task, 0), tmp_path / "out", layout="nystromformer")
 
@@ -231,8 +237,10 @@ def test_the_same_corpus_in_another_form_goes_on_with_the_set(corpora: dict[str,
     with pytest.raises(SetError, match=r"a finished set with config: corpus: content \"\w{64}\", asked for \"\w{64}\""):
         build("text/lra", {"text": other}, tmp_path / "data")
     with pytest.raises(SetError, match="name the copy that the set was built from"):
-        lra_data.load("text/lra", split="train", root=tmp_path / "data", raw=other, allow_partial=True)
-    loaded = lra_data.load("text/lra", split="train", root=tmp_path / "data", raw=corpora["text"], allow_partial=True)
+        lra_data.load("text/lra", split="train", root=tmp_path / "data", corpus=Corpus(other, allow_partial=True))
+    loaded = lra_data.load(
+        "text/lra", split="train", root=tmp_path / "data", corpus=Corpus(corpora["text"], allow_partial=True)
+    )
     assert len(loaded) == 80
     with pytest.raises(
         SetError, match=r"text/lra: expected a built set, found one of a partial corpus beside it: load '"
@@ -243,30 +251,33 @@ def test_the_same_corpus_in_another_form_goes_on_with_the_set(corpora: dict[str,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build", "text", "--raw", ""], "expected a path, got '': leave the option out, or name a file or folder"),
-        (["verify", "SET", "--raw", "RAW", "--pairs", "x"], "expected no pairs for text/lra-partial, got 'x'"),
+        (["build", "text", "--corpus", ""], "expected a path, got '': leave the option out, or name a file or folder"),
+        (["verify", "SET", "--corpus", "RAW", "--pairs", "x"], "expected no pairs for text/lra-partial, got 'x'"),
         (
-            ["verify", "text/lra", "--raw", "RAW"],
+            ["verify", "text/lra", "--corpus", "RAW"],
             "expected the folder of a built set to compare with a corpus, got text/lra",
         ),
         (
             ["show", "SET", "--seed", "7"],
-            "expected no --raw, --pairs, --allow-partial or --seed for SET, which holds its",
+            "expected no --corpus, --pairs, --allow-partial or --seed for SET, which has its",
         ),
         (
             ["show", "listops", "--allow-partial"],
-            "expected no raw corpus for listops/lra, which is generated, got allow_p",
+            "listops/lra is generated and takes no corpus, got allow_partial=True: leave it out",
         ),
         (
-            ["show", "text", "--raw", "RAW", "--allow-partial", "--seed", "3"],
+            ["show", "text", "--corpus", "RAW", "--allow-partial", "--seed", "3"],
             "expected seed 0 for text/lra, in which nothing is drawn",
         ),
         (
-            ["build", "text", "--raw", "a\nb"],
-            "a\\nb: expected an archive or a folder, found nothing: name another --raw",
+            ["build", "text", "--corpus", "a\nb"],
+            "a\\nb: expected an archive or a folder, found nothing: name another --corpus",
         ),
         (["info", "SET", "--diff", "s4"], "expected a SET, or --protocol NAME with or without --diff NAME"),
-        (["build", "text", "--raw", "RAW", "--out", "\udcff"], "expected a folder whose name is UTF-8, got '\\udcff'"),
+        (
+            ["build", "text", "--corpus", "RAW", "--out", "\udcff"],
+            "expected a folder whose name is UTF-8, got '\\udcff'",
+        ),
     ],
 )
 def test_wrong_use_is_one_line(arguments: list[str], message: str, corpora: dict[str, Path], tmp_path: Path) -> None:
@@ -280,7 +291,7 @@ def test_wrong_use_is_one_line(arguments: list[str], message: str, corpora: dict
 
 def test_smaller_sizes_are_the_first_rows_and_larger_ones_refused(corpora: dict[str, Path], tmp_path: Path) -> None:
     folder = build("image/lra", corpora, tmp_path, sizes={"train": 20}, formats=("arrow",))
-    task = get_task("image").with_raw(corpora["image"], allow_partial=True)
+    task = get_task("image").over(Corpus(corpora["image"], allow_partial=True))
     assert lra_data.load(folder, split="train")[:].equals(task.generate("train", 0, 20))
     with pytest.raises(UsageError, match=r"image/lra-partial: expected at most \d+ examples in test, got 61"):
         build("image/lra", corpora, tmp_path / "more", sizes={"test": 61})
@@ -303,7 +314,9 @@ def test_a_corpus_in_the_cache_is_found(
     shutil.copy(corpora["text"], tmp_path / "aclImdb_v1.tar.gz")
     with pytest.raises(LraDataError, match="expected the whole of aclImdb"):
         lra_data.take("text", "train", [0])
-    assert lra_data.take("text", "train", [0], raw=corpora["text"], allow_partial=True)["index"].to_pylist() == [0]
+    assert lra_data.take("text", "train", [0], corpus=Corpus(corpora["text"], allow_partial=True))[
+        "index"
+    ].to_pylist() == [0]
 
 
 def test_the_real_text_builds_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import lra_data
+from lra_data.corpus import Corpus
 from tests.support.real_corpora import AAN, CIFAR_PYTHON, IMDB, real
 
 ARCHIVES = {"text": IMDB, "image": CIFAR_PYTHON, "retrieval": AAN}
@@ -42,7 +43,7 @@ GOLDEN = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_rows_of_the_tests_own_corpus(name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
     raw = corpora[name.partition("/")[0]]
-    manifest = lra_data.build(name, tmp_path, raw=raw, allow_partial=True, num_shards=1)
+    manifest = lra_data.build(name, tmp_path, corpus=Corpus(raw, allow_partial=True), num_shards=1)
     assert [shard.logical[:16] for shard in manifest.shards] == GOLDEN[name][0]
 
 
@@ -50,5 +51,5 @@ def test_rows_of_the_tests_own_corpus(name: str, corpora: dict[str, Path], tmp_p
 def test_rows_of_the_real_corpus(name: str, tmp_path: Path) -> None:
     raw = real(ARCHIVES[name.partition("/")[0]])
     sizes = {"train": 300, "validation": 100, "test": 100}
-    manifest = lra_data.build(name, tmp_path, raw=raw, allow_partial=True, sizes=sizes, num_shards=1)
+    manifest = lra_data.build(name, tmp_path, corpus=Corpus(raw, allow_partial=True), sizes=sizes, num_shards=1)
     assert [shard.logical[:16] for shard in manifest.shards] == GOLDEN[name][1]

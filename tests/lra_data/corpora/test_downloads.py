@@ -143,7 +143,7 @@ def test_a_wrong_digest_leaves_nothing(server: Server, tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"expected to download file.tar.gz, got: {server.url}/file: expected a file with "
         f"md5:00000000000000000000000000000000, got another ({hashlib.md5(CONTENT).hexdigest()}). Fetch it by other "
-        f"means, put it into {tmp_path / 'cache'}, or name it with --raw"
+        f"means, put it into {tmp_path / 'cache'}, or name it with --corpus"
     )
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
@@ -153,7 +153,7 @@ def test_what_the_user_is_told_without_a_network(server: Server, tmp_path: Path)
         fetch_archive([archive(f"{server.url}/gone")], silent)
     assert str(caught.value) == (
         f"expected to download file.tar.gz, got: {server.url}/gone: the server answered 404 Not Found. Fetch it by "
-        f"other means, put it into {tmp_path / 'cache'}, or name it with --raw"
+        f"other means, put it into {tmp_path / 'cache'}, or name it with --corpus"
     )
 
 
@@ -174,6 +174,6 @@ def test_a_build_without_network_or_corpus_is_one_line(tmp_path: Path, monkeypat
     assert result.returncode == 1
     assert result.stderr == (
         "lra-data: error: image/lra: expected CIFAR-10, got none: name cifar-10-binary.tar.gz or the folder it unpacks "
-        "to with --raw; it is at https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz\n"
+        "to with --corpus; it is at https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz\n"
     )
     assert not os.path.exists(tmp_path / "data")

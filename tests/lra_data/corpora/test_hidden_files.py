@@ -13,6 +13,7 @@ from PIL import Image
 from lra_data import SetError, get_task
 from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.corpora.ignored_files import is_hidden
+from lra_data.corpus import Corpus
 from lra_data.pathfinder.released.audit import audit
 from lra_data.pathfinder.released.converted_task import open_release
 from lra_data.pathfinder.released.layout import find_release, read_metadata
@@ -55,7 +56,7 @@ def with_hidden(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def task_over(family: str, raw: Path) -> Task:
-    return get_task(family).with_raw(raw, allow_partial=True)
+    return get_task(family).over(Corpus(raw, allow_partial=True))
 
 
 @pytest.mark.parametrize("family", CORPORA)
@@ -74,7 +75,7 @@ def test_a_corpus_among_hidden_files_is_the_same_corpus(family: str, as_folder: 
     assert task.record()["corpus"]["source"]["passed over"] == {"hidden files": count}
     assert task.identity() == expected.identity()
     assert task.generate("train", 0, 20).equals(expected.generate("train", 0, 20))
-    assert f"Passed over in the copy: {count} hidden files." in task.notices
+    assert f"Passed over in the copy: {count} hidden files." in task.card.notices
 
 
 def test_the_binary_layout_too(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_a_release_among_hidden_files(release: Path) -> None:
-    plain, faults = open_release(release, {}, allow_partial=True), audit(release, traced=0).faults
+    plain, faults = open_release(Corpus(release, allow_partial=True)), audit(release, traced=0).faults
     before = read_metadata(release)
     (release / "metadata/._0.npy").write_bytes(b"\0\5\26\7\0\2")
     (release / "metadata/.DS_Store").write_bytes(b"\0")
@@ -137,10 +138,10 @@ def test_a_release_among_hidden_files(release: Path) -> None:
     found = audit(release, traced=0)
     assert found.faults == faults
     assert found.facts["passed over"] == "5 hidden files"
-    task = open_release(release, {}, allow_partial=True)
+    task = open_release(Corpus(release, allow_partial=True))
     assert task.identity() == plain.identity()
     assert task.record()["release"]["source"] == {"passed over": {"hidden files": 5}}
-    assert task.notices == ("Passed over in the copy: 5 hidden files.",)
+    assert task.card.notices == ("Passed over in the copy: 5 hidden files.",)
     assert task.take("train", [0, 1]).equals(plain.take("train", [0, 1]))
     # A file that no line names is still a fault if it is not hidden.
     (release / "imgs/0/Thumbs.db").write_bytes(b"x")

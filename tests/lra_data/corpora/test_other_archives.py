@@ -16,6 +16,7 @@ import pytest
 
 from lra_data import SetError, get_task
 from lra_data.corpora.archive import Limits, Source
+from lra_data.corpus import Corpus
 from tests.support.tiny_corpora import imdb_files, write_tar
 
 LIMITS = Limits(largest=10_000, total=20_000)
@@ -239,7 +240,7 @@ def test_a_corpus_in_a_zip_archive_has_the_tars_content(tmp_path: Path) -> None:
     path = tmp_path / "aclImdb.zip"
     path.write_bytes(zip_bytes(imdb_files()))
     tar = write_tar(tmp_path / "aclImdb.tar.gz", imdb_files())
-    tasks = [get_task("text").with_raw(raw, allow_partial=True) for raw in (path, tar)]
+    tasks = [get_task("text").over(Corpus(raw, allow_partial=True)) for raw in (path, tar)]
     assert tasks[0].identity() == tasks[1].identity()
     assert tasks[0].generate("train", 0, 40).equals(tasks[1].generate("train", 0, 40))
 

@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 
 import lra_data
 from lra_data import SetError, UsageError, get_task
+from lra_data.corpus import Corpus
 from lra_data.image.cifar import CLASSES
 from lra_data.image.config import Config
 from lra_data.image.grayscale import grey
@@ -28,7 +29,7 @@ RECORD = 3073
 
 
 def image_task(archive: Path, preset: str = "lra") -> Task:
-    return get_task(f"image/{preset}").with_raw(archive, allow_partial=True)
+    return get_task(f"image/{preset}").over(Corpus(archive, allow_partial=True))
 
 
 def all_rows(task: Task) -> dict[str, list[dict[str, Any]]]:
@@ -91,7 +92,7 @@ def test_the_order_is_tfds_and_the_splits_are_lras(tmp_path: Path) -> None:
         records = np.zeros((10_000, RECORD), dtype=np.uint8)
         records[:, 0] = labels
         (tmp_path / name).write_bytes(records.tobytes())
-    task = get_task("image").with_raw(tmp_path)  # whole, so nothing has to be allowed
+    task = get_task("image").over(Corpus(tmp_path))  # whole, so nothing has to be allowed
     assert task.name == "image/lra"
     assert task.sizes == {"train": 45_000, "validation": 5_000, "test": 10_000}
     assert task.generate("train", 0, 5)["number"].to_pylist() == [16399, 1680, 47917, 17307, 27051]
@@ -331,6 +332,6 @@ def test_classes_are_named_and_pictures_shown(corpora: dict[str, Path], tmp_path
     folder = tmp_path / "image" / "rgb-partial"
     assert (folder / "preview.png").read_bytes().startswith(b"\x89PNG")
     row = lra_data.load(folder, split="test")[0]
-    assert task.show(row).startswith(CLASSES[row["label"]])
+    assert task.viewer.show(row).startswith(CLASSES[row["label"]])
     with pytest.raises(UsageError, match="image: expected 1 or 3 channels, got 2"):
         Config(channels=2)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lra_data import SetError, get_task
+from lra_data.corpus import Corpus
 from lra_data.image.plain_pickle import ForbiddenPickleError, load_plain
 from lra_data.task import Task
 from tests.support.real_corpora import CIFAR_PYTHON, real
@@ -56,7 +57,7 @@ FORMS: dict[str, Callable[[Batch], Batch]] = {
 
 
 def image_task(raw: Path) -> Task:
-    return get_task("image").with_raw(raw, allow_partial=True)
+    return get_task("image").over(Corpus(raw, allow_partial=True))
 
 
 @pytest.fixture(scope="module")

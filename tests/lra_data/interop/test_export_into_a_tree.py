@@ -12,6 +12,7 @@ import pytest
 
 import lra_data
 from lra_data import UsageError, get_task
+from lra_data.corpus import Corpus
 from lra_data.interop import export_tree as tree_module
 from lra_data.interop.export import export
 from lra_data.store.row_access import Rows, VirtualRows
@@ -29,7 +30,7 @@ def small(name: str) -> Rows:
 
 
 def partial(name: str, corpora: dict[str, Path]) -> Rows:
-    rows = VirtualRows(get_task(name).with_raw(corpora[name.partition("/")[0]], allow_partial=True), 0)
+    rows = VirtualRows(get_task(name).over(Corpus(corpora[name.partition("/")[0]], allow_partial=True)), 0)
     rows.sizes = SIZES
     return rows
 
@@ -79,7 +80,7 @@ def test_five_tasks_pickles_lie_in_one_folder(layout: str, corpora: dict[str, Pa
         export(rows, tmp_path / "datasets", layout=layout)
         expected |= alone(rows, tmp_path / str(number), layout)
     found = plain_bytes(tmp_path / "datasets")
-    shortfalls = [rows.task.shortfall for rows in sets if rows.task.shortfall]
+    shortfalls = [rows.task.card.shortfall for rows in sets if rows.task.card.shortfall]
     assert len(shortfalls) == 3
     assert found.pop("INCOMPLETE.txt").decode().splitlines() == shortfalls
     expected.pop("INCOMPLETE.txt")
@@ -91,7 +92,7 @@ def test_what_a_corpus_lacks_is_told_once(corpora: dict[str, Path], tmp_path: Pa
     for layout in ("nystromformer", "skyformer"):
         rows = partial("text/lra", corpora)
         export(rows, tmp_path, layout=layout)
-    assert (tmp_path / "INCOMPLETE.txt").read_text() == f"{rows.task.shortfall}\n"
+    assert (tmp_path / "INCOMPLETE.txt").read_text() == f"{rows.task.card.shortfall}\n"
 
 
 def test_files_that_are_there_are_named_and_kept(tmp_path: Path) -> None:

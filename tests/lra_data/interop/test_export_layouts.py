@@ -514,7 +514,7 @@ def test_the_command_line_names_every_layout_and_tells_what_happened(awkward_pap
     shown = runner(cli, ["export", "--help"]).output
     assert "--ascii" in shown
     assert all(layout in shown for layout in LAYOUTS)
-    asked = ["export", "retrieval", "--raw", str(awkward_papers), "--allow-partial"]
+    asked = ["export", "retrieval", "--corpus", str(awkward_papers), "--allow-partial"]
     result = runner(cli, [*asked, "--out", str(tmp_path / "plain")])
     assert result.exit_code == 0
     assert re.search(r"^lra-data: warning: S4 and S5 cannot read [\d,]+ of [\d,]+ rows: ", result.stderr)

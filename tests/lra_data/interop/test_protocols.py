@@ -24,6 +24,7 @@ from PIL import Image
 
 import lra_data
 from lra_data import UsageError, get_task
+from lra_data.corpus import Corpus
 from lra_data.interop.export import export
 from lra_data.interop.protocol import PROTOCOLS, get_protocol
 from lra_data.interop.torch_shuffle import torch_randperm
@@ -145,7 +146,7 @@ def lay_out_release(source: Path, root: Path, *, reverse_lines: bool) -> Exporte
             (root / HARD / "imgs" / str(batch) / f"sample_{sample}.png").write_bytes(png)
             written.append(" ".join([f"imgs/{batch}", f"sample_{sample}.png", str(sample), *fields[3:]]) + "\n")
         metadata.write_text("".join(reversed(written) if reverse_lines else written))
-    return Exported(VirtualRows(open_release(root, {}, allow_partial=True), 0), root)
+    return Exported(VirtualRows(open_release(Corpus(root, allow_partial=True)), 0), root)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def dark_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def corpus_rows(name: str, archive: Path) -> Rows:
-    return VirtualRows(get_task(name).with_raw(archive, allow_partial=True), 0)
+    return VirtualRows(get_task(name).over(Corpus(archive, allow_partial=True)), 0)
 
 
 def members(archive: Path) -> dict[str, bytes]:

@@ -122,7 +122,7 @@ def test_what_a_batch_holds(small: Dataset) -> None:
 def test_every_task_and_form(name: str, options: dict[str, Any], corpora: dict[str, Path]) -> None:
     task = get_task(name)
     given_corpus: dict[str, Any] = (
-        {"raw": corpora[task.family], "allow_partial": True} if task.family in corpora else {}
+        {"corpus": lra_data.Corpus(corpora[task.family], allow_partial=True)} if task.family in corpora else {}
     )
     data = lra_data.load(name, split="test[:9]", **given_corpus)
     (batch,) = data.batches(9, **options)

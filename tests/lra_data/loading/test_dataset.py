@@ -60,7 +60,7 @@ def test_flipped_bits_never_crash_a_reader(tmp_path: Path) -> None:
             Dataset(rows, "test", range(40)).batches(40).__next__()
             for batch in rows.batches("test"):
                 for row in batch.to_pylist():
-                    rows.task.show(row)
+                    rows.task.viewer.show(row)
             rows.take("test", [3])
         except SetError:
             refused += 1

@@ -22,6 +22,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 import lra_data
 from lra_data import UsageError
 from lra_data.building import shard_job as building_shards
+from lra_data.corpus import Corpus
 from lra_data.loading.batch_making.batch_sources import BuiltSource, Prepared
 from lra_data.loading.batch_making.collate import Form
 from lra_data.loading.batches import Batches
@@ -751,7 +752,7 @@ def check_widened(narrow: Batches, wide: Batches) -> None:
 @pytest.mark.parametrize("form", [{}, {"max_length": 100, "pad_to": 128}, {"offset": 0}])
 def test_bytes_and_pixels_are_widened_to_the_same(name: str, form: Options, corpora: dict[str, Path]) -> None:
     family = name.partition("/")[0]
-    split = lra_data.load(name, split="test[:9]", raw=corpora[family], allow_partial=True)
+    split = lra_data.load(name, split="test[:9]", corpus=Corpus(corpora[family], allow_partial=True))
     narrow, wide = split.batches(4, **form, dtype="uint8"), split.batches(4, **form)
     assert narrow.offset == form.get("offset", int(family != "image"))
     check_widened(narrow, wide)

@@ -176,8 +176,8 @@ def test_an_epoch_from_s3(built: Path) -> None:
         data = lra_data.load("listops/mini", split="train", root=f"s3://{BUCKET}", storage_options=options)
         assert data.identity == near.identity
         found = list(data.batches(50, shuffle=True))
-        read = lra_data.load(
-            "listops/mini", split="test", root=f"s3://{BUCKET}", storage_options=options, protocol="lra-2020"
+        read = lra_data.load_as(
+            "lra-2020", "listops/mini", split="test", root=f"s3://{BUCKET}", storage_options=options
         )
         assert len(list(read.batches(10))) == 4
     assert all(same(one, two) for one, two in zip(found, near.batches(50, shuffle=True), strict=True))

@@ -11,6 +11,7 @@ from PIL import Image
 import lra_data
 from lra_data import SetError
 from lra_data.building.repair import repair
+from lra_data.corpus import Corpus
 from lra_data.pathfinder.released.audit import audit
 from lra_data.pathfinder.released.converted_task import ReleasedPathfinder, open_release
 from lra_data.pathfinder.released.layout import RELEASED, ReleasedPicture, in_splits, read_metadata
@@ -90,18 +91,18 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("cause", DAMAGE)
 def test_each_kind_of_damage_is_named_by_the_audit_and_left_out(cause: str, copy: Path) -> None:
-    before = rows_of(open_release(copy, {}, allow_partial=True))
+    before = rows_of(open_release(Corpus(copy, allow_partial=True)))
     file = "imgs/1/sample_7.png"
     DAMAGE[cause](copy / file)
     assert [fault for fault in audit(copy, traced=0).faults if fault.startswith(file)]
-    task = open_release(copy, {}, allow_partial=True)
+    task = open_release(Corpus(copy, allow_partial=True))
     assert task.facts["left_out"] == [file]
     assert task.facts["source"] == {"left out": {cause.strip(): 1}}
     assert list(rows_of(task).items()) == [item for item in before.items() if item[0] != file]
 
 
 def test_metadata_that_does_not_fit_is_left_out(copy: Path) -> None:
-    before = rows_of(open_release(copy, {}, allow_partial=True))
+    before = rows_of(open_release(Corpus(copy, allow_partial=True)))
     path = copy / "metadata/0.npy"
     lines = path.read_text().splitlines(keepends=True)
     lines[3] = "imgs/0 sample_3.png\n"  # cut off
@@ -115,9 +116,9 @@ def test_metadata_that_does_not_fit_is_left_out(copy: Path) -> None:
     (copy / "metadata/2.npy").write_bytes(b"\xff\xfe\0\0")
     (copy / "metadata/3.npy").write_bytes(b"")
     with pytest.raises(SetError, match=r"\(7 such faults\): `lra-data audit .*` lists them; --allow-partial leaves"):
-        open_release(copy, {}, allow_partial=False)
+        open_release(Corpus(copy))
     named = " ".join(audit(copy, traced=0).faults)
-    task = open_release(copy, {}, allow_partial=True)
+    task = open_release(Corpus(copy, allow_partial=True))
     gone = {f"imgs/0/sample_{sample}.png" for sample in (3, 4, 5, 6, 8, 9, 10, 11)}
     assert all(file in named for file in gone - {"imgs/0/sample_4.png"})
     gone |= {f"imgs/2/sample_{sample}.png" for sample in range(A_BATCH)}
@@ -160,15 +161,15 @@ def test_the_build_says_how_many_are_left_out_and_why(copy: Path, tmp_path: Path
         "passed over": {"hidden files": 1},
     }
     for raw in (root, copy):
-        assert lra_data.verify(built, raw=raw) == []
+        assert lra_data.verify(built, corpus=raw) == []
     shard = built / "test-00000-of-00001.arrow"
     whole = shard.read_bytes()
     shard.write_bytes(b"")
-    assert repair(built, raw=root) == [shard.name]
+    assert repair(built, corpus=root) == [shard.name]
     assert shard.read_bytes() == whole
     # The same copy without the hidden file goes on with the same set.
     (copy / "imgs/0/._sample_1.png").unlink()
-    task = open_release(copy, {}, allow_partial=True)
+    task = open_release(Corpus(copy, allow_partial=True))
     lra_data.build(task, root)
     assert task.identity() == BuiltRows(built).task.identity()
 
@@ -176,12 +177,12 @@ def test_the_build_says_how_many_are_left_out_and_why(copy: Path, tmp_path: Path
 def test_a_set_of_an_earlier_release_of_this_package_is_still_read(copy: Path, tmp_path: Path) -> None:
     """Manifests had neither lost lines nor counts."""
     (copy / "imgs/0/sample_1.png").unlink()
-    task = open_release(copy, {}, allow_partial=True)
+    task = open_release(Corpus(copy, allow_partial=True))
     lra_data.build(task, tmp_path)
     path = tmp_path / "pathfinder/release-32-easy/manifest.json"
     path.write_text(path.read_text().replace(', "source": {"left out": {"missing": 1}}', ""))
     assert "source" not in BuiltRows(path.parent).task.record()["release"]
-    assert lra_data.verify(path.parent, raw=copy) == []
+    assert lra_data.verify(path.parent, corpus=copy) == []
     assert lra_data.build(task, tmp_path).description.sizes == task.sizes
     assert BuiltRows(path.parent).task.identity() == task.identity()
 
@@ -192,7 +193,7 @@ def test_a_whole_copy_is_not_read_twice_and_a_strange_picture_ends_with_advice(
     """Without --allow-partial only sizes of files are looked at first."""
     monkeypatch.setattr("lra_data.pathfinder.released.converted_task.RELEASED", BATCHES * A_BATCH)
     spoil("P")(copy / "imgs/2/sample_7.png")
-    task = open_release(copy, {}, allow_partial=False)
+    task = open_release(Corpus(copy))
     with pytest.raises(SetError) as caught:
         lra_data.build(task, tmp_path)
     assert (
@@ -202,29 +203,29 @@ def test_a_whole_copy_is_not_read_twice_and_a_strange_picture_ends_with_advice(
     lines = (copy / "metadata/0.npy").read_text().splitlines(keepends=True)
     (copy / "metadata/0.npy").write_text("".join([lines[1], *lines[1:]]))
     with pytest.raises(SetError, match=r"imgs/0/sample_1\.png: expected one line of metadata, got more \(1 such"):
-        open_release(copy, {}, allow_partial=False)
+        open_release(Corpus(copy))
 
 
 def test_copies_that_nothing_is_left_of(copy: Path) -> None:
     for path in (copy / "imgs").glob("*/*"):
         spoil("RGB")(path)
     with pytest.raises(SetError, match="expected pictures, all 180 are at fault: 180 of another mode than 8-bit grey"):
-        open_release(copy, {}, allow_partial=True)
+        open_release(Corpus(copy, allow_partial=True))
     for path in (copy / "metadata").iterdir():
         path.write_text("nothing\n")
     with pytest.raises(SetError, match=r"expected metadata of pictures, found none: metadata/0\.npy line 1: expected"):
-        open_release(copy, {}, allow_partial=True)
+        open_release(Corpus(copy, allow_partial=True))
 
 
 def test_marks_line_ends_and_blank_lines_of_metadata_change_nothing(copy: Path) -> None:
-    before = rows_of(open_release(copy, {}, allow_partial=True))
+    before = rows_of(open_release(Corpus(copy, allow_partial=True)))
     paths = [copy / f"metadata/{batch}.npy" for batch in range(BATCHES)]
     paths[0].write_bytes(BOM + paths[0].read_bytes())
     paths[1].write_bytes(BOM + paths[1].read_bytes().replace(b"\n", b"\r\n") + b"\r\n\r\n")
     paths[2].write_bytes(paths[2].read_bytes().rstrip(b"\n"))
-    task = open_release(copy, {}, allow_partial=True)
+    task = open_release(Corpus(copy, allow_partial=True))
     assert list(rows_of(task).items()) == list(before.items())
-    assert task.notices == ("Passed over in the copy: 2 byte order marks, 2 blank lines.",)
+    assert task.card.notices == ("Passed over in the copy: 2 byte order marks, 2 blank lines.",)
     found = audit(copy, traced=0)
     assert found.faults == [f"metadata: expected {RELEASED:,} pictures as in the release, got 180"]
     assert found.facts["passed over"] == "2 byte order marks, 2 blank lines"

@@ -174,7 +174,7 @@ def test_polars_reads_the_parquet_files(picture_set: Path) -> None:
 def test_the_card_shows_the_first_pictures(picture_set: Path) -> None:
     text = (picture_set / "README.md").read_text()
     assert "![The first examples of train](preview.png)" in text
-    sheet = get_task(NAME).contact_sheet(lra_data.generate(NAME, "train", 0, 24))
+    sheet = get_task(NAME).viewer.contact_sheet(lra_data.generate(NAME, "train", 0, 24))
     assert sheet is not None
     assert np.array_equal(np.asarray(Image.open(picture_set / "preview.png")), sheet)
     header = yaml.safe_load(text.split("---\n")[1])

@@ -25,7 +25,7 @@ from tests.lra_data.commands.test_cli import run
 def test_contact_sheet_shows_every_picture_framed_by_its_label() -> None:
     task = get_task("path-x")
     batch = task.take("train", range(7))
-    sheet = task.contact_sheet(batch)
+    sheet = task.viewer.contact_sheet(batch)
     assert sheet is not None
     assert sheet.shape == (132, 7 * 132, 3)
     for number, (picture, label) in enumerate(zip(rows_of(batch["inputs"]), batch["label"].to_pylist(), strict=True)):
@@ -36,7 +36,7 @@ def test_contact_sheet_shows_every_picture_framed_by_its_label() -> None:
 
 def test_small_pictures_are_enlarged_and_rows_filled_evenly() -> None:
     task = get_task("pathfinder/32-easy")
-    sheet = task.contact_sheet(task.take("train", range(14)))
+    sheet = task.viewer.contact_sheet(task.take("train", range(14)))
     assert sheet is not None
     assert sheet.shape == (2 * 100, 7 * 100, 3)
 
@@ -44,7 +44,7 @@ def test_small_pictures_are_enlarged_and_rows_filled_evenly() -> None:
 def test_drawing_colours_contours_distractors_and_markers() -> None:
     task = get_task("path-x")
     row = task.take("train", [3]).to_pylist()[0]
-    image = task.drawing(row)
+    image = task.viewer.drawing(row)
     assert image is not None
     assert image.shape == (1024, 1024, 3)
     colours = {tuple(colour) for colour in image.reshape(-1, 3).tolist()}
@@ -80,7 +80,7 @@ def test_show_writes_a_contact_sheet(tmp_path: Path) -> None:
     result = run("show", "pathfinder/64-easy", "--num", "4", "--start", "2", "--split", "test", "--out", str(path))
     assert f"wrote {path}" in result.stdout
     assert result.stdout.count("64 x 64 pixels") == 4
-    expected = get_task("pathfinder/64-easy").contact_sheet(take("pathfinder/64-easy", "test", range(2, 6)))
+    expected = get_task("pathfinder/64-easy").viewer.contact_sheet(take("pathfinder/64-easy", "test", range(2, 6)))
     assert expected is not None
     assert np.array_equal(read_png(path.read_bytes()), expected)
     rows = run("show", "pathfinder/64-easy", "--num", "1", "--json").stdout
@@ -93,7 +93,7 @@ def test_explain_writes_a_drawing(tmp_path: Path) -> None:
     row = take("path-x", "train", [3]).to_pylist()[0]
     (y, x), _ = marked_tips(row)
     assert f"marker on ({y}, {x}), the first end of contour {row['origin']}" in result.stdout
-    expected = get_task("path-x").drawing(row)
+    expected = get_task("path-x").viewer.drawing(row)
     assert expected is not None
     assert np.array_equal(read_png(path.read_bytes()), expected)
 

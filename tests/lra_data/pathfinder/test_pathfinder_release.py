@@ -14,6 +14,7 @@ import lra_data
 from lra_data import SetError, UsageError, get_task
 from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
+from lra_data.corpus import Corpus
 from lra_data.interop.export import export
 from lra_data.pathfinder.released.audit import audit
 from lra_data.pathfinder.released.converted_task import open_release
@@ -88,14 +89,14 @@ def test_folders_are_those_of_the_release(tmp_path: Path) -> None:
 
 
 def test_a_release_is_converted_in_lras_order_and_splits(exported: Path, tmp_path: Path) -> None:
-    task = open_release(exported, {}, allow_partial=True)
+    task = open_release(Corpus(exported, allow_partial=True))
     assert task.name == "pathfinder/release-32-easy"
-    assert task.raw is not None
+    assert task.corpus is not None
     lra_data.build(task, tmp_path, formats=["arrow", "parquet", "webdataset"], num_shards=2, workers=2)
     built = tmp_path / "pathfinder" / "release-32-easy"
     assert verify(built) == []
     assert "every row (labels cannot be derived) as they should be" in run("verify", str(built)).stdout
-    released = {name: (label, picture) for name, label, picture in read_as_loaders_do(task.raw.corpus)}
+    released = {name: (label, picture) for name, label, picture in read_as_loaders_do(task.corpus.known_path)}
     order = []
     for split in SIZES:
         for row in BuiltRows(built).take(split, range(task.sizes[split])).to_pylist():
@@ -136,8 +137,8 @@ def test_damaged_files_are_refused_or_left_out_and_named(copy: Path, tmp_path: P
     with pytest.raises(
         SetError, match=r"expected the 200,000 pictures of the release, got 1,080, 2 missing or empty, such"
     ):
-        open_release(copy, {}, allow_partial=False)
-    task = open_release(copy, {}, allow_partial=True)
+        open_release(Corpus(copy))
+    task = open_release(Corpus(copy, allow_partial=True))
     assert task.facts["left_out"] == ["imgs/0/sample_172.png", "imgs/0/sample_5.png", "imgs/1/sample_3.png"]
     assert sum(task.sizes.values()) == 1077
     lra_data.build(task, tmp_path / "sets")
@@ -148,20 +149,20 @@ def test_damaged_files_are_refused_or_left_out_and_named(copy: Path, tmp_path: P
 
 
 def test_a_converted_shard_is_repaired_from_the_copy(copy: Path, tmp_path: Path) -> None:
-    task = open_release(copy, {}, allow_partial=True)
+    task = open_release(Corpus(copy, allow_partial=True))
     lra_data.build(task, tmp_path)
     built = tmp_path / "pathfinder" / "release-32-easy"
     shard = built / "test-00000-of-00001.arrow"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-1])
-    with pytest.raises(SetError, match="name it with --raw"):
+    with pytest.raises(SetError, match="name it with --corpus"):
         repair(built)
-    assert repair(built, raw=copy) == [shard.name]
+    assert repair(built, corpus=copy) == [shard.name]
     assert shard.read_bytes() == whole
     (copy / "metadata/0.npy").write_text("imgs/0 sample_0.png 0 0 1.0 6 2 2 0.5 1 1\n")
     shard.unlink()
     with pytest.raises(SetError, match="expected metadata with digest"):
-        repair(built, raw=copy)
+        repair(built, corpus=copy)
 
 
 def test_a_picture_in_two_splits_is_counted(copy: Path, tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_picture_in_two_splits_is_counted(copy: Path, tmp_path: Path) -> None:
     pictures, _ = read_metadata(copy)
     splits = in_splits(pictures, "easy")
     shutil.copy(copy / splits["train"][0].file, copy / splits["test"][0].file)
-    manifest = lra_data.build(open_release(copy, {}, allow_partial=True), tmp_path)
+    manifest = lra_data.build(open_release(Corpus(copy, allow_partial=True)), tmp_path)
     assert manifest.overlaps == {"train and test": 1}
     card = (tmp_path / "pathfinder" / "release-32-easy" / "README.md").read_text()
     assert (
@@ -180,14 +181,14 @@ def test_a_picture_in_two_splits_is_counted(copy: Path, tmp_path: Path) -> None:
 
 def test_what_is_asked_must_be_there(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected one folder pathfinder64/\* with imgs and metadata"):
-        open_release(exported, {"res": 64}, allow_partial=True)
+        open_release(Corpus(exported, allow_partial=True), res=64)
     with pytest.raises(SetError, match="expected contours of hard paddles"):
-        open_release(exported / "pathfinder32" / "curv_baseline", {"difficulty": "hard"}, allow_partial=True)
+        open_release(Corpus(exported / "pathfinder32" / "curv_baseline", allow_partial=True), difficulty="hard")
     with pytest.raises(SetError, match="expected pictures of 64 pixels, got 32"):
-        open_release(exported / "pathfinder32" / "curv_baseline", {"res": 64}, allow_partial=True)
+        open_release(Corpus(exported / "pathfinder32" / "curv_baseline", allow_partial=True), res=64)
     (tmp_path / "metadata").mkdir()
     with pytest.raises(SetError, match="expected metadata of pictures, found none"):
-        open_release(tmp_path, {}, allow_partial=True)
+        open_release(Corpus(tmp_path, allow_partial=True))
 
 
 def test_arrays_of_the_original_generator_are_read_like_text(copy: Path) -> None:
@@ -201,7 +202,7 @@ def test_arrays_of_the_original_generator_are_read_like_text(copy: Path) -> None
 
 def test_the_originals_own_pictures_are_converted(tmp_path: Path) -> None:
     folder = unpack(tmp_path)
-    task = open_release(folder, {"res": 128}, allow_partial=True)
+    task = open_release(Corpus(folder, allow_partial=True), res=128)
     pictures, labels = original_pictures("128-easy")
     assert sum(task.sizes.values()) == len(labels)
     rows = [row for split, size in task.sizes.items() for row in task.take(split, range(size)).to_pylist()]
@@ -275,7 +276,7 @@ class TestAudit:
         assert "labels and pictures do not belong together" in fault
 
     def test_pictures_across_splits_are_told_apart(self, copy: Path) -> None:
-        task = open_release(copy, {}, allow_partial=True)
+        task = open_release(Corpus(copy, allow_partial=True))
         first = {split: task.take(split, [0]).to_pylist()[0] for split in ("train", "test")}
         files = {split: copy / f"imgs/{row['batch']}/sample_{row['sample']}.png" for split, row in first.items()}
         files["test"].write_bytes(files["train"].read_bytes())

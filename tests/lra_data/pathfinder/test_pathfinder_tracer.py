@@ -80,4 +80,4 @@ def test_other_sizes_are_traced_with_the_nearests_measures() -> None:
 
 def test_every_preset_was_measured_and_the_card_says_it() -> None:
     assert set(AGREEMENT) == set(PRESETS)
-    assert "gives 87.5% of the labels of 128-hard" in Pathfinder(PRESETS["128-hard"].config).remark
+    assert "gives 87.5% of the labels of 128-hard" in Pathfinder(PRESETS["128-hard"].config).card.remark

@@ -12,6 +12,7 @@ import pytest
 import lra_data
 from lra_data import SetError, UsageError, get_task
 from lra_data.arrow_columns import column, numbers
+from lra_data.corpus import Corpus
 from lra_data.interop.export import export
 from lra_data.retrieval.config import LRA_SIZES, Config
 from lra_data.retrieval.draw import draw_pairs
@@ -33,7 +34,7 @@ TEXTS = sorted(
 
 
 def retrieval_task(archive: Path, preset: str = "by-pair", **options: Any) -> Task:
-    return get_task(f"retrieval/{preset}").with_raw(archive, **{"allow_partial": True, **options})
+    return get_task(f"retrieval/{preset}").over(Corpus(archive, **{"allow_partial": True, **options}))
 
 
 def texts_in(archive: Path) -> dict[str, bytes]:
@@ -190,7 +191,7 @@ LISTS = {
 def test_id_lists_are_followed_exactly(name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
     """Both forms of line, in their order, a pair twice and a paper with itself included."""
     pairs = write_lists(tmp_path / "lists", LISTS, name)
-    manifest = lra_data.build("retrieval", tmp_path / "data", raw=corpora["retrieval"], pairs=pairs)
+    manifest = lra_data.build("retrieval", tmp_path / "data", corpus=Corpus(corpora["retrieval"], pairs=pairs))
     variant = manifest.description.variant
     assert variant.startswith("pairs-")
     folder = tmp_path / "data" / "retrieval" / variant
@@ -207,14 +208,14 @@ def test_id_lists_are_followed_exactly(name: str, corpora: dict[str, Path], tmp_
         "validation": [(0, C, A, texts[C], texts[A])],
         "test": [(1, A, A, texts[A], texts[A])],
     }
-    assert lra_data.verify(folder, raw=corpora["retrieval"], pairs=pairs) == []
+    assert lra_data.verify(folder, corpus=Corpus(corpora["retrieval"], pairs=pairs)) == []
     other = write_lists(tmp_path / "other", LISTS | {"eval": f"1 {C} {A}\n"}, name)
     with pytest.raises(
         SetError, match=r"expected id lists with digest .*, got .*: name those that the set was built from"
     ):
-        lra_data.verify(folder, raw=corpora["retrieval"], pairs=other)
+        lra_data.verify(folder, corpus=Corpus(corpora["retrieval"], pairs=other))
     with pytest.raises(SetError, match="expected the id lists it was built from: name their folder with --pairs"):
-        lra_data.verify(folder, raw=corpora["retrieval"])
+        lra_data.verify(folder, corpus=corpora["retrieval"])
 
 
 def test_lists_with_lras_counts_have_lras_name(corpora: dict[str, Path], tmp_path: Path) -> None:
@@ -228,18 +229,18 @@ def test_absent_papers_are_named_and_can_be_left_out(corpora: dict[str, Path], t
     lists = LISTS | {"train": f"1 {A} X99-0001\n0 {B} {C}\n1 X99-0002 X99-0001\n"}
     pairs = write_lists(tmp_path / "lists", lists)
     result = run(
-        "build", "retrieval", "--raw", str(corpora["retrieval"]), "--pairs", str(pairs), "--out", str(tmp_path)
+        "build", "retrieval", "--corpus", str(corpora["retrieval"]), "--pairs", str(pairs), "--out", str(tmp_path)
     )
     assert result.returncode == 1
     assert result.stderr == (
         f"lra-data: error: {pairs}: expected pairs of papers with a text, {corpora['retrieval']} has none of X99-0001, "
-        "X99-0002, which 2 pairs name; --allow-partial leaves those out and marks the set\n"
+        "X99-0002, which 2 pairs name; --allow-partial leaves them out and marks the set\n"
     )
     task = retrieval_task(corpora["retrieval"], pairs=pairs)
     assert task.name.endswith("-partial")
     assert task.sizes == {"train": 1, "validation": 1, "test": 1}
     assert task.record()["corpus"]["pairs"]["papers without text"] == ["X99-0001", "X99-0002"]
-    assert "2 pairs of the id lists are left out" in task.remark
+    assert "2 pairs of the id lists are left out" in task.card.remark
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ Rows = dict[str, list[tuple[int, str, str]]]
 
 
 @dataclass
-class Corpus:
+class Papers:
     """What a draw needs of an archive: the non-empty texts by paper, and the newest acl.txt's raw links."""
 
     archive: Path
@@ -41,8 +41,8 @@ class Corpus:
 
 
 @cache
-def read(archive: Path) -> Corpus:
-    corpus = Corpus(archive)
+def read(archive: Path) -> Papers:
+    corpus = Papers(archive)
     links: dict[str, bytes] = {}
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -63,8 +63,8 @@ def read(archive: Path) -> Corpus:
     return corpus
 
 
-def task_of(corpus: Corpus, splitting: str) -> Any:
-    return lra_data.get_task(f"retrieval/{splitting}").with_raw(corpus.archive, allow_partial=True)
+def task_of(corpus: Papers, splitting: str) -> Any:
+    return lra_data.get_task(f"retrieval/{splitting}").over(lra_data.Corpus(corpus.archive, allow_partial=True))
 
 
 @cache
@@ -90,7 +90,7 @@ def assert_same(actual: Rows, expected: Rows) -> None:
         assert len(actual[split]) == len(expected[split]), split
 
 
-def assert_taken(corpus: Corpus, splitting: str, seed: int, rows: Rows, most: int) -> None:
+def assert_taken(corpus: Papers, splitting: str, seed: int, rows: Rows, most: int) -> None:
     """`take` gives the labels of these rows and their papers' ids and texts."""
     task = task_of(corpus, splitting)
     for split in SPLITS:
@@ -105,16 +105,16 @@ def assert_taken(corpus: Corpus, splitting: str, seed: int, rows: Rows, most: in
 
 
 @pytest.fixture(scope="module")
-def tiny(corpora: dict[str, Path]) -> Corpus:
+def tiny(corpora: dict[str, Path]) -> Papers:
     return read(corpora["retrieval"])
 
 
 @pytest.fixture(scope="module")
-def real() -> Corpus:
+def real() -> Papers:
     return read(real_corpora.real(real_corpora.AAN))
 
 
-def test_tiny_corpus_is_read_as_it_was_written(tiny: Corpus) -> None:
+def test_tiny_corpus_is_read_as_it_was_written(tiny: Papers) -> None:
     files = aan_files()
     papers = {match[1]: data for name, data in files.items() if (match := TEXT.search(name)) and data}
     assert tiny.texts == papers
@@ -124,7 +124,7 @@ def test_tiny_corpus_is_read_as_it_was_written(tiny: Corpus) -> None:
 
 
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
-def test_tiny_corpus_is_drawn_as_by_the_oracle(tiny: Corpus, splitting: str, seed: int) -> None:
+def test_tiny_corpus_is_drawn_as_by_the_oracle(tiny: Papers, splitting: str, seed: int) -> None:
     rows = package_rows(tiny.archive, splitting, seed)
     assert_same(rows, oracle_rows(tiny.archive, splitting, seed))
     assert_taken(tiny, splitting, seed, rows, 10_000)
@@ -149,27 +149,27 @@ def test_crowded_corpora_are_drawn_as_by_the_oracle(tmp_path: Path, splitting: s
 
 
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
-def test_real_corpus_is_drawn_as_by_the_oracle(real: Corpus, splitting: str, seed: int) -> None:
+def test_real_corpus_is_drawn_as_by_the_oracle(real: Papers, splitting: str, seed: int) -> None:
     rows = package_rows(real.archive, splitting, seed)
     assert_same(rows, oracle_rows(real.archive, splitting, seed))
     assert_taken(real, splitting, seed, rows, 50)
 
 
 @pytest.mark.parametrize("splitting", SPLITTINGS)
-def test_seeds_differ(real: Corpus, splitting: str) -> None:
+def test_seeds_differ(real: Papers, splitting: str) -> None:
     one, other = (package_rows(real.archive, splitting, seed) for seed in SEEDS)
     assert all(set(one[split]) != set(other[split]) for split in SPLITS)
 
 
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
-def test_labels_are_balanced(real: Corpus, splitting: str, seed: int) -> None:
+def test_labels_are_balanced(real: Papers, splitting: str, seed: int) -> None:
     for rows in package_rows(real.archive, splitting, seed).values():
         counts = Counter(label for label, _, _ in rows)
         assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
-def test_no_paper_is_paired_with_itself_and_no_pair_comes_twice(real: Corpus, splitting: str, seed: int) -> None:
+def test_no_paper_is_paired_with_itself_and_no_pair_comes_twice(real: Papers, splitting: str, seed: int) -> None:
     pairs = [
         frozenset((first, second))
         for rows in package_rows(real.archive, splitting, seed).values()
@@ -182,7 +182,7 @@ def test_no_paper_is_paired_with_itself_and_no_pair_comes_twice(real: Corpus, sp
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
 @pytest.mark.parametrize("side", [1, 2])
 def test_each_paper_is_as_often_in_positives_as_in_negatives(
-    real: Corpus, splitting: str, seed: int, side: int
+    real: Papers, splitting: str, seed: int, side: int
 ) -> None:
     for split, rows in package_rows(real.archive, splitting, seed).items():
         positive, negative = (Counter(row[side] for row in rows if row[0] == label) for label in (1, 0))
@@ -190,14 +190,14 @@ def test_each_paper_is_as_often_in_positives_as_in_negatives(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_paper_is_in_two_splits_by_paper(real: Corpus, seed: int) -> None:
+def test_no_paper_is_in_two_splits_by_paper(real: Papers, seed: int) -> None:
     rows = package_rows(real.archive, "by-paper", seed)
     papers = [{paper for _, *pair in rows[split] for paper in pair} for split in SPLITS]
     assert sum(map(len, papers)) == len(set.union(*papers))
 
 
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
-def test_positives_are_links_and_negatives_are_not(real: Corpus, splitting: str, seed: int) -> None:
+def test_positives_are_links_and_negatives_are_not(real: Papers, splitting: str, seed: int) -> None:
     links, linked = set(real.links), real.linked
     for rows in package_rows(real.archive, splitting, seed).values():
         for label, first, second in rows:
@@ -209,13 +209,13 @@ def test_positives_are_links_and_negatives_are_not(real: Corpus, splitting: str,
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_real_part_gives_ten_thousand_positives_by_pair(real: Corpus, seed: int) -> None:
+def test_the_real_part_gives_ten_thousand_positives_by_pair(real: Papers, seed: int) -> None:
     rows = package_rows(real.archive, "by-pair", seed)
     assert sum(label for split in SPLITS for label, _, _ in rows[split]) >= 10_000
 
 
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
-def test_splits_of_positives_do_not_depend_on_other_texts(real: Corpus, splitting: str, seed: int) -> None:
+def test_splits_of_positives_do_not_depend_on_other_texts(real: Papers, splitting: str, seed: int) -> None:
     whole = split_by_positive(package_rows(real.archive, splitting, seed))
     half = sorted(real.texts)[::2]
     part = split_by_positive(oracle.draw(half, real.links, splitting, seed))

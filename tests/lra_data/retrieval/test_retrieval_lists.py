@@ -8,6 +8,7 @@ import pytest
 
 import lra_data
 from lra_data import SetError, UsageError, get_task
+from lra_data.corpus import Corpus
 from lra_data.retrieval.network import read_network
 from lra_data.retrieval.pairs import read_id_lists
 from lra_data.splits import SPLITS
@@ -43,7 +44,7 @@ def pairs_of(folder: Path) -> dict[str, list[tuple[int, str, str]]]:
 
 
 def task_over(corpora: Mapping[str, Path], pairs: Path) -> Task:
-    return get_task("retrieval").with_raw(corpora["retrieval"], pairs=pairs)
+    return get_task("retrieval").over(Corpus(corpora["retrieval"], pairs=pairs))
 
 
 @pytest.mark.parametrize(
@@ -65,12 +66,12 @@ def test_a_set_from_lists_with_the_published_names(corpora: dict[str, Path], tmp
     """The same set as from lists under other names, built and verified by the command."""
     pairs = write(tmp_path / "lists", LISTS)
     result = run(
-        "build", "retrieval", "--raw", str(corpora["retrieval"]), "--pairs", str(pairs), "--out", str(tmp_path)
+        "build", "retrieval", "--corpus", str(corpora["retrieval"]), "--pairs", str(pairs), "--out", str(tmp_path)
     )
     assert (result.returncode, result.stdout.count("\n")) == (0, 1)
     folder = next((tmp_path / "retrieval").iterdir())
     assert folder.name == f"pairs-{read_id_lists(write(tmp_path / 'other', LISTS, '{}.tsv')).digest[:8]}"
-    assert lra_data.verify(folder, raw=corpora["retrieval"], pairs=pairs) == []
+    assert lra_data.verify(folder, corpus=Corpus(corpora["retrieval"], pairs=pairs)) == []
 
 
 def test_both_forms_in_one_folder_must_agree(tmp_path: Path) -> None:
@@ -102,16 +103,25 @@ def test_marks_line_ends_and_blank_lines_change_no_pair(corpora: dict[str, Path]
     task = task_over(corpora, folder)
     counts = {"hidden files": 3, "byte order marks": 2, "blank lines": 3}
     assert task.record()["corpus"]["source"]["passed over"] == counts
-    assert task.remark.endswith("Passed over in the copy: 3 hidden files, 2 byte order marks, 3 blank lines.")
+    assert task.card.remark.endswith("Passed over in the copy: 3 hidden files, 2 byte order marks, 3 blank lines.")
     # What was passed over describes the copy, and is no part of what identifies the set.
     assert task.identity() == plain.identity()
     assert "passed over" not in plain.record()["corpus"]["source"]
-    assert plain.notices == ()
+    assert plain.card.notices == ()
 
 
 def test_the_build_says_what_was_passed_over(corpora: dict[str, Path], tmp_path: Path) -> None:
     folder = write(tmp_path / "lists", LISTS | {"train": BOM + LISTS["train"] + b"\n"})
-    command = ("build", "retrieval", "--raw", str(corpora["retrieval"]), "--pairs", str(folder), "--out", str(tmp_path))
+    command = (
+        "build",
+        "retrieval",
+        "--corpus",
+        str(corpora["retrieval"]),
+        "--pairs",
+        str(folder),
+        "--out",
+        str(tmp_path),
+    )
     sentence = "Passed over in the copy: 1 byte order mark, 1 blank line."
     assert run(*command).stdout.splitlines()[0] == sentence
     assert json.loads(run(*command, "--json").stdout)["notices"] == [sentence]
@@ -120,7 +130,7 @@ def test_the_build_says_what_was_passed_over(corpora: dict[str, Path], tmp_path:
     # Lists with and without a mark continue the same set.
     write(folder, LISTS)
     assert "already complete" in run(*command).stdout
-    assert lra_data.verify(built, raw=corpora["retrieval"], pairs=folder) == []
+    assert lra_data.verify(built, corpus=Corpus(corpora["retrieval"], pairs=folder)) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 import lra_data
 from lra_data import SetError, UsageError, get_task
 from lra_data.checking.set_statistics import statistics
+from lra_data.corpus import Corpus
 from lra_data.splits import SPLITS
 from lra_data.store.row_access import VirtualRows
 from lra_data.text.config import Config
@@ -31,7 +32,7 @@ from tests.support.tiny_corpora import imdb_files, write_tar
 
 
 def text_task(archive: Path, preset: str = "lra") -> Text:
-    task = get_task(f"text/{preset}").with_raw(archive, allow_partial=True)
+    task = get_task(f"text/{preset}").over(Corpus(archive, allow_partial=True))
     assert isinstance(task, Text)
     return task
 
@@ -90,7 +91,7 @@ def test_the_real_corpus_is_whole_and_in_order() -> None:
     assert task.name == "text/lra"
     for split, expected in (("train", 33_132_823), ("test", 32_350_685)):
         assert sum(len(batch["inputs"].flatten()) for batch in VirtualRows(task, 0).batches(split)) == expected
-    lengths = [len(task.corpus.texts[path]) for path in task.corpus.texts]
+    lengths = [len(task.copy.texts[path]) for path in task.copy.texts]
     assert (min(lengths), max(lengths)) == (32, task.max_length)
     assert sum(length > 4000 for length in lengths) == 1510
 
@@ -177,16 +178,16 @@ def test_a_damaged_copy_is_one_line(changes: dict[str, bytes | None], message: s
 
 def test_a_part_is_refused_unless_asked_for_and_then_marked(corpora: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(SetError) as caught:
-        lra_data.build("text", tmp_path, raw=corpora["text"])
+        lra_data.build("text", tmp_path, corpus=corpora["text"])
     missing = ", ".join(f"40 of 12,500 in {folder}" for folder in ("train/neg", "train/pos", "test/neg", "test/pos"))
     assert str(caught.value) == (
         f"{corpora['text']}: expected the whole of aclImdb, the Large Movie Review Dataset v1.0, got reviews {missing}"
-        ": name aclImdb_v1.tar.gz or the folder it unpacks to with --raw; it is at "
+        ": name aclImdb_v1.tar.gz or the folder it unpacks to with --corpus; it is at "
         "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz; or build what is there with --allow-partial, "
         "which marks the set"
     )
     assert not list(tmp_path.iterdir())
-    manifest = lra_data.build("text", tmp_path, raw=corpora["text"], allow_partial=True)
+    manifest = lra_data.build("text", tmp_path, corpus=Corpus(corpora["text"], allow_partial=True))
     assert manifest.description.variant == "lra-partial"
     assert manifest.description.config["corpus"]["missing"] == f"got reviews {missing}"
     card = (tmp_path / "text" / "lra-partial" / "README.md").read_text()
@@ -194,13 +195,13 @@ def test_a_part_is_refused_unless_asked_for_and_then_marked(corpora: dict[str, P
 
 
 def test_the_overlap_is_said_loudly(corpora: dict[str, Path], tmp_path: Path) -> None:
-    manifest = lra_data.build("text", tmp_path, raw=corpora["text"], allow_partial=True)
+    manifest = lra_data.build("text", tmp_path, corpus=Corpus(corpora["text"], allow_partial=True))
     assert manifest.overlaps == {"validation and test": 80}
     card = (tmp_path / "text" / "lra-partial" / "README.md").read_text()
     assert "**Validation and test are the same 25,000 reviews, as in LRA.**" in card
     assert "80 in validation and test.**" in card
     assert "No example stands in two splits" not in card
-    lra_data.build("text/holdout", tmp_path, raw=corpora["text"], allow_partial=True)
+    lra_data.build("text/holdout", tmp_path, corpus=Corpus(corpora["text"], allow_partial=True))
     assert "No example stands in two splits" in (tmp_path / "text" / "holdout-partial" / "README.md").read_text()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import lra_data
 from lra_data import get_task
+from lra_data.corpus import Corpus
 from reference_models.attention.base import Attention, Projected
 from reference_models.attention.catalogue import attention_names
 from reference_models.attention_maps import span as module
@@ -51,7 +52,7 @@ def model_of(config: ModelConfig, **changes: Any) -> Classifier:
 
 
 def pictures(corpora: dict[str, Path], preset: str = "lra") -> Any:
-    return lra_data.load(f"image/{preset}", split="test", raw=corpora["image"], allow_partial=True)
+    return lra_data.load(f"image/{preset}", split="test", corpus=Corpus(corpora["image"], allow_partial=True))
 
 
 class Made(Attention):
@@ -404,7 +405,7 @@ def test_channels_of_a_pixel_are_at_one_place() -> None:
 
 
 def test_text_is_cut_and_shifted_as_the_model_reads_it(corpora: dict[str, Path]) -> None:
-    texts = lra_data.load("text/lra", split="test", raw=corpora["text"], allow_partial=True)
+    texts = lra_data.load("text/lra", split="test", corpus=Corpus(corpora["text"], allow_partial=True))
     model = model_of(SMALL, vocab_size=257, num_classes=2, max_length=40).eval()
     found = attention_span(model, texts, examples=4, seed=1)
     inputs = [texts[place]["inputs"][:40] + np.int32(1) for place in drawn(len(texts), 4, 1)]
@@ -416,7 +417,7 @@ def test_text_is_cut_and_shifted_as_the_model_reads_it(corpora: dict[str, Path])
 
 def test_documents_of_one_byte_have_no_distances(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "aclImdb.tar.gz", dict.fromkeys(imdb_files(), b"w"))
-    dataset = lra_data.load("text/lra", split="test", raw=archive, allow_partial=True)
+    dataset = lra_data.load("text/lra", split="test", corpus=Corpus(archive, allow_partial=True))
     model = model_of(SMALL, vocab_size=257, num_classes=2, max_length=40)
     with pytest.raises(
         ValueError, match="expected sequences of 2 tokens or more, got none in text/lra-partial: there are no"
@@ -425,7 +426,7 @@ def test_documents_of_one_byte_have_no_distances(tmp_path: Path) -> None:
 
 
 def test_both_documents_count(corpora: dict[str, Path]) -> None:
-    pairs = lra_data.load("retrieval", split="train", raw=corpora["retrieval"], allow_partial=True)
+    pairs = lra_data.load("retrieval", split="train", corpus=Corpus(corpora["retrieval"], allow_partial=True))
     model = model_of(SMALL, vocab_size=257, num_classes=2, max_length=300, head="four-way").eval()
     found = attention_span(model, pairs, examples=3)
     rows = [pairs[place] for place in drawn(len(pairs), 3, 0)]
@@ -463,7 +464,7 @@ def test_weights_at_hand_stay_below_the_limit(sequences_at_a_time: int, monkeypa
 def test_both_documents_of_an_example_need_not_be_at_hand(
     corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = lra_data.load("retrieval", split="train", raw=corpora["retrieval"], allow_partial=True)
+    pairs = lra_data.load("retrieval", split="train", corpus=Corpus(corpora["retrieval"], allow_partial=True))
     model = made(uniform, config=ONE_LAYER, vocab_size=257, num_classes=2, max_length=50, head="concat")
     monkeypatch.setattr(module, "LARGEST_WEIGHTS", 1)
     assert attention_span(model, pairs, examples=2).tokens.ratio == pytest.approx(1, rel=1e-6)

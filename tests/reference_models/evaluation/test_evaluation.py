@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import lra_data
 from lra_data import UsageError
+from lra_data.corpus import Corpus
 from lra_data.loading.dataset import Dataset
 from reference_models.attention.catalogue import attention_names
 from reference_models.commands.main import cli
@@ -34,7 +35,7 @@ def dataset() -> Dataset:
 @pytest.fixture(scope="module")
 def texts(corpora: dict[str, Path]) -> Dataset:
     """160 reviews of 60 to 900 bytes."""
-    return lra_data.load("text/lra", split="test", raw=corpora["text"], allow_partial=True)
+    return lra_data.load("text/lra", split="test", corpus=Corpus(corpora["text"], allow_partial=True))
 
 
 def new_model(config: ModelConfig, sharpness: float = 30.0) -> Classifier:

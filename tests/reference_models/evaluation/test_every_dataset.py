@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 import lra_data
+from lra_data.corpus import Corpus
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
 from reference_models.attention.catalogue import attention_names
@@ -120,7 +121,7 @@ def open_split(corpora: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
         if family == "pathfinder":
             return lra_data.load("pathfinder/32-easy", split=split, root=built())
         archive = _archive({"text": IMDB, "retrieval": AAN, "image": CIFAR_PYTHON}[family], corpora[family])
-        return lra_data.load(family, split=split, raw=archive, allow_partial=True)
+        return lra_data.load(family, split=split, corpus=Corpus(archive, allow_partial=True))
 
     return opened
 
@@ -332,7 +333,7 @@ def black_below(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         values.reshape(-1, 3, 1024)[:, :, 512:] = 0
         files[f"cifar-10-batches-bin/{name}.bin"] = np.hstack([labels[:, None], values]).tobytes()
     archive = write_tar(tmp_path_factory.mktemp("black") / "cifar.tar.gz", files)
-    return lra_data.load("image", split="train[:1]", raw=archive, allow_partial=True)
+    return lra_data.load("image", split="train[:1]", corpus=Corpus(archive, allow_partial=True))
 
 
 @pytest.mark.parametrize("family", ["pathfinder", "image"])

@@ -8,6 +8,7 @@ import torch
 
 import lra_data
 import reference_models
+from lra_data import Corpus
 from reference_models.attention.catalogue import attention_names
 from reference_models.drift.check import MOST_DIFFERENT
 from reference_models.drift.fingerprint import BLOCK, answers, as_answers
@@ -85,7 +86,7 @@ def test_all_but_one_have_learned_something_of_text(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_answers_what_its_card_says(name: str) -> None:
     model, card = load_model(BUNDLED / name)
-    source = Source(target=card["task"], raw=str(real(IMDB)) if name.startswith("text/") else None)
+    source = Source(target=card["task"], corpus=Corpus(real(IMDB)) if name.startswith("text/") else None)
     assert source.open("test").digest(0, BLOCK) == card["recorded"]["test"]["rows"][0]
     found = answers({name: model}, source.open(f"test[:{ANSWERED}]"), device=torch.device("cpu"))
     # Another machine rounds otherwise.

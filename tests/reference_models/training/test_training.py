@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import lra_data
 from lra_data import LraDataError, UsageError
+from lra_data.corpus import Corpus
 from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models.attention.catalogue import attention_names
 from reference_models.devices import World
@@ -619,7 +620,7 @@ def test_a_model_that_cannot_read_the_data(tmp_path: Path, corpora: dict[str, Pa
     assert refused(UsageError, run, config=small_config("full", num_classes=2)) == expected
     expected = "expected a model of listops/mini's 1 sequences an example, got one of 2"
     assert refused(UsageError, run, config=small_config("full", head="concat")) == expected
-    pairs = one_split("retrieval/by-paper", raw=corpora["retrieval"], allow_partial=True)
+    pairs = one_split("retrieval/by-paper", corpus=Corpus(corpora["retrieval"], allow_partial=True))
     expected = f"expected a model of {pairs.train.task.name}'s 2 sequences an example, got one of 1"
     assert refused(UsageError, run, config=preset("mini", task="text", attention="full"), splits=pairs) == expected
     pictures = one_split("pathfinder/32-easy-clean")
@@ -633,7 +634,7 @@ def test_a_model_that_cannot_read_the_data(tmp_path: Path, corpora: dict[str, Pa
 def test_splits_of_other_families(tmp_path: Path, corpora: dict[str, Path]) -> None:
     """A model of bytes can read pixels, which have as many ids and as many labels: only the family tells them apart."""
     model = replace(preset("mini", task="text", attention="linear"), max_length=1024)
-    texts = one_split("text/lra", raw=corpora["text"], allow_partial=True)
+    texts = one_split("text/lra", corpus=Corpus(corpora["text"], allow_partial=True))
     for name in ("validation", "test"):
         pictures = lra_data.load("pathfinder/32-easy-clean", split=f"{name}[:40]")
         text = refused(UsageError, tmp_path / "run", config=model, splits=replace(texts, **{name: pictures}))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lra_data.loading.batch_making.collate import Batch, ReadBatch
+from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.frameworks.torch_parts.torch_workers import Mark, arrive
 
 
@@ -22,7 +22,7 @@ class TorchBatch(NamedTuple):
 
 
 class TorchReadBatch(NamedTuple):
-    """`collate.ReadBatch` as tensors: inputs may be float32; keep (B, S, L) bool, False for what is hidden."""
+    """`collate.ProtocolBatch` as tensors: inputs may be float32; keep (B, S, L) bool, False for what is hidden."""
 
     inputs: Tensor
     lengths: Tensor
@@ -45,7 +45,7 @@ def _pickled(batch: TorchBatch | TorchReadBatch) -> tuple[Any, ...]:
     return (type(batch), tuple(batch)) if mark is None else (arrive, (type(batch), tuple(batch), mark))
 
 
-def to_torch(batch: Batch | ReadBatch) -> TorchBatch | TorchReadBatch:
+def to_torch(batch: Batch | ProtocolBatch) -> TorchBatch | TorchReadBatch:
     """The batch's arrays as tensors, without a copy."""
     kind = TorchBatch if len(batch) == len(TorchBatch._fields) else TorchReadBatch
     return kind(*map(torch.from_numpy, batch))

@@ -1,36 +1,58 @@
-"""What `stats` says of a Text set as a whole: what each length cuts, and which texts stand there twice."""
+"""What `lra-data stats` measures of reviews: lengths, what each length cuts, and which reviews appear twice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lra_data.arrow_columns import numbers
 from lra_data.errors import UsageError
 from lra_data.splits import SPLITS
+from lra_data.task_parts import Statistics
 from lra_data.text.near_duplicates import near_duplicates
 
 # Lengths at which people cut the reviews, LRA's configurations among them.
 CUTS = (1_000, 2_000, 3_000, 4_000)
 
 
-def figures(batches: Callable[[str], Iterator[pa.RecordBatch]]) -> dict[str, Any]:
-    """How many reviews each length cuts, and the exact and near-duplicates within and across splits."""
-    texts: dict[str, bytes] = {}
-    splits: dict[str, list[str]] = {}
-    for split in SPLITS:
-        splits[split] = []
-        for batch in batches(split):
-            for path, inputs in zip(batch["source"].to_pylist(), batch["inputs"], strict=True):
-                texts[path] = numbers(inputs.values).tobytes()
-                splits[split].append(path)
-    found: dict[str, Any] = {}
-    for split, paths in splits.items():
-        lengths = [len(texts[path]) for path in paths]
-        found[f"{split} longer than"] = {f"{cut:,}": sum(length > cut for length in lengths) for cut in CUTS}
-    return found | _duplicate_figures(texts, splits)
+class TextStatistics(Statistics):
+    """Lengths, stars, cuts and duplicates."""
+
+    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Bytes a review, and stars."""
+        return {
+            "length": np.diff(numbers(batch["inputs"].offsets)).astype(np.int64),
+            "rating": numbers(batch["rating"]).astype(np.int64),
+        }
+
+    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Length in steps of 100 bytes, and the first and the last byte."""
+        offsets, values = numbers(batch["inputs"].offsets), numbers(batch["inputs"].values)
+        return {
+            "length / 100": np.diff(offsets).astype(np.int64) // 100,
+            "first byte": values[offsets[:-1]].astype(np.int64),
+            "last byte": values[offsets[1:] - 1].astype(np.int64),
+        }
+
+    def figures(self, batches: Callable[[str], Iterator[pa.RecordBatch]]) -> dict[str, Any]:
+        """How many reviews each length cuts, and the exact and near-duplicates within and across splits."""
+        texts: dict[str, bytes] = {}
+        splits: dict[str, list[str]] = {}
+        for split in SPLITS:
+            splits[split] = []
+            for batch in batches(split):
+                for path, inputs in zip(batch["source"].to_pylist(), batch["inputs"], strict=True):
+                    texts[path] = numbers(inputs.values).tobytes()
+                    splits[split].append(path)
+        found: dict[str, Any] = {}
+        for split, paths in splits.items():
+            lengths = [len(texts[path]) for path in paths]
+            found[f"{split} longer than"] = {f"{cut:,}": sum(length > cut for length in lengths) for cut in CUTS}
+        return found | _duplicate_figures(texts, splits)
 
 
 def _duplicate_figures(texts: Mapping[str, bytes], splits: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""The request that `lra-data build` makes of its options, and the task that it asks for."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from lra_data import catalogue
+from lra_data.corpus import Corpus, Transfer, corpus_from_options
+from lra_data.errors import UsageError, unknown_name
+from lra_data.paths import local_path
+from lra_data.splits import SPLITS
+from lra_data.task import Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What `lra-data build` was asked for.
+
+    preset, selected, changes: which configuration: a preset, or the family's selectors, and single parameters.
+    corpus: for a task that converts one.
+    release: the copy of the original release that `--from-release` names.
+
+    The rest are the arguments of `lra_data.build`.
+    """
+
+    family: str
+    preset: str | None = None
+    selected: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    corpus: Corpus | None = None
+    release: Corpus | None = None
+    root: str
+    formats: tuple[str, ...] = ("arrow",)
+    seed: int = 0
+    num_shards: int | None = None
+    workers: int = 1
+    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    overwrite: bool = False
+
+    def config(self) -> Any:
+        """The configuration of the preset or selectors, with the parameters that were given in place of its values."""
+        family = catalogue.family(self.family)
+        if self.preset is not None:
+            if self.selected:
+                raise UsageError(f"expected either --preset or --{next(iter(self.selected))}, got both: leave one out")
+            if self.preset not in family.presets:
+                raise unknown_name(f"{self.family} preset", self.preset, family.presets)
+            config = family.presets[self.preset].config
+        elif self.selected and family.select is not None:
+            config = family.select(self.selected)
+        else:
+            config = next(iter(family.presets.values())).config
+        return dataclasses.replace(config, **self.changes)
+
+    def task(self, fetch: Transfer) -> Task:
+        """The task that is built; a corpus that is neither named nor cached is downloaded."""
+        if self.release is not None:
+            return self._released(self.release)
+        task = catalogue.get_task(self.config())
+        if not catalogue.family(self.family).corpus:
+            return task
+        return task.over(self.corpus or Corpus(), fetch=fetch)
+
+    def _released(self, release: Corpus) -> Task:
+        """The task that reads a copy of the original release; options that would draw other examples are refused."""
+        refused = [*(["preset"] if self.preset is not None else []), *self.changes, *self.sizes]
+        if self.seed:
+            refused.append("seed")
+        if refused:
+            flag = refused[0].replace("_", "-")
+            raise UsageError(f"expected no --{flag} with --from-release, which takes the copy as it is: leave it out")
+        return catalogue.from_release(self.family, release, **self.selected)
+
+
+def request_of(family: str, given: Mapping[str, Any]) -> BuildRequest:
+    """The request that the command line's options make, by their names; None stands for an option not given."""
+    declared = catalogue.family(family)
+    partial, folder = bool(given.get("allow_partial")), given.get("from_release")
+    if partial and declared.reads_release and folder is None:
+        raise UsageError("expected --allow-partial together with --from-release, got it alone")
+    release = None
+    if folder is not None:
+        release = Corpus(local_path(folder, "a copy of the release"), allow_partial=partial)
+    corpus = corpus_from_options(given["corpus"], given.get("pairs"), partial) if declared.corpus else None
+    changes = {
+        field.name: _values(field.name, field.default, given[field.name])
+        if isinstance(field.default, tuple)
+        else given[field.name]
+        for field in dataclasses.fields(declared.config)
+        if given.get(field.name) is not None
+    }
+    return BuildRequest(
+        family=family,
+        preset=given.get("preset"),
+        selected={name: given[name] for name in declared.selectors if given.get(name) is not None},
+        changes=changes,
+        corpus=corpus,
+        release=release,
+        root=given["out"],
+        formats=tuple(name for text in given["formats"] for name in text.split(",")) or ("arrow",),
+        seed=given["seed"],
+        num_shards=given["num_shards"],
+        workers=given["workers"],
+        sizes={split: given[split] for split in SPLITS if given[split] is not None},
+        overwrite=given["overwrite"],
+    )
+
+
+def _values(name: str, default: tuple[Any, ...], text: str) -> tuple[Any, ...]:
+    """`A,B,…` as values of the kind that the field's default has."""
+    kind = type(default[0])
+    try:
+        return tuple(kind(item) for item in text.split(","))
+    except ValueError as error:
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"expected {wanted} separated by commas as {name}, got {text!r}") from error

@@ -1,0 +1,81 @@
+"""Commands that check sets: verify, repair, audit. Exit status 1 if something is wrong."""
+
+import json
+import sys
+
+import click
+
+from lra_data.commands.options import CORPUS_OPTION, JSON_OPTION, PAIRS_OPTION, one_line
+from lra_data.corpus import corpus_from_options
+
+
+@click.command()
+@click.argument("where", metavar="SET")
+@click.option("--quick", is_flag=True, help="Compare the files' digests only; decode and solve nothing.")
+@CORPUS_OPTION
+@PAIRS_OPTION
+@JSON_OPTION
+def verify(where: str, quick: bool, corpus: str | None, pairs: str | None, as_json: bool) -> None:
+    """Digest every file again and solve every row anew; exit 1 if anything is wrong.
+
+    With --corpus every row of a converted set is also compared with what stands in the corpus.
+    """
+    from lra_data.checking.verify import verify as find_faults
+    from lra_data.store.row_access import BuiltRows, open_rows
+
+    faults = find_faults(where, quick=quick, corpus=corpus_from_options(corpus, pairs))
+    if as_json:
+        click.echo(json.dumps([{"file": f.file, "index": f.index, "message": f.message} for f in faults], indent=1))
+    else:
+        for fault in faults:
+            click.echo(str(fault))
+        rows = open_rows(where)
+        solved = "every label" if rows.task.derives_labels else "every row (labels cannot be derived)"
+        if not isinstance(rows, BuiltRows):
+            checked = solved
+        elif corpus is not None:
+            checked = "digests, and every row compared with the corpus,"
+        else:
+            checked = "digests" if quick else f"digests and {solved}"
+        click.echo(f"{where}: {f'{len(faults)} faults' if faults else f'{checked} as they should be'}")
+    sys.exit(1 if faults else 0)
+
+
+@click.command()
+@click.argument("set_folder", metavar="SET")
+@CORPUS_OPTION
+@PAIRS_OPTION
+@JSON_OPTION
+def repair(set_folder: str, corpus: str | None, pairs: str | None, as_json: bool) -> None:
+    """Make the damaged or missing shards of a built set again, byte for byte."""
+    from lra_data.building.repair import repair as make_again
+
+    def tell(name: str) -> None:
+        click.echo(f"making {name} again", err=True)
+
+    repaired = make_again(set_folder, corpus=corpus_from_options(corpus, pairs), progress=tell)
+    click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {len(repaired)} shards made again")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--res", type=int, help="Resolution, where DIR holds several.")
+@click.option("--difficulty", help="easy, intermediate or hard, where DIR holds several.")
+@click.option(
+    "--traced", type=click.IntRange(0), default=1000, show_default=True, help="Pictures to solve; 0 for none."
+)
+@JSON_OPTION
+def audit(folder: str, res: int | None, difficulty: str | None, traced: int, as_json: bool) -> None:
+    """Check a copy of the original Pathfinder release; list every fault, and exit 1 if there are any."""
+    from lra_data.pathfinder.released.audit import audit as find_faults
+
+    found = find_faults(folder, resolution=res, difficulty=difficulty, traced=traced)
+    if as_json:
+        click.echo(json.dumps({"folder": str(found.folder), **found.facts, "faults": found.faults}, indent=1))
+    else:
+        for fault in found.faults:
+            click.echo(fault)
+        for name, value in found.facts.items():
+            click.echo(f"  {name:<11} {one_line(value)}")
+        click.echo(f"{found.folder}: {f'{len(found.faults)} faults' if found.faults else 'as it should be'}")
+    sys.exit(1 if found.faults else 0)

@@ -1,0 +1,76 @@
+"""Commands for other code bases: export, and what `info --protocol` prints."""
+
+import json
+from typing import Any
+
+import click
+
+from lra_data.commands.options import opened, virtual_options
+from lra_data.corpus import corpus_from_options
+
+_NAMED_FILES = 10
+
+
+@click.command()
+@click.argument("where", metavar="SET")
+@click.option(
+    "--layout",
+    metavar="NAME",
+    default="lra-release",
+    show_default=True,
+    help="lra-release: the original's files (ListOps, Retrieval, Pathfinder). nystromformer, skyformer: their pickles. "
+    "s4: what S4 and S5 read (Text as imdb/*.parquet, and the original's files in S4's folders). mega: what Mega's "
+    "fairseq tasks read (pictures as input/*.src and label/*.label, the others as src-bin, label-bin and dict.txt).",
+)
+@click.option("--out", metavar="DIR", required=True, help="A new folder, or one with other sets of the layout.")
+@click.option(
+    "--ascii",
+    "ascii_only",
+    is_flag=True,
+    help="In Retrieval's TSV files (lra-release, s4) write each byte that is not printable ASCII as a space.",
+)
+@virtual_options
+def export(
+    where: str,
+    layout: str,
+    out: str,
+    ascii_only: bool,
+    seed: int,
+    corpus: str | None,
+    pairs: str | None,
+    allow_partial: bool,
+) -> None:
+    """Write a set in another layout, into a folder that may hold other sets; never over files that are there."""
+    from lra_data.interop.export import export as write_layout
+
+    def warn(message: str) -> None:
+        click.echo(f"lra-data: warning: {message}", err=True)
+
+    rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
+    written = write_layout(rows, out, layout=layout, ascii_only=ascii_only, tell=click.echo, warn=warn)
+    for path in written[:_NAMED_FILES]:
+        click.echo(f"wrote {path}")
+    if len(written) > _NAMED_FILES:
+        click.echo(f"and {len(written) - _NAMED_FILES:,} files more in {out}")
+
+
+def show_protocol(where: str | None, name: str, other: str | None, as_json: bool) -> None:
+    """Print a protocol, or where it differs from another, for all tasks or for that of `where`."""
+    from lra_data.interop.protocol import differences, get_protocol, lines_of
+
+    if other is None:
+        entries: dict[str, Any] = {family: lines_of(reading) for family, reading in get_protocol(name).items()}
+    else:
+        entries = differences(name, other)
+    if where is not None:
+        from lra_data.store.row_access import open_rows
+
+        family = open_rows(where).task.family
+        entries = {family: entries[family]}
+    if as_json:
+        click.echo(json.dumps(entries, indent=1))
+        return
+    for family, lines in entries.items():
+        click.echo(f"{family}: {name}" + (f" | {other}" if other is not None else ""))
+        for entry, text in lines.items():
+            click.echo(f"  {entry:<11} {text if other is None else ' | '.join(text)}")

@@ -1,0 +1,181 @@
+"""Commands that look at tasks and sets: list, info, show, explain, stats."""
+
+import json
+from typing import Any
+
+import click
+
+from lra_data import catalogue
+from lra_data.commands.interop import show_protocol
+from lra_data.commands.options import JSON_OPTION, one_line, opened, virtual_options
+from lra_data.corpus import corpus_from_options
+from lra_data.errors import UsageError
+from lra_data.paths import local_path, write_failure
+
+
+@click.command("list")
+@JSON_OPTION
+def list_tasks(as_json: bool) -> None:
+    """List tasks and presets."""
+    rows: list[dict[str, Any]] = [
+        {"name": f"{family}/{name}", "sizes": dict(preset.sizes), "summary": preset.summary}
+        for family in catalogue.families()
+        for name, preset in catalogue.presets(family).items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        sizes = " / ".join(f"{size:,}" for size in row["sizes"].values())
+        click.echo(f"{row['name']:<{width}} {sizes:<25} {row['summary']}")
+
+
+@click.command()
+@click.argument("where", metavar="[SET]", required=False)
+@click.option("--protocol", metavar="NAME", help="How another code base reads the tasks: lra-2020, s4, ….")
+@click.option("--diff", metavar="NAME", help="Only where this protocol says otherwise.")
+@JSON_OPTION
+def info(where: str | None, protocol: str | None, diff: str | None, as_json: bool) -> None:
+    """Say what a task or a built set is, or how a protocol reads the tasks."""
+    if protocol is not None:
+        show_protocol(where, protocol, diff, as_json)
+        return
+    if where is None or diff is not None:
+        raise UsageError("expected a SET, or --protocol NAME with or without --diff NAME")
+    from lra_data.store.row_access import BuiltRows, open_rows
+
+    rows = open_rows(where)
+    task = rows.task
+    facts: dict[str, Any] = {
+        "name": task.name,
+        "version": task.version,
+        "config": task.record(),
+        "sizes": rows.sizes,
+        "columns": {field.name: str(field.type) for field in task.schema},
+        "vocabulary": task.vocabulary,
+        "vocab_size": task.vocab_size,
+        "num_classes": task.num_classes,
+        "max_length": task.max_length,
+        "label": task.card.label_meaning,
+        "source": task.card.source,
+        **({"archives": task.card.archives} if task.card.archives else {}),
+        "citation": task.card.citation,
+        "license": f"{task.card.license} {task.card.license_page}".strip(),
+        "history": task.card.history,
+    }
+    if isinstance(rows, BuiltRows):
+        facts |= {"seed": rows.seed, "formats": rows.manifest.description.formats, "shards": len(rows.manifest.shards)}
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    click.echo(f"{task.card.title}: {task.card.description}")
+    for name, value in facts.items():
+        click.echo(f"  {name:<12} {one_line(value)}")
+
+
+@click.command()
+@click.argument("where", metavar="SET")
+@click.option("--split", default="train", show_default=True)
+@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First example.")
+@click.option("--num", type=click.IntRange(1), help="How many.  [default: 3, of pictures 24]")
+@click.option("--out", help="Where the contact sheet of pictures goes.  [default: TASK-PRESET-SPLIT-START.png, here]")
+@virtual_options
+@JSON_OPTION
+def show(
+    where: str,
+    split: str,
+    start: int,
+    num: int | None,
+    out: str | None,
+    seed: int,
+    corpus: str | None,
+    pairs: str | None,
+    allow_partial: bool,
+    as_json: bool,
+) -> None:
+    """Print examples; pictures go to a contact sheet."""
+    from lra_data.arrow_columns import picture_shapes
+    from lra_data.splits import split_name
+
+    rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
+    name = split_name(split)
+    has_pictures = bool(picture_shapes(rows.task.schema))
+    count = num or (24 if has_pictures else 3)
+    batch = rows.take(name, range(start, min(start + count, rows.sizes[name])) or [start])
+    if out is not None and not has_pictures:
+        raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
+    for row in batch.to_pylist():
+        click.echo(json.dumps(row) if as_json else f"{name} {row['index']}: {rows.task.viewer.show(row)}")
+    if has_pictures and not as_json:
+        _write_picture(out or _picture_name(rows.task.name, name, start), rows.task.viewer.contact_sheet(batch))
+
+
+@click.command()
+@click.argument("where", metavar="SET")
+@click.argument("split")
+@click.argument("index", type=int)
+@click.option("--out", help="Where a picture's drawing goes.  [default: TASK-PRESET-SPLIT-INDEX-explained.png, here]")
+@virtual_options
+def explain(
+    where: str,
+    split: str,
+    index: int,
+    out: str | None,
+    seed: int,
+    corpus: str | None,
+    pairs: str | None,
+    allow_partial: bool,
+) -> None:
+    """Show how the label of one example comes about; of a picture, also drawn large."""
+    from lra_data.splits import split_name
+
+    rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
+    name = split_name(split)
+    row = rows.take(name, [index]).to_pylist()[0]
+    click.echo(rows.task.viewer.explain(row))
+    drawing = rows.task.viewer.drawing(row)
+    if drawing is not None:
+        _write_picture(out or _picture_name(rows.task.name, name, index, "explained"), drawing)
+    elif out is not None:
+        raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
+
+
+@click.command()
+@click.argument("where", metavar="SET")
+@virtual_options
+@JSON_OPTION
+def stats(where: str, seed: int, corpus: str | None, pairs: str | None, allow_partial: bool, as_json: bool) -> None:
+    """Print distributions, duplicates of a corpus, and the accuracy of trivial predictors."""
+    from lra_data.checking.set_statistics import statistics
+
+    figures = statistics(opened(where, seed, corpus_from_options(corpus, pairs, allow_partial)))
+    if as_json:
+        click.echo(json.dumps(figures, indent=1))
+        return
+    click.echo(f"{figures['task']}, seed {figures['seed']}")
+    for split, facts in figures["splits"].items():
+        click.echo(f"{split}: {facts['examples']:,} examples")
+        click.echo("  labels  " + "  ".join(f"{label} {share:.2%}" for label, share in facts["label_shares"].items()))
+        for name, values in facts["measures"].items():
+            click.echo(f"  {name:<7} " + "  ".join(f"{key} {value:,.1f}" for key, value in values.items()))
+    click.echo("trivial predictors, learned on train, measured on validation and test (95 % interval):")
+    for name, score in figures["trivial_predictors"].items():
+        click.echo(f"  {name:<16} {score['accuracy']:.2%} ({score['low']:.2%} to {score['high']:.2%})")
+    for name, value in figures["figures"].items():
+        click.echo(f"{name}: {one_line(value) or 'none'}")
+
+
+def _picture_name(task_name: str, *rest: str | int) -> str:
+    return "-".join([task_name.replace("/", "-"), *map(str, rest)]) + ".png"
+
+
+def _write_picture(path: str, picture: Any) -> None:
+    from lra_data.picture_files import png_bytes
+
+    file = local_path(path, "a file for the picture")
+    try:
+        file.write_bytes(png_bytes(picture))
+    except OSError as error:
+        raise write_failure(file, error) from error
+    click.echo(f"wrote {file}")

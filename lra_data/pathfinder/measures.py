@@ -1,0 +1,92 @@
+"""What `lra-data stats` measures of Pathfinder's pictures, and what their geometry gives away."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.arrow_columns import numbers, rows_of
+from lra_data.pathfinder.config import Config
+from lra_data.task_parts import Statistics
+
+
+class PathfinderStatistics(Statistics):
+    """Lit pixels, and with geometry distances and paths."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Pixels lit by more than 0, 16 and 127; with geometry also marker distance and path length in pixels."""
+        found = lit_pixels(batch)
+        if self._config.geometry:
+            found |= {
+                "marker distance": np.rint(self._marker_distances(batch)).astype(np.int64),
+                "path length": np.rint(self._path_lengths(batch)).astype(np.int64),
+                "distractors": numbers(batch["num_distractors"]).astype(np.int64),
+                "attempts": numbers(batch["attempts"]).astype(np.int64),
+            }
+        return found
+
+    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Brightness, lit pixels, and with geometry what the markers' places say; in about a hundred steps each."""
+        found = picture_shortcuts(batch)
+        if self._config.geometry:
+            side = self._config.resolution
+            first, last = self._markers(batch)
+            middle = (side - 1) / 2
+            found |= {
+                "marker distance": (self._marker_distances(batch) * 96 / side).astype(np.int64),
+                "last marker off the middle": (np.hypot(*(last - middle).T) * 96 / side).astype(np.int64),
+                "direction between markers": np.degrees(np.arctan2(*(last - first).T)).astype(np.int64) // 5,
+            }
+        return found
+
+    def _markers(self, batch: pa.RecordBatch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(y, x) of the marker on a first and of that on a last end: float64 (n, 2) each."""
+        tips = rows_of(batch["tips"]).reshape(-1, 2, 2, 2).astype(np.float64)
+        origin = numbers(batch["origin"]).astype(np.int64)
+        terminal = np.where(numbers(batch["label"]) == 1, origin, 1 - origin)
+        rows = np.arange(len(batch))
+        return tips[rows, origin, 0], tips[rows, terminal, 1]
+
+    def _marker_distances(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
+        first, last = self._markers(batch)
+        distances: NDArray[np.float64] = np.hypot(*(last - first).T)
+        return distances
+
+    def _path_lengths(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
+        """Length of the line through the paddles of the contour with the first marker, in pixels."""
+        paddles = rows_of(batch["contours"]).reshape(len(batch), 2, -1, 4)[..., :2].astype(np.float64)
+        marked = paddles[np.arange(len(batch)), numbers(batch["origin"]).astype(np.int64)]
+        steps = np.diff(marked, axis=1)
+        lengths: NDArray[np.float64] = np.hypot(steps[..., 0], steps[..., 1]).sum(axis=1)
+        return lengths
+
+
+class PictureStatistics(Statistics):
+    """What can be measured of a picture without geometry, as of a released one."""
+
+    def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Lit pixels."""
+        return lit_pixels(batch)
+
+    def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Brightness and lit pixels."""
+        return picture_shortcuts(batch)
+
+
+def lit_pixels(batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+    """Pixels above three levels."""
+    pictures = rows_of(batch["inputs"])
+    return {f"pixels > {level}": np.count_nonzero(pictures > level, axis=1).astype(np.int64) for level in (0, 16, 127)}
+
+
+def picture_shortcuts(batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+    """What a glance at the picture gives."""
+    pictures = rows_of(batch["inputs"])
+    pixels = pictures.shape[1]
+    return {
+        "mean brightness": pictures.sum(axis=1, dtype=np.int64) * 4 // pixels,
+        "lit pixels": np.count_nonzero(pictures, axis=1).astype(np.int64) * 200 // pixels,
+        "bright pixels": np.count_nonzero(pictures > 127, axis=1).astype(np.int64) * 1000 // pixels,
+    }
