@@ -52,7 +52,7 @@ MOST_MODULES = 12
 FROM_BELOW = (
     "lra_data.confidence.wilson_interval",
     "lra_data.corpus.corpus_from_options",
-    "lra_data.loading.batch_making.collate.Form",
+    "lra_data.loading.batch_making.collate.BatchShape",
     "lra_data.loading.dataset.Dataset",
     "lra_data.loading.frameworks.torch_batches",
     "lra_data.task.Task",

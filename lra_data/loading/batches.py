@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from lra_data.checks import whole_number
 from lra_data.errors import UsageError
 from lra_data.loading.batch_making.batch_sources import Source
-from lra_data.loading.batch_making.collate import Batch, Form, ProtocolBatch
-from lra_data.loading.epoch.epoch_order import Arrangement
-from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.batch_making.collate import Batch, BatchShape, ProtocolBatch
+from lra_data.loading.epoch.epoch_order import EpochOrder
+from lra_data.loading.epoch.rank_shares import RankShares
 from lra_data.loading.epoch.ranks import Ranks
 from lra_data.loading.passes.ledger import STATE, Ledger
 from lra_data.loading.passes.one_pass import Pass
-from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.position import Position
 from lra_data.task import Task
 
 __all__ = ["STATE", "Batches", "Pass"]
@@ -53,9 +53,9 @@ class Batches:
         source: Source,
         task: Task,
         data: str,
-        sharing: Sharing,
-        form: Form,
-        arrangement: Arrangement,
+        shares: RankShares,
+        shape: BatchShape,
+        epoch_order: EpochOrder,
         *,
         rank: int | None,
         world_size: int | None,
@@ -65,19 +65,19 @@ class Batches:
         prefetch: int,
         threads: int,
     ) -> None:
-        """data: digest that names the rows. sharing: of one rank. See `Dataset.batches` for the others."""
+        """data: digest that names the rows. shares: of one rank. See `Dataset.batches` for the others."""
         self._prefetch, self._threads = whole_number("prefetch", prefetch, 0), whole_number("threads", threads, 1)
         if epochs is not None:
             epochs = whole_number("epochs (or None for no end)", epochs, 1)
-        self._source, self._form = source, form
-        self.batch_size = sharing.batch_size
+        self._source, self._shape = source, shape
+        self.batch_size = shares.batch_size
         self.task = task
         self._ledger = Ledger(
             source,
             data,
-            form,
-            sharing,
-            arrangement,
+            shape,
+            shares,
+            epoch_order,
             rank=rank,
             world_size=world_size,
             seed=seed,
@@ -126,7 +126,7 @@ class Batches:
     @property
     def offset(self) -> int:
         """What is still to be added to the values of a batch of uint8 when it is widened; 0 for int32."""
-        return self._form.offset_for(self.task) if self._form.dtype == "uint8" else 0
+        return self._shape.offset_for(self.task) if self._shape.dtype == "uint8" else 0
 
     def __len__(self) -> int:
         """Batches of a whole pass, the same for all ranks and at any time; TypeError if there is no end."""
@@ -184,13 +184,13 @@ class Batches:
         self._ledger.choose(choice)
         self._chosen()
 
-    def state_of(self, course: Course) -> dict[str, Any]:
-        """The state at a course's place."""
-        return self._ledger.state_of(course.epoch, course.taken)
+    def state_of(self, position: Position) -> dict[str, Any]:
+        """The state at a position."""
+        return self._ledger.state_of(position.epoch, position.taken)
 
-    def next_pass(self) -> Course:
+    def next_pass(self) -> Position:
         """Where the next pass would be, with this process's rank. It does not begin."""
-        return self._ledger.course()
+        return self._ledger.position()
 
     def ahead(self, steps: int) -> Batch | ProtocolBatch | None:
         """The batch after the next `steps` ones of `next`, without moving; None beyond the end of the pass."""

@@ -15,10 +15,10 @@ from lra_data.arrow_columns import numbers
 from lra_data.checks import plain_int
 from lra_data.errors import UsageError, brief
 from lra_data.loading.batch_making.batch_sources import BuiltSource, MadeSource, Source
-from lra_data.loading.batch_making.collate import Form
+from lra_data.loading.batch_making.collate import BatchShape
 from lra_data.loading.batches import Batches
-from lra_data.loading.epoch.epoch_order import Arrangement
-from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.epoch.epoch_order import EpochOrder
+from lra_data.loading.epoch.rank_shares import RankShares
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.row_access import BuiltRows, Rows
 from lra_data.task import Task, check_seed, check_whole
@@ -108,6 +108,7 @@ class Dataset:
         rank: int | None = None,
         world_size: int | None = None,
         remainder: str = "keep",
+        shape: BatchShape | None = None,
         max_length: int | None = None,
         pad_to: int | None = None,
         pad_to_multiple_of: int = 1,
@@ -118,18 +119,27 @@ class Dataset:
     ) -> Batches:
         """Batches of an epoch, each example in exactly one of them over all ranks; each `iter` is the next epoch.
 
-        batch_size: of this rank. shuffle: in the order of (seed, epoch), which has nothing to do with the set's own
-        seed. window: shuffle so that files are read one after another, `shards_at_once` of them at a time, and rows
-        within windows of so many; needed for Parquet and WebDataset, whose shards are decoded whole, and wise for sets
-        that are far away (docs/loading.md says what it costs). bucket_window: sort by length within windows of so many
-        positions. epochs: how many, from `epoch` on; None for no end. fresh: new examples in every epoch, for generated
-        tasks that are virtual.
-
-        rank, world_size: by default looked up when a pass begins, in the process that iterates: see
-        `ranks.find_ranks`. remainder: what becomes of the last, smaller step: see `rank_shares.py`. max_length, pad_to,
-        pad_to_multiple_of, offset, dtype: see `collate.Form`. prefetch: batches that are prepared ahead, by `threads`
-        threads.
+        batch_size: examples a batch of this rank.
+        shuffle: permute the examples by (seed, epoch). This seed is independent of the set's own.
+        window: shuffle so that files are read one after another, `shards_at_once` of them at a time, and rows within
+            windows of this many. Needed for Parquet and WebDataset, whose shards are decoded whole, and useful for sets
+            that are far away (docs/loading.md says what it costs).
+        bucket_window: sort by length within windows of this many positions.
+        epoch: the first epoch.
+        epochs: how many epochs a pass has; None for no end.
+        fresh: draw new examples in every epoch, for generated tasks that are virtual.
+        rank, world_size: by default looked up when a pass begins, in the process that iterates (`ranks.find_ranks`).
+        remainder: what becomes of the last, smaller step: "keep", "drop" or "pad" (`rank_shares.py`).
+        shape: how long sequences are and what is added to values, as one value.
+        max_length, pad_to, pad_to_multiple_of, offset, dtype: the same one by one; see `BatchShape`.
+        prefetch: batches prepared ahead.
+        threads: threads that prepare them.
         """
+        plain = BatchShape(
+            max_length=max_length, pad_to=pad_to, pad_to_multiple_of=pad_to_multiple_of, offset=offset, dtype=dtype
+        )
+        if shape is not None and plain != BatchShape():
+            raise UsageError(f"expected either a shape or its parts, got {shape} and {plain}: leave one out")
         source = self.source()
         if isinstance(source, BuiltSource):
             if fresh:
@@ -142,7 +152,7 @@ class Dataset:
             raise UsageError(f"expected a generated task for fresh examples, got {self.task.name}")
         if window is not None and not isinstance(source, BuiltSource):
             raise UsageError(f"expected a built set for window={window}, a virtual one has no shards")
-        arrangement = Arrangement(
+        epoch_order = EpochOrder(
             shuffle=shuffle,
             window=window,
             at_once=shards_at_once,
@@ -151,21 +161,15 @@ class Dataset:
             beyond=self._rows.sizes[self.split] - self._selected.start,
         )
         if window is not None and isinstance(source, BuiltSource):
-            arrangement = replace(arrangement, starts=source.shards())
-            source.opened.keep_shards(arrangement.at_once)
+            epoch_order = replace(epoch_order, starts=source.shards())
+            source.opened.keep_shards(epoch_order.at_once)
         return Batches(
             source,
             self.task,
             self.identity,
-            Sharing(n=len(self), batch_size=batch_size, remainder=remainder),
-            Form(
-                max_length=max_length,
-                pad_to=pad_to,
-                pad_to_multiple_of=pad_to_multiple_of,
-                offset=offset,
-                dtype=dtype,
-            ),
-            arrangement,
+            RankShares(n=len(self), batch_size=batch_size, remainder=remainder),
+            shape or plain,
+            epoch_order,
             rank=as_int(rank),
             world_size=as_int(world_size),
             seed=check_seed(seed),

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.loading.batch_making.batch_sources import ProtocolSource
-from lra_data.loading.batch_making.collate import Form, ProtocolBatch
+from lra_data.loading.batch_making.collate import BatchShape, ProtocolBatch
 from lra_data.loading.batch_making.protocol_rows import ProtocolView
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import as_int, chosen_rows
-from lra_data.loading.epoch.epoch_order import Arrangement
-from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.epoch.epoch_order import EpochOrder
+from lra_data.loading.epoch.rank_shares import RankShares
 from lra_data.task import Task, check_seed
 
 
@@ -45,7 +45,7 @@ class ProtocolDataset:
         rows = chosen_rows(self._selected, place)
         chosen = [rows] if isinstance(rows, int) else rows
         places = np.array(chosen, dtype=np.int64) - self._selected.start
-        return self.source().prepare(places, Form()).batch(0, len(places))
+        return self.source().prepare(places, BatchShape()).batch(0, len(places))
 
     def batches(
         self,
@@ -67,9 +67,9 @@ class ProtocolDataset:
             self.source(),
             self.task,
             self.identity,
-            Sharing(n=len(self), batch_size=batch_size, remainder=remainder),
-            Form(),
-            Arrangement(shuffle=shuffle, bucket_window=bucket_window),
+            RankShares(n=len(self), batch_size=batch_size, remainder=remainder),
+            BatchShape(),
+            EpochOrder(shuffle=shuffle, bucket_window=bucket_window),
             rank=as_int(rank),
             world_size=as_int(world_size),
             seed=check_seed(seed),

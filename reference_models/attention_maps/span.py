@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from lra_data import UsageError, checks
-from lra_data.loading.batch_making.collate import Form
+from lra_data.loading.batch_making.collate import BatchShape
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchExamples
 from reference_models.attention.base import Attention
@@ -63,7 +63,7 @@ def attention_span(
     config, task = model.config, dataset.task
     examples = checks.whole_number("examples", examples, 1)
     seed = checks.whole_number("seed", seed, 0)
-    form = Form(**reading(config, dataset))
+    form = BatchShape(**reading(config, dataset))
     chosen = drawn(len(dataset), examples, seed)
     distances = distances_in(task, form.width(0), width)
     front = int(config.pooling == "cls")
@@ -189,7 +189,7 @@ def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iter
             module.training = True
 
 
-def _batches(dataset: Dataset, form: Form, chosen: list[int], config: ModelConfig) -> Iterator[TorchBatch]:
+def _batches(dataset: Dataset, form: BatchShape, chosen: list[int], config: ModelConfig) -> Iterator[TorchBatch]:
     """The chosen examples in batches whose weights in a layer fit, but at least one example each."""
     source = TorchExamples(dataset, form)
     positions = form.width(0) + int(config.pooling == "cls")

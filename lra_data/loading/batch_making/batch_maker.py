@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.loading.batch_making.batch_sources import Prepared, Source
-from lra_data.loading.batch_making.collate import Batch, Form, ProtocolBatch
-from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.batch_making.collate import Batch, BatchShape, ProtocolBatch
+from lra_data.loading.epoch.rank_shares import RankShares
 from lra_data.loading.epoch.windowed import Order
 
 # Positions put in order, and found, at a time: one by one would cost more than reading the rows.
@@ -38,11 +38,11 @@ class BatchMaker:
     """
 
     def __init__(
-        self, source: Source, form: Form, sharing: Sharing, rank: int, order_of: Callable[[int], Order]
+        self, source: Source, shape: BatchShape, shares: RankShares, rank: int, order_of: Callable[[int], Order]
     ) -> None:
-        sharing.check_rank(rank)
-        self.sharing, self.rank = sharing, rank
-        self._source, self._form, self._order_of = source, form, order_of
+        shares.check_rank(rank)
+        self.shares, self.rank = shares, rank
+        self._source, self._shape, self._order_of = source, shape, order_of
         self._start_up()
 
     def _start_up(self) -> None:
@@ -75,24 +75,24 @@ class BatchMaker:
             for block in self._blocks:  # another thread was first
                 if block.epoch == epoch and block.start <= taken < block.stop:
                     return block.batch(taken)
-            block = self._prepare(epoch, taken, max(1, _BLOCK // self.sharing.batch_size))
+            block = self._prepare(epoch, taken, max(1, _BLOCK // self.shares.batch_size))
             self._blocks = (*self._blocks[-1:], block)
         return block.batch(taken)
 
     def _prepare(self, epoch: int, taken: int, steps: int) -> _Block:
         """Put some steps in order and find their rows; the last step, if it is smaller, alone."""
         positions = self._positions(taken, steps)
-        prepared = self._source.prepare(self._order_of(epoch)(positions), self._form)
-        step, whole = self.sharing.step, (self.sharing.n - taken) // self.sharing.step
+        prepared = self._source.prepare(self._order_of(epoch)(positions), self._shape)
+        step, whole = self.shares.step, (self.shares.n - taken) // self.shares.step
         if whole == 0:
             return _Block(epoch, taken, 1, step, len(positions), prepared)
-        return _Block(epoch, taken, min(steps, whole), step, self.sharing.batch_size, prepared)
+        return _Block(epoch, taken, min(steps, whole), step, self.shares.batch_size, prepared)
 
     def _positions(self, taken: int, steps: int) -> NDArray[np.int64]:
         """This rank's positions in some steps, all of them whole ones, or in one that is not."""
-        step, size, n = self.sharing.step, self.sharing.batch_size, self.sharing.n
+        step, size, n = self.shares.step, self.shares.batch_size, self.shares.n
         whole = (n - taken) // step
         if whole == 0:
-            return np.array(self.sharing.positions(taken, self.rank), dtype=np.int64) % max(n, 1)
+            return np.array(self.shares.positions(taken, self.rank), dtype=np.int64) % max(n, 1)
         starts = taken + self.rank * size + np.arange(min(steps, whole), dtype=np.int64) * step
         return (starts[:, None] + np.arange(size, dtype=np.int64)).ravel()

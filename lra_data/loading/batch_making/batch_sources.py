@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.errors import SetError, UsageError
-from lra_data.loading.batch_making.collate import Batch, Collator, Form, Located, ProtocolBatch
+from lra_data.loading.batch_making.collate import Batch, BatchShape, Collator, Located, ProtocolBatch
 from lra_data.loading.batch_making.protocol_rows import ProtocolView
 from lra_data.loading.batch_making.row_addresses import (
     FINE,
@@ -40,7 +40,7 @@ class Source(Protocol):
     def eager(self) -> bool:
         """Whether to prepare only what is due."""
 
-    def prepare(self, places: NDArray[np.int64], form: Form) -> Prepared:
+    def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> Prepared:
         """Find the rows at these places: int64 (n,)."""
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -96,9 +96,9 @@ class BuiltSource:
         inside = inside[(inside > 0) & (inside < len(self._selected))]
         return np.array([0, *inside, len(self._selected)], dtype=np.int64)
 
-    def prepare(self, places: NDArray[np.int64], form: Form) -> Rowwise:
+    def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> Rowwise:
         """See Source."""
-        return Rowwise(self._locate(places), Collator(self._task, form))
+        return Rowwise(self._locate(places), Collator(self._task, shape))
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:
         """See Source."""
@@ -131,9 +131,9 @@ class MadeSource:
     def __init__(self, rows: Rows, split: str, selected: range) -> None:
         self._rows, self._split, self._selected = rows, split, selected
 
-    def prepare(self, places: NDArray[np.int64], form: Form) -> Rowwise:
+    def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> Rowwise:
         """See Source."""
-        return Rowwise(self._locate(places), Collator(self._rows.task, form))
+        return Rowwise(self._locate(places), Collator(self._rows.task, shape))
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:
         """See Source. The rows are made to see how long they are."""
@@ -157,10 +157,10 @@ class ProtocolSource:
     def __init__(self, view: ProtocolView, split: str, selected: range) -> None:
         self._view, self._split, self._selected = view, split, selected
 
-    def prepare(self, places: NDArray[np.int64], form: Form) -> "ReadRows":
+    def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> "ReadRows":
         """See Source."""
-        if form != Form():
-            raise UsageError(f"expected no other form, the protocol {self._view.name} says lengths and values")
+        if shape != BatchShape():
+            raise UsageError(f"expected no other shape, the protocol {self._view.name} says lengths and values")
         return ReadRows(self._view, self._split, places + self._selected.start)
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:

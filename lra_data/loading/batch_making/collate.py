@@ -45,7 +45,7 @@ class ProtocolBatch(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class BatchShape:
     """How long the sequences of a batch are, and what is added to their values.
 
     max_length: elements that are kept of each. pad_to: L; without it L is the longest of the batch, rounded up to
@@ -100,27 +100,27 @@ class Located:
 
 
 class Collator:
-    """Makes batches of located rows in one form."""
+    """Makes batches of located rows in one shape."""
 
-    def __init__(self, task: Task, form: Form) -> None:
-        self._task, self._form = task, form
-        self._dtype = np.dtype(form.dtype)
-        self._offset = 0 if form.dtype == "uint8" else form.offset_for(task)
+    def __init__(self, task: Task, shape: BatchShape) -> None:
+        self._task, self._shape = task, shape
+        self._dtype = np.dtype(shape.dtype)
+        self._offset = 0 if shape.dtype == "uint8" else shape.offset_for(task)
         first = next(field for field in task.schema if field.name.startswith("inputs"))
         # Pictures have one length, so that no batch need be asked for its longest.
         self._fixed = first.type.list_size if pa.types.is_fixed_size_list(first.type) else None
-        if self._fixed is not None and form.max_length is not None:
-            self._fixed = min(self._fixed, form.max_length)
+        if self._fixed is not None and shape.max_length is not None:
+            self._fixed = min(self._fixed, shape.max_length)
 
     def shortened(self, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
         """The lengths that are kept."""
-        return lengths if self._form.max_length is None else np.minimum(lengths, np.int32(self._form.max_length))
+        return lengths if self._shape.max_length is None else np.minimum(lengths, np.int32(self._shape.max_length))
 
     def __call__(self, located: Located, first: int, last: int) -> Batch:
         """Rows first .. last - 1, whose lengths were `shortened`; raises UsageError for one longer than `pad_to`."""
         lengths, indices = located.lengths[first:last], located.indices[first:last]
         longest = self._fixed if self._fixed is not None else int(lengths.max()) if last > first else 0
-        width = self._form.width(longest)
+        width = self._shape.width(longest)
         if longest > width:
             row = np.argwhere(lengths == longest)[0][0]
             raise UsageError(

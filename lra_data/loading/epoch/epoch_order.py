@@ -14,7 +14,7 @@ from lra_data.task import MAX_INDEX
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrangement:
+class EpochOrder:
     """Which order an epoch has.
 
     shuffle: whether positions are permuted. starts: where shards begin, for a windowed order. window, at_once: see

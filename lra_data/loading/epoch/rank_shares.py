@@ -17,7 +17,7 @@ REMAINDERS = ("keep", "drop", "pad")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sharing:
+class RankShares:
     """How an epoch of `n` positions is shared. batch_size: of one rank."""
 
     n: int

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.errors import UsageError
-from lra_data.loading.batch_making.collate import Batch, Form, ProtocolBatch
+from lra_data.loading.batch_making.collate import Batch, BatchShape, ProtocolBatch
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from lra_data.optional_import import require
@@ -42,8 +42,8 @@ class BatchSource:
 class ExampleSource:
     """The examples of a split as records: dicts of `inputs` (S, L), `lengths` (S,), `label` and `index`."""
 
-    def __init__(self, dataset: Dataset, form: Form | None = None) -> None:
-        self._source, self._form, self._length = dataset.source(), form or Form(), len(dataset)
+    def __init__(self, dataset: Dataset, shape: BatchShape | None = None) -> None:
+        self._source, self._shape, self._length = dataset.source(), shape or BatchShape(), len(dataset)
         self._identity = dataset.identity
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class ExampleSource:
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         asked = np.array([range(self._length)[place]], dtype=np.int64)
-        inputs, lengths, labels, indices = self._source.prepare(asked, self._form).batch(0, 1)[:4]
+        inputs, lengths, labels, indices = self._source.prepare(asked, self._shape).batch(0, 1)[:4]
         return {"inputs": inputs[0], "lengths": lengths[0], "label": labels[0], "index": indices[0]}
 
     def __repr__(self) -> str:

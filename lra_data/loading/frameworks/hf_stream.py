@@ -118,12 +118,12 @@ class _Examples:
         self._begun = True
         if in_torch_worker():
             refuse_second_sharing(lambda: self.batches.ranks)
-            course = self._in_workers.begin(0, sure=False).course
-            self.start = self.batches.state_of(course)
-            return course.rest()
+            position = self._in_workers.begin(0, sure=False).position
+            self.start = self.batches.state_of(position)
+            return position.rest()
         one = iter(self.batches)
-        course, _ = one.begin()
-        self.start = self.batches.state_of(course)
+        position, _ = one.begin()
+        self.start = self.batches.state_of(position)
         return one
 
 

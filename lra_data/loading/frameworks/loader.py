@@ -5,7 +5,7 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from lra_data.loading.batches import Batches, Pass
-from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.position import Position
 
 T = TypeVar("T")
 
@@ -44,10 +44,10 @@ class Loader:
 class CountedPass(Generic[T]):
     """A pass whose batches someone else makes ahead; each is counted when it is delivered. Threads may share it.
 
-    opened: what delivers the batches of a course from where it is.
+    opened: what delivers the batches from a position on.
     """
 
-    def __init__(self, one: Pass, opened: Callable[[Course], Iterator[T]]) -> None:
+    def __init__(self, one: Pass, opened: Callable[[Position], Iterator[T]]) -> None:
         self._pass, self._open, self._lock = one, opened, Lock()
         self._delivered: Iterator[T] | None = None
 
@@ -56,10 +56,10 @@ class CountedPass(Generic[T]):
 
     def __next__(self) -> T:
         with self._lock:
-            course, first = self._pass.begin()
+            position, first = self._pass.begin()
             try:
                 if self._delivered is None:
-                    self._delivered = self._open(course)
+                    self._delivered = self._open(position)
                 batch = next(self._delivered)
             except StopIteration:
                 self._delivered = iter(())

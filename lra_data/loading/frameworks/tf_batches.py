@@ -10,7 +10,7 @@ from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.batch_making.row_addresses import sequence_names
 from lra_data.loading.batches import Batches
 from lra_data.loading.frameworks.loader import CountedPass, Loader
-from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.position import Position
 from lra_data.optional_import import require
 
 
@@ -42,11 +42,11 @@ class TensorFlowLoader(Loader):
             made = made.apply(tf.data.experimental.assert_cardinality(len(own)))
         return made.prefetch(self._ready)
 
-    def _dataset(self, batches: Callable[[], Iterator[Batch | ProtocolBatch]], course: Course) -> Any:
-        """What `batches` gives, as tensors of the shapes of a course's first batch."""
+    def _dataset(self, batches: Callable[[], Iterator[Batch | ProtocolBatch]], position: Position) -> Any:
+        """What `batches` gives, as tensors of the shapes of the first batch."""
         tf = require("tensorflow", "tensorflow")
-        place = course.place(0)
-        first = None if place is None else course.maker.batch(*place)
+        place = position.place(0)
+        first = None if place is None else position.maker.batch(*place)
         kind = Batch if first is None else type(first)
         sequences = len(sequence_names(self.batches.task.schema))
         # Shapes without what may differ from batch to batch; B differs in the last one.
@@ -60,8 +60,8 @@ class TensorFlowLoader(Loader):
     def __iter__(self) -> Iterator[Any]:
         return CountedPass(iter(self.batches), self._open)
 
-    def _open(self, course: Course) -> Iterator[Any]:
+    def _open(self, position: Position) -> Iterator[Any]:
         """The rest of a pass through tf.data."""
-        made = self._dataset(copy(course).rest, course)
+        made = self._dataset(copy(position).rest, position)
         tensors: Iterator[Any] = iter(made.prefetch(self._ready))
         return tensors

@@ -132,15 +132,15 @@ class _WorkerStream:
         return self
 
     def __next__(self) -> TorchBatch | TorchReadBatch:
-        place = self._own.course.place(self._step())
+        place = self._own.position.place(self._step())
         if place is None:
             raise StopIteration
-        batch = to_torch(self._own.course.maker.batch(*place))
+        batch = to_torch(self._own.position.maker.batch(*place))
         self._made += 1
         return marked(batch, self._own.mark)
 
     def state_dict(self) -> dict[str, Any]:
-        state = self._own.batches.state_of(self._own.course)
+        state = self._own.batches.state_of(self._own.position)
         first = {"first": self._first} if self._first else {}
         return {**state, "worker": self._worker, "workers": self._workers, "made": self._made, **first}
 

@@ -23,7 +23,7 @@ from weakref import finalize
 
 from lra_data.errors import LraDataError
 from lra_data.loading.batches import Batches
-from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.position import Position
 
 # Passes that are remembered: a worker is at most one behind another.
 _KEPT = 4
@@ -178,7 +178,7 @@ class WorkerPass:
         if worker == 0:
             self._choose()
         batches.choose(self._notes.wait_for_pass(self.mark[1]))
-        self.course = batches.next_pass()
+        self.position = batches.next_pass()
 
     def _choose(self) -> None:
         """Of worker 0: decide where the pass begins."""
@@ -191,11 +191,11 @@ class WorkerPass:
         self.batches.choose(choice)
         self.note(self.batches.next_pass())
 
-    def note(self, course: Course) -> None:
+    def note(self, position: Position) -> None:
         """Leave word of where this pass begins. `sure`: whether the process that iterates will say that it has drawn a
         batch; otherwise the pass counts as begun now.
         """
-        start = {"epoch": course.epoch, "taken": course.taken, "after": course.after}
+        start = {"epoch": position.epoch, "taken": position.taken, "after": position.after}
         self._notes.write_pass({**self.batches.choice(), **start, "token": self.mark[1], "sure": self._sure})
 
     def load(self, state: Mapping[str, Any], step: int, workers: int) -> int | None:
@@ -207,13 +207,13 @@ class WorkerPass:
         changes = self.batches.choice()["changes"]
         self.batches.load_state_dict(state)
         self.batches.choose({**self.batches.choice(), "changes": changes})
-        self.course = self.batches.next_pass()
-        left, first = self.course.place(step) is not None, None
+        self.position = self.batches.next_pass()
+        left, first = self.position.place(step) is not None, None
         self._notes.write_left(self.mark[1], self._worker, left)
         if not left and not self._notes.wait_for_left(self.mark[1], workers):
-            first = self.course.remaining % workers
-            self.batches.choose({**self.batches.choice(), "epoch": self.course.after, "taken": 0})
-            self.course = self.batches.next_pass()
+            first = self.position.remaining % workers
+            self.batches.choose({**self.batches.choice(), "epoch": self.position.after, "taken": 0})
+            self.position = self.batches.next_pass()
         if self._worker == 0:
-            self.note(self.course)
+            self.note(self.position)
         return first

@@ -19,12 +19,12 @@ from lra_data.checks import whole_number
 from lra_data.errors import UsageError
 from lra_data.loading.batch_making.batch_maker import BatchMaker
 from lra_data.loading.batch_making.batch_sources import Source
-from lra_data.loading.batch_making.collate import Form
-from lra_data.loading.epoch.epoch_order import Arrangement
-from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.batch_making.collate import BatchShape
+from lra_data.loading.epoch.epoch_order import EpochOrder
+from lra_data.loading.epoch.rank_shares import RankShares
 from lra_data.loading.epoch.ranks import RankNotKnownYetError, Ranks, find_ranks, in_torch_worker, say_once
 from lra_data.loading.epoch.windowed import Order
-from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.position import Position
 from lra_data.loading.passes.shared_twice import refuse_second_sharing
 from lra_data.task import check_seed
 
@@ -34,8 +34,8 @@ STATE = ("data", "order", "seed", "epoch", "taken")
 class Orders:
     """The orders of the last epochs that were asked for."""
 
-    def __init__(self, arrangement: Arrangement, source: Source, n: int) -> None:
-        self._what = (arrangement, source, n)
+    def __init__(self, epoch_order: EpochOrder, source: Source, n: int) -> None:
+        self._what = (epoch_order, source, n)
         self._kept = lru_cache(maxsize=2)(self._make)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -46,8 +46,8 @@ class Orders:
         return self._kept(seed, epoch)
 
     def _make(self, seed: int, epoch: int) -> Order:
-        arrangement, source, n = self._what
-        return arrangement.order(source.lengths, n, seed, epoch)
+        epoch_order, source, n = self._what
+        return epoch_order.order(source.lengths, n, seed, epoch)
 
 
 class Ledger:
@@ -57,9 +57,9 @@ class Ledger:
         self,
         source: Source,
         data: str,
-        form: Form,
-        sharing: Sharing,
-        arrangement: Arrangement,
+        shape: BatchShape,
+        shares: RankShares,
+        epoch_order: EpochOrder,
         *,
         rank: int | None,
         world_size: int | None,
@@ -68,10 +68,10 @@ class Ledger:
         epochs: int | None,
     ) -> None:
         """sharing: of one rank; the world size is known when a pass begins. See `Dataset.batches` for the others."""
-        self.source, self.data, self.form, self.arrangement, self.epochs = source, data, form, arrangement, epochs
-        self._sharing, self._asked = sharing, (rank, world_size)
+        self.source, self.data, self.shape, self.epoch_order, self.epochs = source, data, shape, epoch_order, epochs
+        self._shares, self._asked = shares, (rank, world_size)
         self._inherited: tuple[int, Ranks] | None = None  # the process that unpickled this, and the rank of the other
-        self._orders = Orders(arrangement, source, sharing.n)
+        self._orders = Orders(epoch_order, source, shares.n)
         self._start_up()
         with suppress(RankNotKnownYetError):
             self.shares()  # a rank that cannot be fails here, not at the first batch
@@ -80,7 +80,7 @@ class Ledger:
         # The start that was chosen for the next pass; None: the epoch `_after` that follows the pass that began last.
         self._choice: tuple[int, int] | None = (epoch, 0)
         self._after, self._loaded = epoch, False
-        self._latest: Course | None = None
+        self._latest: Position | None = None
         self._where = (epoch, 0)
         self._before_latest: tuple[Any, ...] = ()
         self.changes = 0  # counts begun passes and choices: loader workers compare it
@@ -124,12 +124,12 @@ class Ledger:
             return self._inherited[1]
         return find_ranks(*self._asked)
 
-    def shares(self) -> tuple[Sharing, int]:
+    def shares(self) -> tuple[RankShares, int]:
         """How epochs are shared, and this rank's number."""
         ranks = self.ranks()
-        sharing = replace(self._sharing, world_size=ranks.world_size)
-        sharing.check_rank(ranks.rank)
-        return sharing, ranks.rank
+        shares = replace(self._shares, world_size=ranks.world_size)
+        shares.check_rank(ranks.rank)
+        return shares, ranks.rank
 
     def _checked(self, seed: int, epoch: int) -> tuple[int, int]:
         """Both as ints; raises UsageError for a seed or an epoch that cannot be."""
@@ -148,47 +148,47 @@ class Ledger:
         """Epoch and positions taken where the next pass begins."""
         return self._choice or (self._after, 0)
 
-    def course(self) -> Course:
+    def position(self) -> Position:
         """The next pass, without beginning it."""
-        sharing, rank = self.shares()
+        shares, rank = self.shares()
         epoch, taken = self.next_start()
         until = self._end_of_pass(epoch)
-        if taken and until == epoch + 1 and sharing.steps_from(taken) == 0:  # nothing is left: the next epoch
+        if taken and until == epoch + 1 and shares.steps_from(taken) == 0:  # nothing is left: the next epoch
             epoch, taken, until = until, 0, self._end_of_pass(until)
-        maker = BatchMaker(self.source, self.form, sharing, rank, partial(self._orders, self.seed))
-        return Course(maker, epoch, taken, until)
+        maker = BatchMaker(self.source, self.shape, shares, rank, partial(self._orders, self.seed))
+        return Position(maker, epoch, taken, until)
 
-    def begin(self) -> Course:
+    def begin(self) -> Position:
         """Begin the next pass, unless it has no batch at all."""
         refuse_second_sharing(self.ranks)
         with self.lock:
-            course = self.course()
-            if course.place(0) is None:
-                return course
+            position = self.position()
+            if position.place(0) is None:
+                return position
             say_once(self.ranks())
             self._before_latest = (self._choice, self._after, self._loaded, self._latest, self._where)
-            self._choice, self._loaded, self._latest = None, False, course
-            self._where, self._after = (course.epoch, course.taken), course.after
+            self._choice, self._loaded, self._latest = None, False, position
+            self._where, self._after = (position.epoch, position.taken), position.after
             self.changes += 1
-            return course
+            return position
 
-    def withdraw(self, course: Course) -> None:
+    def withdraw(self, position: Position) -> None:
         """Undo `begin`: the first batch could not be made."""
         with self.lock:
-            if self._latest is course and self._choice is None and self._before_latest:
+            if self._latest is position and self._choice is None and self._before_latest:
                 self._choice, self._after, self._loaded, self._latest, self._where = self._before_latest
 
-    def moved(self, course: Course) -> None:
+    def moved(self, position: Position) -> None:
         """A batch of a pass was delivered. The state is that of the pass that began last."""
         with self.lock:
-            if course is self._latest:
-                self._where, self._after = (course.epoch, course.taken), course.after
+            if position is self._latest:
+                self._where, self._after = (position.epoch, position.taken), position.after
                 self._before_latest = ()  # it holds what the last pass has prepared
 
-    def ended(self, course: Course) -> None:
+    def ended(self, position: Position) -> None:
         """A pass was drawn to its end."""
         with self.lock:
-            if course is self._latest:
+            if position is self._latest:
                 self._where = self.next_start()
 
     def set_epoch(self, epoch: int) -> None:
@@ -219,8 +219,8 @@ class Ledger:
     @property
     def remaining(self) -> int:
         """Batches that are left of the pass that began last, or of the next one where its start was chosen since."""
-        course = self._latest if self._choice is None else None
-        return (course or self.course()).remaining
+        position = self._latest if self._choice is None else None
+        return (position or self.position()).remaining
 
     def choice(self) -> dict[str, int]:
         """The start of the next pass, for a copy of this ledger in another process."""
@@ -241,7 +241,7 @@ class Ledger:
 
     def state_of(self, epoch: int, taken: int) -> dict[str, Any]:
         """The state of a place."""
-        return dict(zip(STATE, (self.data, self.arrangement.name, self.seed, epoch, taken), strict=True))
+        return dict(zip(STATE, (self.data, self.epoch_order.name, self.seed, epoch, taken), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """See `Batches.state_dict`."""
@@ -257,16 +257,16 @@ class Ledger:
             raise UsageError(
                 f"expected a state of the data {self.data}, got one of {state['data']}: another set, split or slice"
             )
-        if state["order"] != self.arrangement.name:
-            raise UsageError(f"expected a state of the order {self.arrangement.name!r}, got {state['order']!r}")
+        if state["order"] != self.epoch_order.name:
+            raise UsageError(f"expected a state of the order {self.epoch_order.name!r}, got {state['order']!r}")
         taken = state["taken"]
-        if not hasattr(taken, "__index__") or isinstance(taken, bool) or not 0 <= taken <= self._sharing.n:
-            raise UsageError(f"expected a state with taken from 0 to {self._sharing.n}, got {taken!r}")
+        if not hasattr(taken, "__index__") or isinstance(taken, bool) or not 0 <= taken <= self._shares.n:
+            raise UsageError(f"expected a state with taken from 0 to {self._shares.n}, got {taken!r}")
         with self.lock:
             self.seed, epoch = self._checked(state["seed"], state["epoch"])
             self._choice, self._loaded, self._latest = (epoch, operator.index(taken)), True, None
             with suppress(RankNotKnownYetError):
-                course = self.course()
-                self._choice = (course.epoch, course.taken)
+                position = self.position()
+                self._choice = (position.epoch, position.taken)
             self._where = self._choice
             self.changes += 1

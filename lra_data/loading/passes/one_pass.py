@@ -13,7 +13,7 @@ from lra_data.checks import whole_number
 from lra_data.errors import UsageError
 from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.passes.ledger import Ledger
-from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.position import Position
 
 
 class Pass:
@@ -24,7 +24,7 @@ class Pass:
 
     def __init__(self, ledger: Ledger, prefetch: int, threads: int) -> None:
         self._ledger, self._prefetch, self._threads = ledger, prefetch, threads
-        self._course: Course | None = None
+        self._position: Position | None = None
         self._over = False
         self._start_up()
 
@@ -54,41 +54,41 @@ class Pass:
 
     def __next__(self) -> Batch | ProtocolBatch:
         with self._own():
-            course, first = self.begin()
-            place = course.place(0)
+            position, first = self.begin()
+            place = position.place(0)
             if place is None:
-                self._end(course)
+                self._end(position)
                 raise StopIteration
             try:
-                batch = course.maker.batch(*place) if self._prefetch == 0 else self._from_ahead(course)
+                batch = position.maker.batch(*place) if self._prefetch == 0 else self._from_ahead(position)
             except BaseException:
                 if first:
                     self.withdraw()
                 raise
-            course.take(place)
-            self._ledger.moved(course)
+            position.take(place)
+            self._ledger.moved(position)
             return batch
 
-    def begin(self) -> tuple[Course, bool]:
-        """The pass's course, and whether it begins just now."""
+    def begin(self) -> tuple[Position, bool]:
+        """The pass's position, and whether it begins just now."""
         with self._own():
-            first = self._course is None
-            if self._course is None:
-                self._course = self._ledger.begin()
-            return self._course, first
+            first = self._position is None
+            if self._position is None:
+                self._position = self._ledger.begin()
+            return self._position, first
 
     def withdraw(self) -> None:
         """Undo `begin`: nothing could be drawn, so the epoch has not begun."""
         with self._own():
-            if self._course is not None:
+            if self._position is not None:
                 self._drop_ahead()
-                self._ledger.withdraw(self._course)
-                self._course = None
+                self._ledger.withdraw(self._position)
+                self._position = None
 
-    def _end(self, course: Course) -> None:
+    def _end(self, position: Position) -> None:
         if not self._over:
             self._over = True
-            self._ledger.ended(course)
+            self._ledger.ended(position)
             if self._executor is not None:
                 self._executor.shutdown(wait=False)
                 self._executor = None
@@ -96,29 +96,29 @@ class Pass:
     def end(self) -> None:
         """Say that nothing is left, as `StopIteration` does."""
         with self._own():
-            if self._course is not None:
-                self._end(self._course)
+            if self._position is not None:
+                self._end(self._position)
 
-    def course(self) -> Course:
+    def position(self) -> Position:
         """Where this pass is; before its first batch, where it would begin now."""
-        return self._course or self._ledger.course()
+        return self._position or self._ledger.position()
 
     @property
     def remaining(self) -> int:
         """Batches that are left, the same for all ranks; TypeError if there is no end."""
-        return self.course().remaining
+        return self.position().remaining
 
     def ahead(self, steps: int) -> Batch | ProtocolBatch | None:
         """The batch after the next `steps` ones, without moving; None beyond the end."""
-        course = self.course()
-        place = course.place(whole_number("steps", steps, 0))
-        return None if place is None else course.maker.batch(*place)
+        position = self.position()
+        place = position.place(whole_number("steps", steps, 0))
+        return None if place is None else position.maker.batch(*place)
 
     def places(self, steps: int) -> NDArray[np.int64] | None:
         """The places in the split's selection of the examples that `ahead` would give: int64 (B,)."""
-        course = self.course()
-        place = course.place(whole_number("steps", steps, 0))
-        return None if place is None else course.maker.places(*place)
+        position = self.position()
+        place = position.place(whole_number("steps", steps, 0))
+        return None if place is None else position.maker.places(*place)
 
     def skip(self, steps: int) -> None:
         """Move on by that many batches, as if they had been delivered, at no cost."""
@@ -126,36 +126,36 @@ class Pass:
         if steps == 0:
             return
         with self._own():
-            course, first = self.begin()
-            place = course.place(steps - 1)
+            position, first = self.begin()
+            place = position.place(steps - 1)
             if place is None:
                 left = (
-                    f"at most {course.remaining} batches"
-                    if course.until is not None
+                    f"at most {position.remaining} batches"
+                    if position.until is not None
                     else "no batch, for no epoch has one"
                 )
                 if first:
                     self.withdraw()
                 raise UsageError(f"expected to skip {left}, got {steps}")
             self._drop_ahead()
-            course.take(place)
-            self._ledger.moved(course)
+            position.take(place)
+            self._ledger.moved(position)
 
     def state_dict(self) -> dict[str, Any]:
         """Where this pass is, whatever other passes have begun since: see `Batches.state_dict`."""
-        if self._course is None:
+        if self._position is None:
             return self._ledger.state_of(*self._ledger.next_start())
-        return self._ledger.state_of(self._course.epoch, self._course.taken)
+        return self._ledger.state_of(self._position.epoch, self._position.taken)
 
-    def _from_ahead(self, course: Course) -> Batch | ProtocolBatch:
+    def _from_ahead(self, position: Position) -> Batch | ProtocolBatch:
         """The next batch, and as many more as `prefetch` says set to work behind it."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="lra-data-batches")
         while len(self._ahead) <= self._prefetch:
-            place = course.place(len(self._ahead))
+            place = position.place(len(self._ahead))
             if place is None:
                 break
-            self._ahead.append(self._executor.submit(course.maker.batch, *place))
+            self._ahead.append(self._executor.submit(position.maker.batch, *place))
         try:
             batch = self._ahead[0].result()
         except BaseException:

@@ -6,7 +6,7 @@ from lra_data.loading.batch_making.batch_maker import BatchMaker
 from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 
 
-class Course:
+class Position:
     """A pass from (epoch, positions taken by all ranks) to the beginning of epoch `until`; None if it has no end."""
 
     def __init__(self, maker: BatchMaker, epoch: int, taken: int, until: int | None) -> None:
@@ -14,24 +14,24 @@ class Course:
 
     def place(self, steps: int) -> tuple[int, int] | None:
         """Epoch and positions taken before the batch after the next `steps` ones; None beyond the end."""
-        sharing = self.maker.sharing
-        left = sharing.steps_from(self.taken)
+        shares = self.maker.shares
+        left = shares.steps_from(self.taken)
         if 0 <= steps < left:
-            return self.epoch, self.taken + steps * sharing.step
-        each = sharing.steps_from(0)
+            return self.epoch, self.taken + steps * shares.step
+        each = shares.steps_from(0)
         if steps < 0 or each == 0:
             return None
         further, step = divmod(steps - left, each)
         epoch = self.epoch + 1 + further
-        return (epoch, step * sharing.step) if self.until is None or epoch < self.until else None
+        return (epoch, step * shares.step) if self.until is None or epoch < self.until else None
 
     @property
     def remaining(self) -> int:
         """Batches that are left, the same for all ranks; TypeError if there is no end."""
         if self.until is None:
             raise TypeError("batches without an end have no length")
-        sharing = self.maker.sharing
-        return sharing.steps_from(self.taken) + max(self.until - self.epoch - 1, 0) * sharing.steps_from(0)
+        shares = self.maker.shares
+        return shares.steps_from(self.taken) + max(self.until - self.epoch - 1, 0) * shares.steps_from(0)
 
     @property
     def after(self) -> int:
@@ -40,7 +40,7 @@ class Course:
 
     def take(self, place: tuple[int, int]) -> None:
         """Move behind the batch at a place."""
-        self.epoch, self.taken = place[0], self.maker.sharing.after(place[1])
+        self.epoch, self.taken = place[0], self.maker.shares.after(place[1])
 
     def rest(self) -> Iterator[Batch | ProtocolBatch]:
         """Draw what is left."""

@@ -1,4 +1,4 @@
-"""Reading, solving and writing expressions: the seed example, spellings, the stack machine, the release's form."""
+"""Reading, solving and writing expressions: the seed example, spellings, the stack machine, the release's shape."""
 
 import numpy as np
 import pytest

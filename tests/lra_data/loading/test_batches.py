@@ -223,7 +223,7 @@ def test_threads_share_a_source_that_is_not_open_yet(small_root: Path) -> None:
     for _ in range(20):
         batches = lra_data.load("listops/mini", split="train", root=small_root).batches(50, shuffle=True)
         expected = [sorted(places.tolist()) for step in range(30) if (places := batches.places(step)) is not None]
-        prepare = partial(batches._source.prepare, form=batches._form)
+        prepare = partial(batches._source.prepare, shape=batches._shape)
         with ThreadPoolExecutor(8) as pool:
             found = [prepared.batch(0, 50) for prepared in pool.map(prepare, map(np.array, expected))]
         assert [batch.indices.tolist() for batch in found] == expected

@@ -24,7 +24,7 @@ from lra_data import UsageError
 from lra_data.building import shard_job as building_shards
 from lra_data.corpus import Corpus
 from lra_data.loading.batch_making.batch_sources import BuiltSource, Prepared
-from lra_data.loading.batch_making.collate import Form
+from lra_data.loading.batch_making.collate import BatchShape
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.epoch.windowed import Bucketed, Windowed
@@ -674,9 +674,9 @@ def test_workers_forked_while_a_thread_prepares(part: Dataset, monkeypatch: pyte
     """A lock that a thread holds at the fork is never let go in the child."""
     quick = BuiltSource.prepare
 
-    def slow(source: BuiltSource, places: NDArray[np.int64], form: Form) -> Prepared:
+    def slow(source: BuiltSource, places: NDArray[np.int64], shape: BatchShape) -> Prepared:
         time.sleep(0.3)
-        return quick(source, places, form)
+        return quick(source, places, shape)
 
     monkeypatch.setattr(BuiltSource, "prepare", slow)
     batches = part.batches(50, prefetch=1, epochs=3)
@@ -723,7 +723,7 @@ def test_pickled_datasets(part: Dataset) -> None:
 
 @given(
     options=order_options(),
-    form=st.fixed_dictionaries(
+    shape=st.fixed_dictionaries(
         {},
         optional={
             "max_length": st.integers(1, 130),
@@ -734,10 +734,10 @@ def test_pickled_datasets(part: Dataset) -> None:
     batch_size=st.integers(1, 40),
 )
 @settings(fixtures_are_shared, max_examples=25)
-def test_uint8_is_widened_to_the_same(part: Dataset, options: Options, form: Options, batch_size: int) -> None:
-    wide = part.batches(batch_size, **options, **form)
-    narrow = part.batches(batch_size, **options, **form, dtype="uint8")
-    assert (wide.offset, narrow.offset) == (0, form.get("offset", 0))
+def test_uint8_is_widened_to_the_same(part: Dataset, options: Options, shape: Options, batch_size: int) -> None:
+    wide = part.batches(batch_size, **options, **shape)
+    narrow = part.batches(batch_size, **options, **shape, dtype="uint8")
+    assert (wide.offset, narrow.offset) == (0, shape.get("offset", 0))
     check_widened(narrow, wide)
 
 
@@ -750,11 +750,11 @@ def check_widened(narrow: Batches, wide: Batches) -> None:
 
 @pytest.mark.parametrize("name", ["text/holdout", "retrieval/by-pair", "image/rgb"])
 @pytest.mark.parametrize("form", [{}, {"max_length": 100, "pad_to": 128}, {"offset": 0}])
-def test_bytes_and_pixels_are_widened_to_the_same(name: str, form: Options, corpora: dict[str, Path]) -> None:
+def test_bytes_and_pixels_are_widened_to_the_same(name: str, shape: Options, corpora: dict[str, Path]) -> None:
     family = name.partition("/")[0]
     split = lra_data.load(name, split="test[:9]", corpus=Corpus(corpora[family], allow_partial=True))
-    narrow, wide = split.batches(4, **form, dtype="uint8"), split.batches(4, **form)
-    assert narrow.offset == form.get("offset", int(family != "image"))
+    narrow, wide = split.batches(4, **shape, dtype="uint8"), split.batches(4, **shape)
+    assert narrow.offset == shape.get("offset", int(family != "image"))
     check_widened(narrow, wide)
 
 

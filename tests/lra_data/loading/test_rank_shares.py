@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lra_data import UsageError
-from lra_data.loading.epoch.rank_shares import Sharing
+from lra_data.loading.epoch.rank_shares import RankShares
 
 SMALL = st.integers(1, 9)
 
@@ -15,18 +15,18 @@ SMALL = st.integers(1, 9)
 @given(n=st.integers(0, 300), batch_size=SMALL, world_size=SMALL)
 @settings(deadline=None)
 def test_every_position_once(n: int, batch_size: int, world_size: int) -> None:
-    sharing = Sharing(n=n, batch_size=batch_size, world_size=world_size)
+    shares = RankShares(n=n, batch_size=batch_size, world_size=world_size)
     start, taken, steps = 0, Counter[int](), 0
     while start < n:
-        assert sharing.steps_from(start) == sharing.steps_from(0) - steps
-        parts = [sharing.positions(start, rank) for rank in range(world_size)]
-        assert [place for part in parts for place in part] == list(range(start, sharing.after(start)))
+        assert shares.steps_from(start) == shares.steps_from(0) - steps
+        parts = [shares.positions(start, rank) for rank in range(world_size)]
+        assert [place for part in parts for place in part] == list(range(start, shares.after(start)))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
         assert max(map(len, parts)) <= batch_size
         taken.update(place for part in parts for place in part)
-        start, steps = sharing.after(start), steps + 1
+        start, steps = shares.after(start), steps + 1
     assert taken == Counter(range(n))
-    assert sharing.steps_from(0) == steps
+    assert shares.steps_from(0) == steps
 
 
 @given(
@@ -41,11 +41,11 @@ def test_exactly_once_over_kills_and_new_numbers_of_ranks(
     """Each turn runs some steps with its own batch size and ranks and is killed; the next goes on from the position."""
     start, taken = 0, Counter[int]()
     for batch_size, world_size, steps in [*turns, (*last, n)]:
-        sharing = Sharing(n=n, batch_size=batch_size, world_size=world_size)
-        for _ in range(min(steps, sharing.steps_from(start))):
+        shares = RankShares(n=n, batch_size=batch_size, world_size=world_size)
+        for _ in range(min(steps, shares.steps_from(start))):
             for rank in range(world_size):
-                taken.update(sharing.positions(start, rank))
-            start = sharing.after(start)
+                taken.update(shares.positions(start, rank))
+            start = shares.after(start)
     assert taken == Counter(range(n))
 
 
@@ -54,12 +54,12 @@ def test_exactly_once_over_kills_and_new_numbers_of_ranks(
 def test_drop_and_pad_do_what_they_are_called(n: int, batch_size: int, world_size: int) -> None:
     whole = n // (batch_size * world_size)
     for remainder, steps in (("drop", whole), ("pad", -(-n // (batch_size * world_size)))):
-        sharing = Sharing(n=n, batch_size=batch_size, world_size=world_size, remainder=remainder)
-        assert sharing.steps_from(0) == steps
+        shares = RankShares(n=n, batch_size=batch_size, world_size=world_size, remainder=remainder)
+        assert shares.steps_from(0) == steps
         taken = Counter[int]()
         for number in range(steps):
             for rank in range(world_size):
-                places = sharing.positions(number * sharing.step, rank)
+                places = shares.positions(number * shares.step, rank)
                 assert len(places) == batch_size
                 taken.update(place % n for place in places)
         if remainder == "drop":
@@ -83,11 +83,11 @@ def test_drop_and_pad_do_what_they_are_called(n: int, batch_size: int, world_siz
 )
 def test_impossible_shares(options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        Sharing(n=10, **options)  # type: ignore[arg-type]
+        RankShares(n=10, **options)  # type: ignore[arg-type]
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("rank", [-1, 2, True, 0.5])
 def test_ranks_that_there_are_not(rank: int) -> None:
     with pytest.raises(UsageError, match=f"expected a rank from 0 to 1 of world size 2, got {rank}"):
-        Sharing(n=10, batch_size=1, world_size=2).positions(0, rank)
+        RankShares(n=10, batch_size=1, world_size=2).positions(0, rank)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as MapDataset
 
-from lra_data.loading.batch_making.collate import Form
+from lra_data.loading.batch_making.collate import BatchShape
 from lra_data.loading.batches import Pass
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.loader import Loader
@@ -17,7 +17,12 @@ from lra_data.loading.frameworks.torch_parts.torch_tensors import TorchBatch, to
 
 
 class TorchExample(NamedTuple):
-    """One example: inputs (S, L) int32 or uint8, lengths (S,) int32, label and index int64 without axes."""
+    """One example, in the fields of `TorchBatch` without its first axis.
+
+    inputs: int32 or uint8 (S, L).
+    lengths: int32 (S,).
+    labels, indices: int64 (), of this one example.
+    """
 
     inputs: Tensor
     lengths: Tensor
@@ -32,8 +37,8 @@ class TorchExamples(MapDataset[TorchExample]):
     `batch_sampler=BatchSampler(batches)` it gives the batches of `Dataset.batches`.
     """
 
-    def __init__(self, dataset: Dataset, form: Form | None = None) -> None:
-        self._source, self._form, self._length = dataset.source(), form or Form(), len(dataset)
+    def __init__(self, dataset: Dataset, shape: BatchShape | None = None) -> None:
+        self._source, self._shape, self._length = dataset.source(), shape or BatchShape(), len(dataset)
 
     def __len__(self) -> int:
         return self._length
@@ -44,7 +49,7 @@ class TorchExamples(MapDataset[TorchExample]):
     def __getitems__(self, places: Sequence[int]) -> list[TorchExample]:
         """The examples at these places, what DataLoader calls for a batch."""
         asked = np.array([range(self._length)[place] for place in places], dtype=np.int64)
-        unpadded = Form(max_length=self._form.max_length, offset=self._form.offset, dtype=self._form.dtype)
+        unpadded = BatchShape(max_length=self._shape.max_length, offset=self._shape.offset, dtype=self._shape.dtype)
         prepared = self._source.prepare(asked, unpadded)
         return [
             TorchExample(*(tensor[0] for tensor in to_torch(prepared.batch(row, row + 1)))) for row in range(len(asked))
@@ -53,7 +58,7 @@ class TorchExamples(MapDataset[TorchExample]):
     def collate(self, examples: Sequence[TorchExample]) -> TorchBatch:
         """Examples as one batch, padded with 0 as the form says."""
         longest = max(example.inputs.shape[-1] for example in examples)
-        width = self._form.width(longest)
+        width = self._shape.width(longest)
         inputs = examples[0].inputs.new_zeros(len(examples), examples[0].inputs.shape[0], width)
         for row, example in enumerate(examples):
             inputs[row, :, : example.inputs.shape[-1]] = example.inputs
@@ -82,11 +87,11 @@ class _Places:
 
     def __next__(self) -> list[int]:
         with self._lock:
-            course, _ = self._pass.begin()
-            place = course.place(0)
+            position, _ = self._pass.begin()
+            place = position.place(0)
             if place is None:
                 self._pass.end()
                 raise StopIteration
             self._pass.skip(1)
-            places: list[int] = course.maker.places(*place).tolist()
+            places: list[int] = position.maker.places(*place).tolist()
             return places

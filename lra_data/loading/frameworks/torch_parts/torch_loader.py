@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from lra_data.loading.batches import Batches, Pass
 from lra_data.loading.frameworks.loader import CountedPass, Loader
 from lra_data.loading.frameworks.torch_parts.torch_tensors import TorchBatch, TorchReadBatch, to_torch
-from lra_data.loading.passes.position import Course
+from lra_data.loading.passes.position import Position
 
 
 class TorchLoader(Loader):
@@ -47,8 +47,8 @@ class TorchLoader(Loader):
             return iter(self._loader(_PassBatches(iter(self.batches))))
         return map(to_torch, iter(self.batches))
 
-    def _opened(self, course: Course) -> Iterator[TorchBatch | TorchReadBatch]:
-        delivered: Iterator[TorchBatch | TorchReadBatch] = iter(self._loader(_CourseBatches(copy(course))))
+    def _opened(self, position: Position) -> Iterator[TorchBatch | TorchReadBatch]:
+        delivered: Iterator[TorchBatch | TorchReadBatch] = iter(self._loader(_CourseBatches(copy(position))))
         return delivered
 
 
@@ -65,14 +65,14 @@ class _PassBatches(IterableDataset[TorchBatch | TorchReadBatch]):
 class _CourseBatches(IterableDataset[TorchBatch | TorchReadBatch]):
     """One pass, in worker processes: worker w of N makes every N-th batch from w on."""
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, position: Position) -> None:
+        self._position = position
 
     def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
         info = get_worker_info()
         if info is None:
             raise AssertionError("made for worker processes")
         step = info.id
-        while (place := self._course.place(step)) is not None:
-            yield to_torch(self._course.maker.batch(*place))
+        while (place := self._position.place(step)) is not None:
+            yield to_torch(self._position.maker.batch(*place))
             step += info.num_workers
