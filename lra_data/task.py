@@ -8,9 +8,8 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lra_data.checks import plain_int
@@ -194,32 +193,6 @@ class Task(ABC):
     @abstractmethod
     def problems(self, batch: "pa.RecordBatch", *, split: str, seed: int) -> list[tuple[int, str]]:
         """(index, what is wrong) for each row whose label or form an independent solver does not confirm."""
-
-    @property
-    def pickle_name(self) -> str | None:
-        """The set's name in Nyströmformer's layout, as in `<name>.train.pickle`; None where it never was in it."""
-        return self.family
-
-    @property
-    def release_files(self) -> tuple[str, ...]:
-        """What `export_release` adds to a folder: a file a split, or one folder; empty where the release has no such
-        set."""
-        return ()
-
-    @property
-    def release_absence(self) -> str:
-        """Why `release_files` is empty, in words."""
-        return f"expected another layout, the LRA release never held {self.card.title}"
-
-    def export_release(
-        self, split: str, batches: "Iterable[pa.RecordBatch]", folder: Path, sizes: Mapping[str, int]
-    ) -> "Iterator[Path]":
-        """Write one split in the layout of the original LRA release into `folder`; yields each finished file.
-
-        sizes: examples of every split, for layouts that number them through. Raises UsageError where `release_files`
-        is empty.
-        """
-        raise UsageError(f"{self.name}: {self.release_absence}")
 
 
 def _examples_of(config: Any) -> dict[str, Any]:

@@ -11,6 +11,15 @@ from lra_data.corpus import corpus_from_options
 _NAMED_FILES = 10
 
 
+def _show_layouts(context: click.Context, parameter: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from lra_data.interop.code_bases import layouts
+
+        for name, layout in layouts().items():
+            click.echo(f"{name:<13} {layout.summary}")
+        context.exit()
+
+
 @click.command()
 @click.argument("where", metavar="SET")
 @click.option(
@@ -18,16 +27,22 @@ _NAMED_FILES = 10
     metavar="NAME",
     default="lra-release",
     show_default=True,
-    help="lra-release: the original's files (ListOps, Retrieval, Pathfinder). nystromformer, skyformer: their pickles. "
-    "s4: what S4 and S5 read (Text as imdb/*.parquet, and the original's files in S4's folders). mega: what Mega's "
-    "fairseq tasks read (pictures as input/*.src and label/*.label, the others as src-bin, label-bin and dict.txt).",
+    help="Layout of the files, named for the loaders that read it; --layouts lists them.",
 )
-@click.option("--out", metavar="DIR", required=True, help="A new folder, or one with other sets of the layout.")
+@click.option(
+    "--layouts",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_layouts,
+    help="List the layouts and exit.",
+)
+@click.option("--out", metavar="DIR", required=True, help="Folder for the files, new or with other sets.")
 @click.option(
     "--ascii",
     "ascii_only",
     is_flag=True,
-    help="In Retrieval's TSV files (lra-release, s4) write each byte that is not printable ASCII as a space.",
+    help="In Retrieval's TSV files, write each byte that is not printable ASCII as a space.",
 )
 @virtual_options
 def export(
@@ -40,7 +55,7 @@ def export(
     pairs: str | None,
     allow_partial: bool,
 ) -> None:
-    """Write a set in another layout, into a folder that may hold other sets; never over files that are there."""
+    """Write a set as the files that another code base loads. Existing files are never overwritten."""
     from lra_data.interop.export import export as write_layout
 
     def warn(message: str) -> None:
@@ -56,7 +71,8 @@ def export(
 
 def show_protocol(where: str | None, name: str, other: str | None, as_json: bool) -> None:
     """Print a protocol, or where it differs from another, for all tasks or for that of `where`."""
-    from lra_data.interop.protocol import differences, get_protocol, lines_of
+    from lra_data.interop.code_bases import differences, get_protocol, get_reading
+    from lra_data.interop.protocol import lines_of
 
     if other is None:
         entries: dict[str, Any] = {family: lines_of(reading) for family, reading in get_protocol(name).items()}
@@ -66,6 +82,8 @@ def show_protocol(where: str | None, name: str, other: str | None, as_json: bool
         from lra_data.store.row_access import open_rows
 
         family = open_rows(where).task.family
+        for protocol in (name, other or name):
+            get_reading(protocol, family)  # or an error that says what it reads
         entries = {family: entries[family]}
     if as_json:
         click.echo(json.dumps(entries, indent=1))

@@ -33,11 +33,11 @@ def list_tasks(as_json: bool) -> None:
 
 @click.command()
 @click.argument("where", metavar="[SET]", required=False)
-@click.option("--protocol", metavar="NAME", help="How another code base reads the tasks: lra-2020, s4, ….")
-@click.option("--diff", metavar="NAME", help="Only where this protocol says otherwise.")
+@click.option("--protocol", metavar="NAME", help="A code base whose reading of the tasks to show: lra-2020, s4, ….")
+@click.option("--diff", metavar="NAME", help="Another code base; show only where the two readings differ.")
 @JSON_OPTION
 def info(where: str | None, protocol: str | None, diff: str | None, as_json: bool) -> None:
-    """Say what a task or a built set is, or how a protocol reads the tasks."""
+    """Describe a task or a built set, or how another code base reads the tasks."""
     if protocol is not None:
         show_protocol(where, protocol, diff, as_json)
         return

@@ -159,11 +159,6 @@ class Image(CorpusTask):
             found.append((int(indices[0]), "expected the order of TensorFlow Datasets, got another"))
         return found
 
-    @property
-    def pickle_name(self) -> str | None:
-        """Only grey pictures were in it."""
-        return "image" if self.config.channels == 1 else None
-
 
 MAKERS = Makers(from_config=Image)
 

@@ -1,19 +1,15 @@
 """Writes a set in the layouts of others, for loaders that were made for them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from lra_data.errors import UsageError
+from lra_data.interop.code_bases import get_layout, layouts
 from lra_data.interop.export_tree import addition
-from lra_data.interop.layouts import S4_FOLDERS, units_of
-from lra_data.interop.mega_files import write_mega
-from lra_data.interop.paper_lines import PaperLines
-from lra_data.interop.pickles import PICKLES, write_pickle
-from lra_data.interop.s4_files import write_imdb
+from lra_data.interop.layouts import ExportJob, Layout, TaskFiles
 from lra_data.paths import local_path, write_failure
 from lra_data.store.row_access import Rows
-
-_ASCII_LAYOUTS = ("lra-release", "s4")
+from lra_data.task import Task
 
 
 def _ignore(message: str) -> None:
@@ -31,50 +27,54 @@ def export(
 ) -> list[Path]:
     """The files written into `out`, a folder that may hold other sets. They appear there when all are written.
 
-    ascii_only: in Retrieval's TSV files write each byte that is not printable ASCII as a space. tell: hears, a line
-    each, what was left out or replaced. warn: hears what the layout's readers cannot read. A run that was killed leaves
-    the folder as it was but for a folder `.export`, which the next one removes. Raises UsageError for a set that the
-    layout never held, and for files that are there already.
+    A run that was killed leaves the folder as it was but for a folder `.export`, which the next one removes. Raises
+    UsageError for a set that the layout does not hold, and for files that are there already.
+
+    ascii_only: write each byte of Retrieval's TSV files that is not printable ASCII as a space.
+    tell: takes a line on what was left out, cut or replaced.
+    warn: takes a line on what the layout's loaders cannot read.
     """
-    units = units_of(rows.task, layout)
-    if ascii_only and (rows.task.family != "retrieval" or layout not in _ASCII_LAYOUTS):
-        raise UsageError(
-            f"expected ASCII only for Retrieval in the layout {' or '.join(_ASCII_LAYOUTS)}, whose texts S4 and S5 "
-            f"read as UTF-8, got {rows.task.name} in {layout}: leave --ascii out"
-        )
+    task = rows.task
+    files = _files_of(task, get_layout(layout))
+    if ascii_only and not files.takes_ascii:
+        raise UsageError(f"{_ascii_expected()}, got {task.name} in {layout}: leave --ascii out")
+    units = files.units(task)
     folder = local_path(out, "a folder, which may hold other sets").absolute()
     try:
         with addition(folder, tell) as added:
             added.refuse_what_is_there(units)
-            written = list(_written(rows, layout, added.files, ascii_only, tell, warn))
-            added.publish(units, remark=rows.task.card.shortfall)
+            job = ExportJob(rows=rows, folder=added.files, ascii_only=ascii_only, tell=tell, warn=warn)
+            written = list(files.write(job))
+            added.publish(units, remark=task.card.shortfall)
             return [folder / path.relative_to(added.files) for path in written]
     except OSError as error:
         raise write_failure(folder, error) from error
 
 
-def _written(
-    rows: Rows, layout: str, folder: Path, ascii_only: bool, tell: Callable[[str], None], warn: Callable[[str], None]
-) -> Iterator[Path]:
-    """Write all splits into `folder`, which is empty; yields each finished file."""
-    if layout == "mega":
-        yield from write_mega(rows, folder, tell)
-    elif layout in PICKLES:
-        for split in rows.sizes:
-            yield write_pickle(rows.task, layout, split, rows.batches(split), folder)
-    elif layout == "s4" and rows.task.family == "text":
-        yield from write_imdb(rows, folder, tell)
-    else:
-        if layout == "s4":
-            folder = folder / S4_FOLDERS[rows.task.family]
-            folder.mkdir()
-        if rows.task.family == "retrieval":
-            lines = PaperLines(ascii_only=ascii_only, quoted=layout == "s4")
-            for split in rows.sizes:
-                yield lines.write(split, rows.batches(split), folder)
-            for listener, message in ((tell, lines.replaced), (warn, lines.warning)):
-                if message:
-                    listener(message)
-        else:
-            for split in rows.sizes:
-                yield from rows.task.export_release(split, rows.batches(split), folder, rows.sizes)
+def _files_of(task: Task, layout: Layout) -> TaskFiles:
+    """The layout's files for the set; raises UsageError, naming the layouts that hold it, if it has none."""
+    refusal = layout.refusal(task)
+    if not refusal:
+        return layout.tasks[task.family]
+    holding = [name for name, other in layouts().items() if not other.refusal(task)]
+    advice = f"export --layout {_either(holding)}" if holding else "build it with --format parquet or webdataset"
+    raise UsageError(
+        f"expected a set that the layout {layout.name} holds, got {task.name}; {layout.name} {refusal}: {advice}"
+    )
+
+
+def _ascii_expected() -> str:
+    taking = [
+        (family, name)
+        for name, layout in layouts().items()
+        for family, files in layout.tasks.items()
+        if files.takes_ascii
+    ]
+    families, names = (list(dict.fromkeys(column)) for column in zip(*taking, strict=True))
+    return f"expected --ascii only for {_either(families)} in the layout {_either(names)}"
+
+
+def _either(names: list[str]) -> str:
+    """Names as a choice: `a`, `a or b`, `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,74 +1,73 @@
-"""The layouts that an export can have, and which sets each of them holds."""
+"""What a layout is: the files that a foreign loader opens, task by task. Each is declared in its code base's module.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+Nothing is written here: `export.py` makes the folder, and calls the writer of the task.
+"""
 
-from lra_data.errors import UsageError, unknown_name
-from lra_data.interop.mega_files import mega_units
-from lra_data.interop.pickles import SPLIT_NAMES, pickle_file
-from lra_data.interop.s4_files import FOLDER
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lra_data.store.row_access import Rows
 from lra_data.task import Task
 
-# Where S4 has LRA's own files, below its DATA_PATH (state-spaces/s4, src/dataloaders/README.md).
-S4_FOLDERS = {"listops": "listops", "retrieval": "aan", "pathfinder": "pathfinder"}
+
+@dataclass(frozen=True, kw_only=True)
+class ExportJob:
+    """What a writer is given.
+
+    rows: the set.
+    folder: an empty folder for the files.
+    ascii_only: whether bytes that are not printable ASCII become spaces; only set for files that `take_ascii`.
+    tell: takes a line for the user on what was left out, cut or replaced.
+    warn: takes a line for the user on what the loader cannot read.
+    """
+
+    rows: Rows
+    folder: Path
+    ascii_only: bool
+    tell: Callable[[str], None]
+    warn: Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """units: the files or folders that a set adds, in the order in which they appear, that which its reader opens first
-    last; empty for a set that the layout never held. remark: what else to say of such a set of Image.
+def holds_every_set(task: Task) -> str:
+    """The refusal of files that exist for every set of their task: none."""
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFiles:
+    """The files that a layout has for one task.
+
+    units: the files or folders that a set adds, in the order in which they appear; a loader opens the last one first.
+    write: writes all splits into the job's folder and yields each finished file.
+    refusal: why the layout has no such set, as "holds ..."; empty if it has.
+    takes_ascii: whether `--ascii` changes these files.
     """
 
     units: Callable[[Task], tuple[str, ...]]
-    remark: str = ""
+    write: Callable[[ExportJob], Iterator[Path]]
+    refusal: Callable[[Task], str] = holds_every_set
+    takes_ascii: bool = False
 
 
-def _release(task: Task) -> tuple[str, ...]:
-    return task.release_files[::-1]
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A folder of files as a foreign loader wants it.
 
+    name: what `lra-data export --layout` takes.
+    summary: the loaders and the files, in one line.
+    tasks: the files of each task, by family.
+    absent: why the layout has no files for a task, by family, where a reason is known.
+    """
 
-def _pickles(layout: str) -> Callable[[Task], tuple[str, ...]]:
-    def units(task: Task) -> tuple[str, ...]:
-        if task.pickle_name is None:
-            return ()
-        return tuple(pickle_file(task, layout, split) for split in reversed(SPLIT_NAMES))
+    name: str
+    summary: str
+    tasks: Mapping[str, TaskFiles]
+    absent: Mapping[str, str] = field(default_factory=dict)
 
-    return units
-
-
-def _s4(task: Task) -> tuple[str, ...]:
-    if task.family == "text":
-        return (FOLDER,)
-    return tuple(f"{S4_FOLDERS[task.family]}/{name}" for name in _release(task))
-
-
-LAYOUTS = {
-    "lra-release": Layout(_release),
-    "nystromformer": Layout(_pickles("nystromformer"), remark="nystromformer holds image/lra, in grey"),
-    "skyformer": Layout(_pickles("skyformer"), remark="skyformer holds image/lra, in grey"),
-    "s4": Layout(_s4, remark="S4 reads CIFAR-10 itself"),
-    "mega": Layout(mega_units, remark="mega holds image/rgb, of which it makes its own grey"),
-}
-
-
-def units_of(task: Task, layout: str) -> tuple[str, ...]:
-    """The layout's units of the set; raises UsageError, naming the layouts there are, if it holds no such set."""
-    if layout not in LAYOUTS:
-        raise unknown_name("layout", layout, LAYOUTS)
-    units = LAYOUTS[layout].units(task)
-    if units:
-        return units
-    expected = (
-        task.release_absence
-        if layout == "lra-release"
-        else f"expected a set that the layout {layout} holds, it never held this one"
-    )
-    remark = LAYOUTS[layout].remark if task.family == "image" else ""
-    raise UsageError(f"{task.name}: {expected}: {_others(task)}{f' ({remark})' if remark else ''}")
-
-
-def _others(task: Task) -> str:
-    *most, last = [name for name, layout in LAYOUTS.items() if layout.units(task)] or ["none"]
-    if last == "none":
-        return "no layout does; build it with --format parquet or webdataset"
-    return f"export --layout {', '.join(most)} or {last}" if most else f"export --layout {last}"
+    def refusal(self, task: Task) -> str:
+        """Why the layout has no such set, as "holds ..."; empty if it has."""
+        if task.family not in self.tasks:
+            reason = self.absent.get(task.family, "")
+            return f"has no files for {task.family}" + (f", for {reason}" if reason else "")
+        return self.tasks[task.family].refusal(task)

@@ -1,13 +1,31 @@
-"""The protocol of mlpen/Nystromformer at f02d511, which Skyformer shares: LRA/datasets/*.py and LRA/code/dataset.py."""
+"""mlpen/Nystromformer at f02d511, which Skyformer shares: LRA/datasets/*.py and LRA/code/dataset.py.
 
-from lra_data.interop.protocol import Reading
+Its files are `<task>.{train,dev,test}.pickle`: see `pickles.py`.
+"""
+
+from lra_data.interop.encoders import has_32_pixels, only_grey, pixels_without_black
+from lra_data.interop.layouts import Layout
+from lra_data.interop.pickles import (
+    TaskPickles,
+    pathfinder_name,
+    pickle_files,
+    refuse_colour,
+    refuse_long_expressions,
+    refuse_other_resolutions,
+)
+from lra_data.interop.protocol import CodeBase, Reading, View
+from lra_data.task import Task
+
+
+def _only_32_pixels(task: Task) -> str:
+    return "" if has_32_pixels(task) else "reads pictures of 32 x 32 pixels alone"
+
 
 _MASK = "ids of 0, so black pixels are taken for padding"
 _OVER_LRA = "made by LRA's own pipeline with its unseeded shuffle buffers, so no order of theirs can be repeated"
 
-READINGS = {
+_READINGS = {
     "image": Reading(
-        exact=True,
         reader="LRA/datasets/cifar10.py, LRA/code/dataset.py",
         ids="grey values 0 to 255",
         vocab_size=512,
@@ -18,9 +36,9 @@ READINGS = {
         splits="those of lra-2020",
         order="of the pickles, before the reader's unseeded shuffle",
         grey="tf.image.rgb_to_grayscale on integers",
+        view=View(encode=pixels_without_black, refusal=only_grey),
     ),
     "listops": Reading(
-        exact=False,
         reader="LRA/datasets/listops.py, LRA/code/dataset.py",
         ids="as lra-2020, in the order of words of the process that made the pickles",
         vocab_size=32,
@@ -33,7 +51,6 @@ READINGS = {
         differences=(_OVER_LRA,),
     ),
     "pathfinder": Reading(
-        exact=True,
         reader="LRA/datasets/pathfinder.py, LRA/code/dataset.py",
         ids="grey values 0 to 255",
         vocab_size=512,
@@ -44,9 +61,9 @@ READINGS = {
         splits="80, 10 and 10 % of an unseeded shuffle there, another one on every machine; here those of the set",
         order="of the pickles, before the reader's unseeded shuffle",
         grey="as stored",
+        view=View(encode=pixels_without_black, refusal=_only_32_pixels),
     ),
     "retrieval": Reading(
-        exact=False,
         reader="LRA/datasets/retrieval.py, LRA/code/dataset.py",
         ids="byte + 1",
         vocab_size=512,
@@ -59,7 +76,6 @@ READINGS = {
         differences=(_OVER_LRA,),
     ),
     "text": Reading(
-        exact=False,
         reader="LRA/datasets/text.py, LRA/code/dataset.py",
         ids="byte + 1",
         vocab_size=512,
@@ -75,3 +91,23 @@ READINGS = {
         ),
     ),
 }
+
+CODE_BASE = CodeBase(
+    name="nystromformer",
+    readings=_READINGS,
+    layouts=(
+        Layout(
+            name="nystromformer",
+            summary="for Nyströmformer's LRA/datasets: <task>.{train,dev,test}.pickle",
+            tasks={
+                "listops": pickle_files(TaskPickles(cut=2000, length=2048, refusal=refuse_long_expressions)),
+                "text": pickle_files(TaskPickles(offset=1, cut=1000, length=1024)),
+                "retrieval": pickle_files(TaskPickles(offset=1, cut=4000, length=4096, through_tsv=True)),
+                "image": pickle_files(TaskPickles(cut=1024, length=1024, refusal=refuse_colour)),
+                "pathfinder": pickle_files(
+                    TaskPickles(cut=1024, length=1024, name=pathfinder_name, refusal=refuse_other_resolutions)
+                ),
+            },
+        ),
+    ),
+)

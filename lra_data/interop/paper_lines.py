@@ -1,7 +1,11 @@
-"""What S4 and S5 make of Retrieval's TSV files: `datasets.load_dataset("csv", delimiter="\\t")`, which is pandas.
+"""Retrieval's TSV files, `new_aan_pairs.{train,eval,test}.tsv`: label, id1, id2, text1, text2.
 
-Unlike LRA's own reader it wants UTF-8, takes a quotation mark at the beginning of a text for quoting, which joins the
-fields behind it, and takes some words for missing values. Here such rows are counted, and texts are made ASCII.
+There is no header and no quoting, so TAB, LF, CR and NUL in a text would break its line: each becomes one space. All
+other bytes are as they are, UTF-8 or not (LRA matching/input_pipeline.py:34-54).
+
+S4 and S5 read these files with `datasets.load_dataset("csv", delimiter="\\t")`, which is pandas. Unlike LRA's own
+reader it wants UTF-8, takes a quotation mark at the beginning of a text for quoting, which joins the fields behind it,
+and takes some words for missing values. Such rows are counted here, and texts are made ASCII.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +16,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.arrow_columns import list_column, numbers
-from lra_data.retrieval.release import cleaned_texts, write_release
+from lra_data.interop.layouts import ExportJob
+from lra_data.task import Task
+
+FILE_NAMES = {
+    "train": "new_aan_pairs.train.tsv",
+    "validation": "new_aan_pairs.eval.tsv",
+    "test": "new_aan_pairs.test.tsv",
+}
+
+# By byte, what is written for it.
+WITHOUT_BREAKS = np.arange(256, dtype=np.uint8)
+WITHOUT_BREAKS[[0, 9, 10, 13]] = ord(" ")
+_TABLE = WITHOUT_BREAKS.tobytes()
+_BREAKS = np.frombuffer(b"\t\n\r\0", dtype=np.uint8)
 
 _PRINTABLE = np.zeros(256, dtype=np.bool_)
 _PRINTABLE[0x20:0x7F] = True
@@ -23,15 +40,29 @@ _MISSING = frozenset(
     b"|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split(b"|")
 )
 _QUOTE = b'"'
-_BREAKS = np.frombuffer(b"\t\n\r\0", dtype=np.uint8)
 
 
-class PaperLines:
-    """Writes the TSV files of one export, split after split, and counts.
+def pair_units(task: Task) -> tuple[str, ...]:
+    """A file a split; the training file appears last."""
+    return tuple(reversed(FILE_NAMES.values()))
 
-    ascii_only: write each byte that is not printable ASCII as a space. quoted: write a text that begins with a
-    quotation mark between quotation marks, as CSV wants it and LRA's own reader does not.
+
+def write_pairs(job: ExportJob, *, quoted: bool) -> Iterator[Path]:
+    """Write all splits; the job hears what was replaced, and what S4 and S5 cannot read.
+
+    quoted: write a text that begins with a quotation mark between quotation marks, as CSV wants it and LRA's own reader
+    does not.
     """
+    lines = _PaperLines(ascii_only=job.ascii_only, quoted=quoted)
+    for split in job.rows.sizes:
+        yield lines.write(split, job.rows.batches(split), job.folder)
+    for listener, message in ((job.tell, lines.replaced), (job.warn, lines.warning)):
+        if message:
+            listener(message)
+
+
+class _PaperLines:
+    """Writes the files of one export, split after split, and counts."""
 
     def __init__(self, *, ascii_only: bool, quoted: bool) -> None:
         self._ascii_only, self._quoted = ascii_only, quoted
@@ -40,7 +71,14 @@ class PaperLines:
 
     def write(self, split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> Path:
         """Write one split into `folder`, which must be there."""
-        return write_release(split, self._counted(batches), folder, quoted=self._quoted)
+        path = folder / FILE_NAMES[split]
+        with path.open("wb") as file:
+            for batch in self._counted(batches):
+                columns = (batch[name].to_pylist() for name in ("label", "source_1", "source_2"))
+                for label, first, second, texts in zip(*columns, _cleaned_texts(batch), strict=True):
+                    fields = map(_in_quotes, texts) if self._quoted else texts
+                    file.write(f"{label:.1f}\t{first}\t{second}\t".encode() + b"\t".join(fields) + b"\n")
+        return path
 
     @property
     def replaced(self) -> str:
@@ -73,7 +111,7 @@ class PaperLines:
         for given in batches:
             batch = self._in_ascii(given) if self._ascii_only else given
             self._rows += len(batch)
-            for texts in cleaned_texts(batch):
+            for texts in _cleaned_texts(batch):
                 faults = (
                     any(not _is_utf8(text) for text in texts),
                     not self._quoted and any(text.startswith(_QUOTE) for text in texts),
@@ -105,3 +143,13 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _cleaned_texts(batch: pa.RecordBatch) -> Iterator[tuple[bytes, bytes]]:
+    """The two texts of each row as they are in a line."""
+    for text_1, text_2 in zip(batch["inputs_1"], batch["inputs_2"], strict=True):
+        yield numbers(text_1.values).tobytes().translate(_TABLE), numbers(text_2.values).tobytes().translate(_TABLE)
+
+
+def _in_quotes(text: bytes) -> bytes:
+    return _QUOTE + text.replace(_QUOTE, _QUOTE * 2) + _QUOTE if text.startswith(_QUOTE) else text

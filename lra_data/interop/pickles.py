@@ -1,10 +1,9 @@
-"""The layouts of Nyströmformer's LRA code, `<task>.{train,dev,test}.pickle`, and of Skyformer's, `lra-<task>.….pickle`.
+"""Pickles as Nyströmformer and Skyformer read them: the machinery that both layouts share.
 
 Each file is a list of dictionaries with `input_ids_0`, for Retrieval also `input_ids_1`, int32 arrays of one length,
 and `label`, an int (mlpen/Nystromformer, LRA/datasets/*.py and LRA/code/run_tasks.py; pkuzengqi/Skyformer,
-src/preprocess/*.py and code/main.py). The two differ in their names and in the length of Text. Both readers take every
-0 for padding, black pixels too. Retrieval's ids are those that LRA's pipeline makes of the files of `lra-release`,
-where TAB, LF, CR and NUL are spaces.
+src/preprocess/*.py and code/main.py). Both readers take every 0 for padding, black pixels too. Retrieval's ids are
+those that LRA's pipeline makes of the files of `lra-release`, where TAB, LF, CR and NUL are spaces.
 
 Writing a pickle is safe; only reading a foreign one is not. The list is written item by item, so memory does not grow
 with it, and an array asks its reader for nothing but `numpy.frombuffer`, a name that all releases of NumPy have.
@@ -12,8 +11,9 @@ with it, and an array asks its reader for nothing but `numpy.frombuffer`, a name
 
 import io
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,79 +21,106 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.arrow_columns import numbers
+from lra_data.interop.encoders import has_32_pixels, has_colour, sequences_of
+from lra_data.interop.layouts import ExportJob, TaskFiles, holds_every_set
+from lra_data.interop.paper_lines import WITHOUT_BREAKS
+from lra_data.pathfinder.released.layout import release_folder
 from lra_data.task import Task
 
-SPLIT_NAMES = {"train": "train", "validation": "dev", "test": "test"}
+_SPLIT_NAMES = {"train": "train", "validation": "dev", "test": "test"}
 
 _PROTOCOL = 3
 _HEAD = b"\x80\x03"
 _EMPTY_LIST, _MARK, _APPENDS, _STOP = b"]", b"(", b"e", b"."
 
 
-# What stands in LRA's TSV files for the bytes that would break a line (`lra_data/retrieval/release.py`).
-_NO_BREAKS = np.arange(256, dtype=np.uint8)
-_NO_BREAKS[[0, 9, 10, 13]] = 32
+def family_name(task: Task) -> str:
+    """The family."""
+    return task.family
 
 
-@dataclass(frozen=True)
-class _Form:
-    """offset: what is added to each value. cut: values that are kept. length: that of the array, the rest is 0."""
+def pathfinder_name(task: Task) -> str:
+    """The folders of the release, such as `pathfinder32-curv_contour_length_14`."""
+    return "-".join(release_folder(task.config).parts)
 
-    offset: int
+
+def refuse_long_expressions(task: Task) -> str:
+    """ListOps in LRA's length."""
+    return "" if task.max_length <= 2000 else "holds expressions of at most 2,000 words"
+
+
+def refuse_colour(task: Task) -> str:
+    """Pictures in grey."""
+    return "holds image/lra, in grey" if has_colour(task) else ""
+
+
+def refuse_other_resolutions(task: Task) -> str:
+    """Pictures of 32 x 32 pixels."""
+    return "" if has_32_pixels(task) else "holds pictures of 32 x 32 pixels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPickles:
+    """The pickles of one task.
+
+    offset: what is added to each value.
+    cut: how many values are kept.
+    length: that of the arrays; the rest is 0.
+    through_tsv: whether texts are as they come out of LRA's TSV files.
+    name: the task's name in the files' names.
+    refusal: as in TaskFiles.
+    """
+
+    offset: int = 0
     cut: int
     length: int
+    through_tsv: bool = False
+    name: Callable[[Task], str] = family_name
+    refusal: Callable[[Task], str] = holds_every_set
 
 
-_NYSTROMFORMER = {
-    "listops": _Form(0, 2000, 2048),
-    "text": _Form(1, 1000, 1024),
-    "retrieval": _Form(1, 4000, 4096),
-    "image": _Form(0, 1024, 1024),
-    "pathfinder": _Form(0, 1024, 1024),
-}
-# Before each task's name, and the forms: Skyformer's create_text.py asks for 4,000 and adds 96.
-_LAYOUTS = {
-    "nystromformer": ("", _NYSTROMFORMER),
-    "skyformer": ("lra-", {**_NYSTROMFORMER, "text": _Form(1, 4000, 4096)}),
-}
-PICKLES = tuple(_LAYOUTS)
+def pickle_files(pickles: TaskPickles, prefix: str = "") -> TaskFiles:
+    """A file a split, such as `listops.train.pickle`, behind a prefix."""
+    return TaskFiles(
+        units=partial(_units, pickles, prefix),
+        write=partial(_write_all, pickles, prefix),
+        refusal=pickles.refusal,
+    )
 
 
-def pickle_file(task: Task, layout: str, split: str) -> str:
-    """The file of one split, such as `listops.train.pickle`; of a task that has a `pickle_name`."""
-    prefix, _ = _LAYOUTS[layout]
-    return f"{prefix}{task.pickle_name}.{SPLIT_NAMES[split]}.pickle"
+def _units(pickles: TaskPickles, prefix: str, task: Task) -> tuple[str, ...]:
+    return tuple(f"{prefix}{pickles.name(task)}.{name}.pickle" for name in reversed(_SPLIT_NAMES.values()))
 
 
-def write_pickle(task: Task, layout: str, split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> Path:
-    """Write one split into `folder`."""
-    form = _LAYOUTS[layout][1][task.family]
-    path = folder / pickle_file(task, layout, split)
+def _write_all(pickles: TaskPickles, prefix: str, job: ExportJob) -> Iterator[Path]:
+    for split in job.rows.sizes:
+        path = job.folder / f"{prefix}{pickles.name(job.rows.task)}.{_SPLIT_NAMES[split]}.pickle"
+        write_pickle(path, job.rows.batches(split), pickles)
+        yield path
+
+
+def write_pickle(path: Path, batches: Iterable[pa.RecordBatch], pickles: TaskPickles) -> None:
+    """Write one split."""
     with path.open("wb") as file:
         file.write(_HEAD + _EMPTY_LIST)
         for batch in batches:
-            items = b"".join(_item(example) for example in _examples(batch, form, task.family))
+            items = b"".join(_item(example) for example in _examples(batch, pickles))
             file.write(_MARK + items + _APPENDS)
         file.write(_STOP)
-    return path
 
 
-def _examples(batch: pa.RecordBatch, form: _Form, family: str) -> Iterator[dict[str, Any]]:
-    names = [name for name in batch.schema.names if name.startswith("inputs")]
-    for row in range(len(batch)):
-        values = [numbers(batch[name][row].values) for name in names]
-        if family == "retrieval":
-            values = [_NO_BREAKS[text] for text in values]
-        ids = {f"input_ids_{place}": _padded(text, form) for place, text in enumerate(values)}
-        yield {**ids, "label": batch["label"][row].as_py()}
+def _examples(batch: pa.RecordBatch, pickles: TaskPickles) -> Iterator[dict[str, Any]]:
+    for sequences, label in zip(sequences_of(batch), batch["label"].to_pylist(), strict=True):
+        values = [WITHOUT_BREAKS[text] for text in sequences] if pickles.through_tsv else sequences
+        ids = {f"input_ids_{place}": _padded(text, pickles) for place, text in enumerate(values)}
+        yield {**ids, "label": label}
 
 
-def _padded(values: NDArray[Any], form: _Form) -> NDArray[np.int32]:
-    ids = np.zeros(form.length, dtype=np.int32)
-    kept = values[: form.cut]
+def _padded(values: NDArray[Any], pickles: TaskPickles) -> NDArray[np.int32]:
+    ids = np.zeros(pickles.length, dtype=np.int32)
+    kept = values[: pickles.cut]
     ids[: len(kept)] = kept
-    ids[: len(kept)] += form.offset
+    ids[: len(kept)] += pickles.offset
     return ids
 
 

@@ -1,27 +1,91 @@
-"""What a protocol says of one task, and the list of protocols. No protocol is applied here."""
+"""What a foreign code base is: how it reads each task (its protocol), and the layouts that its loaders open.
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+A code base is one module of this folder that defines `CODE_BASE`; `code_bases.py` finds it. Nothing is applied here:
+`loading/batch_making/protocol_rows.py` reads a set through a `View`, and `export.py` writes a layout.
+"""
 
-from lra_data.errors import unknown_name
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-_MODULES = {"lra-2020": "lra_2020", "s4": "s4", "mega": "mega", "nystromformer": "nystromformer"}
-PROTOCOLS = tuple(_MODULES)
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.interop.layouts import Layout
+from lra_data.splits import SPLITS
+from lra_data.store.row_access import Rows
+from lra_data.task import Task
+
+# For each split of a code base: our split and index of each of its examples.
+Order = Mapping[str, Sequence[tuple[str, int]]]
+
+
+@dataclass(frozen=True)
+class Read:
+    """Examples as a code base reads them; S sequences an example, L their length here.
+
+    inputs: int32 (n, S, L), or float32 where the code base has no ids.
+    lengths: int32 (n, S), without padding.
+    keep: bool (n, S, L), False for padding and for whatever else the code base hides, in its reader or its models.
+    labels: int64 (n,).
+    """
+
+    inputs: NDArray[Any]
+    lengths: NDArray[np.int32]
+    keep: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+
+def set_order(rows: Rows) -> Order:
+    """The splits and the order of the set itself."""
+    return {split: [(split, index) for index in range(rows.sizes[split])] for split in SPLITS}
+
+
+def learn_nothing(rows: Rows) -> None:
+    """For ids that follow from a row alone."""
+
+
+def reads_every_set(task: Task) -> str:
+    """The refusal of a view that reads every set of its task: none."""
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How a set is read as a code base reads it. Views are sent to worker processes, so their functions must pickle.
+
+    encode: makes examples of our rows, given what `learn` returned.
+    learn: what ids depend on besides a row, such as a vocabulary counted over train; called once for a set.
+    order: the splits of the code base.
+    refusal: why the code base does not read this set, as "reads ..."; empty if it does.
+    """
+
+    encode: Callable[[pa.RecordBatch, Any], Read]
+    learn: Callable[[Rows], Any] = learn_nothing
+    order: Callable[[Rows], Order] = set_order
+    refusal: Callable[[Task], str] = reads_every_set
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How one code base reads one task.
+    """How one code base reads one task, in words, and as a view where ours is exact.
 
-    exact: whether `open_protocol` gives the same ids, lengths and order as that reader; otherwise `differences` says
-    what keeps it from that. reader: the file that was read for this. ids: how values become ids. vocab_size: as the
-    reader counts it, or None where it depends on the data. end_mark: what stands behind the last id. max_length and
-    cut: what is kept of an example. padding: value, side and length. mask: what the reader or its models hide. splits:
-    where each split comes from. order: in which the examples come before any shuffle. grey: how pictures become grey.
+    reader: the file that was read for this.
+    ids: how values become ids.
+    vocab_size: as the reader counts it, or None where it depends on the data.
+    end_mark: what follows the last id.
+    max_length: the longest sequence.
+    cut: what is kept of a longer one.
+    padding: value, side and length.
+    mask: what the reader or its models hide.
+    splits: where each split comes from.
+    order: the order of the examples before any shuffle.
+    grey: how pictures become grey.
+    differences: what keeps a reading without a view from being exact.
+    view: gives the reader's ids, lengths and order; None for a reading that is only described.
     """
 
-    exact: bool
     reader: str
     ids: str
     vocab_size: int | None
@@ -34,34 +98,37 @@ class Reading:
     order: str
     grey: str = "none"
     differences: tuple[str, ...] = ()
+    view: View | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether a set can be read with the same ids, lengths and order."""
+        return self.view is not None
 
 
 Protocol = Mapping[str, Reading]
 
 
-def get_protocol(name: str) -> Protocol:
-    """The readings of a protocol by family; raises UsageError for an unknown name."""
-    if name not in _MODULES:
-        raise unknown_name("protocol", name, PROTOCOLS)
-    return importlib.import_module(f"lra_data.interop.{_MODULES[name]}").READINGS  # type: ignore[no-any-return]
+@dataclass(frozen=True, kw_only=True)
+class CodeBase:
+    """A repository that reads the benchmark in its own way.
+
+    name: the name of its protocol.
+    readings: its protocol, by family; empty for a code base that has only a layout here.
+    layouts: the files that its loaders open.
+    """
+
+    name: str
+    readings: Protocol = field(default_factory=dict)
+    layouts: tuple[Layout, ...] = ()
 
 
 def lines_of(reading: Reading) -> dict[str, str]:
     """The entries of a reading in words."""
-    texts = {field.name.replace("_", " "): getattr(reading, field.name) for field in fields(reading)}
-    texts["exact"] = "exact" if reading.exact else "described; applying it is refused"
+    texts = {"exact": "exact" if reading.exact else "described only: it cannot be applied"}
+    for entry in fields(reading):
+        if entry.name != "view":
+            texts[entry.name.replace("_", " ")] = str(getattr(reading, entry.name))
     texts["vocab size"] = "depends on the data" if reading.vocab_size is None else str(reading.vocab_size)
     texts["differences"] = "; ".join(reading.differences) or "none"
-    return {name: str(text) for name, text in texts.items()}
-
-
-def differences(name: str, other: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """For each task the entries in which two protocols differ, with what each says."""
-    one, two = get_protocol(name), get_protocol(other)
-    found = {}
-    for family in one:
-        pairs = zip(lines_of(one[family]).items(), lines_of(two[family]).values(), strict=True)
-        found[family] = {
-            entry: (text, text_2) for (entry, text), text_2 in pairs if text != text_2 and entry != "reader"
-        }
-    return found
+    return texts

@@ -1,35 +1,25 @@
-"""What S4 and Mega share in reading pictures: torchvision's grey, and the parts that torch's `random_split` makes.
+"""What S4 and Mega share in reading pictures: torchvision's grey and floats, and the parts of torch's `random_split`.
 
-The orders say, for each split of those readers, our split and index of each example. Of a partial corpus they name what
-is there, in the order of the whole.
+Of a partial corpus the orders name what is there, in the order of the whole.
 """
-
-from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from lra_data.arrow_columns import numbers, rows_of
+from lra_data.interop.encoders import has_colour
+from lra_data.interop.protocol import Order, Read
 from lra_data.interop.torch_shuffle import random_split
+from lra_data.pathfinder.config import DIFFICULTIES
 from lra_data.splits import SPLITS
+from lra_data.store.row_access import Rows
+from lra_data.task import Task
 
 _SEED = 42
 
-Order = dict[str, Sequence[tuple[str, int]]]
 
-
-class PictureSet(Protocol):
-    """The rows of a set of pictures: those of `lra_data/store/row_access.py`."""
-
-    sizes: dict[str, int]
-
-    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
-        """All rows of a split in order."""
-
-
-def image_order(rows: PictureSet) -> Order:
+def image_order(rows: Rows) -> Order:
     """Upstream's 50,000 training pictures in two parts, 45,000 and 5,000; test in upstream's order."""
     where: dict[str, dict[int, tuple[str, int]]] = {"train": {}, "test": {}}
     for split in SPLITS:
@@ -44,13 +34,10 @@ def image_order(rows: PictureSet) -> Order:
     }
 
 
-def pathfinder_order(rows: PictureSet, columns: Sequence[str]) -> Order:
-    """80, 10 and 10 % of all pictures in the order of the release: for pictures drawn here that of their export.
-
-    columns: those of the task's schema; a converted release has `batch` and `line`.
-    """
+def pathfinder_order(rows: Rows) -> Order:
+    """80, 10 and 10 % of all pictures in the order of the release: for pictures drawn here that of their export."""
     listed = [(split, index) for split in SPLITS for index in range(rows.sizes[split])]
-    if "line" in columns:
+    if "line" in rows.task.schema.names:  # a converted release, which has `batch` and `line` as well
         numbered = [
             (batch_number, line, split, index)
             for split in SPLITS
@@ -73,3 +60,37 @@ def pillow_grey(batch: pa.RecordBatch) -> NDArray[np.uint8]:
     pictures = rows_of(batch["inputs"]).reshape(-1, side, side, 3)
     grey = np.array([np.asarray(Image.fromarray(picture).convert("L")) for picture in pictures], dtype=np.uint8)
     return grey.reshape(len(pictures), side * side)
+
+
+def normalised(pixels: NDArray[np.uint8], mean: float, deviation: float) -> NDArray[np.float32]:
+    """torchvision's ToTensor and Normalize, in float32 as there."""
+    unit = pixels.astype(np.float32) / np.float32(255)
+    floats: NDArray[np.float32] = (unit - np.float32(mean)) / np.float32(deviation)
+    return floats
+
+
+def colours_as_floats(batch: pa.RecordBatch, learned: None, *, mean: float, deviation: float) -> Read:
+    """Pictures in colour as normalised grey values."""
+    return _read(batch, pillow_grey(batch), mean, deviation)
+
+
+def greys_as_floats(batch: pa.RecordBatch, learned: None, *, mean: float, deviation: float) -> Read:
+    """Pictures in grey, normalised."""
+    return _read(batch, rows_of(batch["inputs"]), mean, deviation)
+
+
+def _read(batch: pa.RecordBatch, pixels: NDArray[np.uint8], mean: float, deviation: float) -> Read:
+    inputs = normalised(pixels[:, None], mean, deviation)
+    lengths = np.full(inputs.shape[:2], inputs.shape[2], dtype=np.int32)
+    return Read(inputs, lengths, np.ones(inputs.shape, dtype=bool), numbers(batch["label"]))
+
+
+def only_colour(task: Task) -> str:
+    """The refusal of readers that make their own grey."""
+    return "" if has_colour(task) else "reads image/rgb, of which it makes its own grey"
+
+
+def only_hard(task: Task) -> str:
+    """The refusal of readers that know one difficulty of Pathfinder."""
+    is_hard = task.config.contour_length == DIFFICULTIES["hard"]
+    return "" if is_hard else "reads the hard difficulty of Pathfinder alone"

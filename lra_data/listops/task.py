@@ -1,8 +1,7 @@
 """The ListOps task: Arrow rows from the kernel, and what the rest of the package asks of a task."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,6 @@ from lra_data.errors import BuildError, UsageError
 from lra_data.family import Makers
 from lra_data.listops.config import OPERATORS, PRESETS, Config
 from lra_data.listops.law import Law, exact_law
-from lra_data.listops.release import FILE_NAMES, write_release
 from lra_data.listops.vocabulary import VOCABULARY
 from lra_data.task import Preset, Task, check_request
 from lra_data.task_parts import Statistics, TaskCard, Viewer
@@ -234,22 +232,6 @@ class ListOps(Task):
             problems += [(row, text) for row in np.flatnonzero(sound & broken)]
         indices = numbers(batch["index"])
         return sorted((int(indices[row]), text) for row, text in problems)
-
-    @property
-    def pickle_name(self) -> str | None:
-        """Only expressions of LRA's length were in it."""
-        return "listops" if self.max_length <= 2000 else None
-
-    @property
-    def release_files(self) -> tuple[str, ...]:
-        """A TSV file a split."""
-        return tuple(FILE_NAMES.values())
-
-    def export_release(
-        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
-    ) -> Iterator[Path]:
-        """Write `basic_train.tsv`, `basic_val.tsv` or `basic_test.tsv`."""
-        yield write_release(split, batches, folder)
 
 
 MAKERS = Makers(from_config=ListOps)

@@ -1,9 +1,8 @@
 """The generated Pathfinder task: Arrow rows from the kernel, and what the rest of the package asks of a task."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +23,6 @@ from lra_data.errors import BuildError, SetError, UsageError
 from lra_data.pathfinder.checks.tracer_agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, Config
 from lra_data.pathfinder.generator.drawing_tables import drawing_tables, tables_digest
-from lra_data.pathfinder.released.layout import release_folder, write_release
 from lra_data.task import Preset, Task, check_request
 from lra_data.task_parts import Statistics, TaskCard, Viewer
 
@@ -290,20 +288,3 @@ class Pathfinder(Task):
 
     def _complete_config(self) -> Config:
         return dataclasses.replace(self.config, geometry=True)
-
-    @property
-    def pickle_name(self) -> str | None:
-        """`pathfinder32-curv_contour_length_14`; only 32 pixels were in it."""
-        folder = release_folder(self.config)
-        return "-".join(folder.parts) if self.config.resolution == 32 else None
-
-    @property
-    def release_files(self) -> tuple[str, ...]:
-        """The folder of the difficulty."""
-        return (release_folder(self.config).as_posix(),)
-
-    def export_release(
-        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
-    ) -> Iterator[Path]:
-        """Write the pictures as PNG files in folders of a thousand, and a text file of labels a folder."""
-        return write_release(self.config, split, batches, folder, sizes)

@@ -1,6 +1,6 @@
 """The Retrieval task: Arrow rows from pairs of papers, and what the rest of the package asks of a task."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,7 +19,6 @@ from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
 from lra_data.retrieval.draw import draw_pairs
 from lra_data.retrieval.network import LIMITS, PAPER, Network, read_network, year_of
 from lra_data.retrieval.pairs import IdLists, Pair, Splits, read_id_lists, shown_papers
-from lra_data.retrieval.release import FILE_NAMES, write_release
 from lra_data.splits import split_name
 from lra_data.task import Preset
 from lra_data.task_parts import Statistics, TaskCard, Viewer
@@ -256,17 +255,6 @@ class Retrieval(CorpusTask):
                 truth = "a link" if not label else "no link"
                 found.append((index, f"expected label {1 - label}, acl.txt has {truth} of {first} and {second}"))
         return found
-
-    @property
-    def release_files(self) -> tuple[str, ...]:
-        """A TSV file a split."""
-        return tuple(FILE_NAMES.values())
-
-    def export_release(
-        self, split: str, batches: Iterable[pa.RecordBatch], folder: Path, sizes: Mapping[str, int]
-    ) -> Iterator[Path]:
-        """Write `new_aan_pairs.train.tsv`, `.eval.tsv` or `.test.tsv`."""
-        yield write_release(split, batches, folder)
 
 
 MAKERS = Makers(from_config=Retrieval)

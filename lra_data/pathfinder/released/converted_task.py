@@ -191,16 +191,6 @@ class ReleasedPathfinder(Pathfinder):
         blank = pictures.max(axis=1) == pictures.min(axis=1)
         return [(int(index), "expected a picture, got one grey value") for index in numbers(batch["index"])[blank]]
 
-    @property
-    def release_files(self) -> tuple[str, ...]:
-        """None are needed: the user has the release."""
-        return ()
-
-    @property
-    def release_absence(self) -> str:
-        """See Task."""
-        return "expected a generated set, got a converted release, which is in that layout"
-
 
 _FACTS = {"resolution", "difficulty", "pictures", "metadata", "left_out", "partial", "sizes"}
 _FURTHER_FACTS = {"lost_lines", "source"}

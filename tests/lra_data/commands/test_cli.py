@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import lra_data
-from lra_data.listops.release import release_source
+from lra_data.interop.lra_2020 import listops_source
 from tests.conftest import SMALL_SIZES
 
 
@@ -108,7 +108,7 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
         (["explain", "listops/mini", "test", "2000"], "expected an index from 0 to 1999 in test, got 2000"),
         (
             ["export", "listops/mini", "--layout", "s5", "--out", "x"],
-            "unknown layout 's5'; known: lra-release, nystromformer, skyformer, s4, mega",
+            "unknown layout 's5'; known: lra-release, mega, nystromformer, s4, skyformer",
         ),
     ],
 )
@@ -176,7 +176,7 @@ def test_export_in_the_release_layout(small_set: Path, tmp_path: Path) -> None:
         rows = lra_data.generate("listops/mini", split, 0, SMALL_SIZES[split]).to_pylist()
         assert lines[0] == b"Source\tTarget"
         assert lines[-1] == b""
-        assert lines[1:-1] == [f"{release_source(row['inputs'])}\t{row['label']}".encode() for row in rows]
+        assert lines[1:-1] == [f"{listops_source(row['inputs'])}\t{row['label']}".encode() for row in rows]
     result = run("export", str(small_set), "--out", str(tmp_path / "out"))
     assert result.returncode == 2
     assert "expected a new or empty folder" in result.stderr

@@ -182,11 +182,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from lra_data import get_task
-from lra_data.interop import export, export_tree as tree
+from lra_data.interop import export, export_tree as tree, pickles
 from lra_data.store.row_access import VirtualRows
 
 out, moment, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-module, name = (export, "write_pickle") if moment == "written" else (tree, "_rename_new")
+module, name = (pickles, "write_pickle") if moment == "written" else (tree, "_rename_new")
 whole, calls = getattr(module, name), iter(range(10))
 
 def killed(*arguments):

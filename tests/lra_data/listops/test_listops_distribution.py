@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 import lra_data
+from lra_data.interop.lra_2020 import listops_source
 from lra_data.listops.config import PRESETS
 from lra_data.listops.law import exact_law, length_distribution
-from lra_data.listops.release import release_source
 from lra_data.listops.solver import SOUND, solve
 from lra_data.listops.tree import evaluate
 from lra_data.listops.vocabulary import VOCABULARY, parse_tokens
@@ -316,7 +316,7 @@ def original_rows() -> list[tuple[str, int]]:
 
 
 def test_original_rows_are_written_back_exactly(original_rows: list[tuple[str, int]]) -> None:
-    changed = [row for row, (source, _) in enumerate(original_rows) if release_source(parse_tokens(source)) != source]
+    changed = [row for row, (source, _) in enumerate(original_rows) if listops_source(parse_tokens(source)) != source]
     assert changed == []
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lra_data import UsageError, get_task
-from lra_data.listops.release import release_source
+from lra_data.interop.lra_2020 import listops_source
 from lra_data.listops.solver import EMPTY_OPERATOR, SOUND, STRAY_TOKEN, UNBALANCED, solve
 from lra_data.listops.tree import draw_tree, evaluate, parse_tree
 from lra_data.listops.vocabulary import VOCABULARY, format_tokens, parse_tokens
@@ -95,13 +95,13 @@ def test_tree_stack_machine_and_text_agree(text: str) -> None:
     ids = parse_tokens(text)
     assert format_tokens(ids) == text
     assert solved(ids) == (SOUND, evaluate(text))
-    source = release_source(ids)
+    source = listops_source(ids)
     assert parse_tokens(source) == ids
     assert source.count("(") == source.count(")") == len(ids) - 1
 
 
 def test_the_release_pairs_arguments() -> None:
-    assert release_source(parse_tokens("[SM 3 6 [MIN 1 2 ] ]")) == "( ( ( ( [SM 3 ) 6 ) ( ( ( [MIN 1 ) 2 ) ] ) ) ] )"
+    assert listops_source(parse_tokens("[SM 3 6 [MIN 1 2 ] ]")) == "( ( ( ( [SM 3 ) 6 ) ( ( ( [MIN 1 ) 2 ) ] ) ) ] )"
 
 
 def test_explain_shows_every_value() -> None:
