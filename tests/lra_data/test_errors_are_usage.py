@@ -112,7 +112,7 @@ def test_wrong_use_of_the_command(arguments: list[str], message: str, tmp_path: 
 def test_an_error_from_inside_shows_where_it_came_from(package: str, arguments: list[str], inside: str) -> None:
     code = (
         "import sys\nfrom unittest import mock\n"
-        f"from {package}.cli import main\nsys.argv = ['it', *{arguments!r}]\n"
+        f"from {package}.commands.main import main\nsys.argv = ['it', *{arguments!r}]\n"
         f"with mock.patch({inside!r}, side_effect=ValueError('a slip of ours')):\n    main()"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)

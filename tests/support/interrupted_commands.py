@@ -41,7 +41,7 @@ def run(program: str, arguments: list[str], module: str, attribute: str) -> NoRe
     setattr(owner, last, stick)
     sys.argv = [program, *arguments]
     package = {"lra-data": "lra_data", "lra-zoo": "reference_models"}[program]
-    importlib.import_module(f"{package}.cli").main()
+    importlib.import_module(f"{package}.commands.main").main()
     os._exit(99)
 
 
