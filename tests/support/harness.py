@@ -25,7 +25,7 @@ Options = dict[str, Any]
 
 def declared(name: str, what: str, default: Any) -> Any:
     """What a model's test module says of it."""
-    return getattr(importlib.import_module(f"tests.reference_models.test_{name}"), what, default)
+    return getattr(importlib.import_module(f"tests.reference_models.attention.test_{name}"), what, default)
 
 
 def cases() -> Iterator[tuple[str, Options]]:
