@@ -193,7 +193,7 @@ def test_a_missing_library_is_answered_with_the_line_that_installs_it(
 
     data = lra_data.load("listops/mini", split="validation", root=small_root)
     tars = lra_data.load("listops/mini", split="validation", root=small_root, format_name="webdataset")
-    name = f"lra_data.loading.{module}"
+    name = f"lra_data.loading.frameworks.{module}"
     monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
 
