@@ -1,7 +1,7 @@
 """Paths that a user names: `~` is expanded, an address is refused where a place on this machine is needed, and a place
 that cannot be written is one line.
 
-Not here: what lies at an address (`store/remote.py`).
+Not here: reading what an address has (`store/location`).
 """
 
 import errno
@@ -55,11 +55,25 @@ def optional_path(given: Any, what: str) -> Path | None:
     return None if given is None else local_path(given, what)
 
 
+def is_http(where: str) -> bool:
+    """Whether this is an address of the web."""
+    return where.lower().startswith(("http://", "https://"))
+
+
+def join_address(folder: str, name: str) -> str:
+    """The address of a file in a folder. The part after a ? is often a signature, which each request must bear."""
+    query = ""
+    if is_http(folder):
+        folder, mark, query = folder.partition("?")
+        query = mark + query
+    return f"{folder.rstrip('/')}/{name}{query}" if folder else name
+
+
 def shown_address(url: str) -> str:
     """An address for people: no password, no signature."""
     if "@" in (host := urlsplit(url).netloc):
         url = url.replace(host, host.rpartition("@")[2], 1)
-    return url.partition("?")[0] if url.lower().startswith(("http://", "https://")) else url
+    return url.partition("?")[0] if is_http(url) else url
 
 
 def write_failure(path: Path, error: OSError) -> BuildError:

@@ -20,6 +20,7 @@ TASKS = sorted(path.parent.name for path in (ROOT / "lra_data").glob("*/task.py"
 FLOORS = [
     # What everything knows
     ["lra_data.*"],
+    ["lra_data.downloads"],
     ["lra_data.corpora", "lra_data.store.atomic_files"],
     # One task a folder; how rows lie on disk
     [*(f"lra_data.{task}" for task in TASKS), "lra_data.store.formats"],
@@ -58,8 +59,8 @@ FROM_BELOW = (
     "lra_data.task.Task",
 )
 HEAVY = {
-    "requests",
-    "pooch",
+    "tenacity",
+    "certifi",
     "datasketch",
     "torch",
     "numba",

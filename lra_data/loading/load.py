@@ -9,9 +9,8 @@ from lra_data.errors import SetError, UsageError
 from lra_data.loading.batch_making.protocol_rows import open_protocol
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.protocol_dataset import ProtocolDataset
-from lra_data.paths import local_path
+from lra_data.paths import is_address, join_address, local_path
 from lra_data.splits import parse_split
-from lra_data.store.location.remote import is_remote, join_address
 from lra_data.store.manifest import MANIFEST
 from lra_data.store.row_access import BuiltRows, Rows, VirtualRows, open_rows
 from lra_data.task import Task
@@ -73,7 +72,7 @@ def _rows(
     if isinstance(task, Path) or (isinstance(task, str) and task not in {*families(), *aliases(), *task_names()}):
         is_set = (
             isinstance(task, Path)
-            or is_remote(task)
+            or is_address(task)
             or (local_path(task, "the folder of a built set or a task name") / MANIFEST).is_file()
         )
         rows = built(task) if is_set else open_rows(task, seed=seed)
@@ -88,7 +87,7 @@ def _rows(
 def _under(root: Path | str, task: Task, seed: int, built: Any) -> BuiltRows:
     """The set of a task under ROOT."""
     rows: BuiltRows
-    if isinstance(root, str) and is_remote(root):
+    if isinstance(root, str) and is_address(root):
         rows = built(join_address(root, f"{task.family}/{task.variant}"))
     else:
         folder = local_path(root, "the folder or address of built sets") / task.family / task.variant

@@ -28,7 +28,7 @@ BUILTIN = {
     "lra_data/pathfinder/released/layout_metadata.py": {"ValueError"},
     "lra_data/picture_files.py": {"ValueError"},
     "lra_data/interop/torch_shuffle.py": {"ValueError"},
-    "lra_data/store/location/deadline.py": {"TimeoutError"},
+    "lra_data/downloads/deadline.py": {"TimeoutError"},
     "lra_data/store/manifest.py": {"TypeError"},
     "reference_models/model/reversible.py": {"TypeError"},
 }

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 import lra_data
 from lra_data import LraDataError, UsageError
 from lra_data.commands.main import cli
-from lra_data.corpora.fetch import cache_folder
 from lra_data.corpus import Corpus
+from lra_data.downloads.cache_folder import cache_folder
 from lra_data.paths import is_address, local_path
 from tests.conftest import file_bytes
 

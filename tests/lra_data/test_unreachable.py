@@ -11,8 +11,8 @@ import pytest
 import lra_data
 from lra_data import LraDataError, SetError
 from lra_data.corpora.fetch import Archive, fetch_archive
+from lra_data.downloads.deadline import Deadline
 from lra_data.store.location import remote
-from lra_data.store.location.deadline import Deadline
 from tests.support.remote_servers import BUCKET, HOST, S3_KEYS, FileServer
 
 LIMIT_S = 10.0
@@ -86,8 +86,8 @@ def s3(port: int, host: str = HOST) -> dict[str, Any]:
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit in small; `test_the_limits_as_they_are` waits for the real ones."""
-    assert remote._OPENING_S <= 8  # and a second or two for the libraries
-    monkeypatch.setattr(remote, "_OPENING_S", 2.0)
+    assert remote.OPENING_S <= 8  # and a second or two for the libraries
+    monkeypatch.setattr(remote, "OPENING_S", 2.0)
 
 
 @pytest.mark.usefixtures("brisk")
@@ -136,7 +136,7 @@ def test_a_host_that_is_not_known() -> None:
 
 
 def test_sets_that_are_not_there(small_set: Path, tmp_path: Path) -> None:
-    """Of S3 in test_remote.py::test_what_s3_refuses."""
+    """Of S3 in store/location/test_s3.py::test_what_s3_refuses."""
     wanted = "expected a built set, found no manifest.json: name the address of the folder ROOT/TASK/PRESET"
     with FileServer(small_set) as http:
         root = f"http://{HOST}:{http.port}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lra_data.errors import SetError
-from lra_data.paths import local_path
+from lra_data.paths import is_address, local_path
 from lra_data.store.atomic_files import sha256_of
-from lra_data.store.location.remote import RemoteFolder, is_remote
+from lra_data.store.location.remote import RemoteFolder
 from lra_data.store.manifest import Manifest, Shard, read_manifest
 
 
@@ -60,7 +60,7 @@ def set_folder(
     """The folder at a path or address. storage_options: for fsspec, which opens addresses; their shards are always
     checked.
     """
-    if isinstance(where, str) and is_remote(where):
+    if isinstance(where, str) and is_address(where):
         return RemoteFolder(where, storage_options=storage_options)
     # Shards are opened when their first row is asked for, perhaps after os.chdir.
     return LocalFolder(local_path(where, "the folder of a built set").absolute(), check_digests=check_digests)

@@ -3,7 +3,10 @@
 import hashlib
 import os
 import re
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,17 +16,25 @@ import pytest
 from lra_data import LraDataError
 from lra_data.corpora import fetch
 from lra_data.corpora.fetch import Archive, cached_archive, fetch_archive
+from lra_data.downloads import patience
+from tests.conftest import ROOT
 from tests.lra_data.commands.test_cli import run
+from tests.support.remote_servers import Proxy
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT as /file. cuts: after how many bytes each of the next answers breaks off."""
+    """Serves CONTENT as /file.
+
+    cuts: after how many bytes each of the next answers breaks off.
+    statuses: of the next answers, in place of the file.
+    """
 
     daemon_threads = True
     cuts: list[int]
+    statuses: list[int]
     with_ranges: bool
     asked: list[str]
 
@@ -39,6 +50,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(self.headers.get("Range") or "all")
         if self.path != "/file":
             self.send_error(404)
+            return
+        if self.server.statuses:
+            self.send_error(self.server.statuses.pop(0))
             return
         start = 0
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
@@ -63,10 +77,11 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("LRA_DATA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(fetch, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(fetch, "_PATIENCE_S", 0.0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Server(("127.0.0.1", 0), Handler) as http:
-        http.cuts, http.with_ranges, http.asked = [], True, []
+        http.cuts, http.statuses, http.with_ranges, http.asked = [], [], True, []
         thread = threading.Thread(target=http.serve_forever)
         thread.start()
         yield http
@@ -128,6 +143,78 @@ def test_a_part_that_is_as_long_as_the_file_or_longer(server: Server, tmp_path: 
     assert fetch_archive([unsized], silent).read_bytes() == CONTENT
 
 
+def test_a_server_that_is_away_for_five_seconds(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_PATIENCE_S", 20.0)
+    monkeypatch.setattr(patience, "LONGEST_WAIT_S", 1.0)
+    with Proxy(server.server_address[1]) as proxy:
+        proxy.cuts = (300_000, 300_000)
+
+        def leave_once(name: str, there: int, total: int) -> None:
+            if proxy.cuts and there > 200_000:
+                proxy.cuts = None
+                proxy.leave_for(5)
+
+        began = time.monotonic()
+        path = fetch_archive([archive(f"http://127.0.0.1:{proxy.port}/file")], leave_once)
+    assert time.monotonic() - began > 5
+    assert path.read_bytes() == CONTENT
+    assert server.asked[0] == "all"
+    assert len(server.asked) == 2
+    assert re.fullmatch(r"bytes=2\d{5}-", server.asked[1])
+
+
+def test_an_overloaded_server_is_asked_again_and_a_refusal_is_final(server: Server) -> None:
+    server.statuses = [503, 429]
+    assert fetch_archive([archive(f"{server.url}/file")], silent).read_bytes() == CONTENT
+    server.statuses, server.asked = [403, 403], []
+    other = Archive(name="other", urls=(f"{server.url}/file",), bytes=None, digest=DIGEST)
+    with pytest.raises(LraDataError, match="the server answered 403 Forbidden"):
+        fetch_archive([other], silent)
+    assert server.asked == ["all"]
+
+
+def test_a_part_of_another_file_costs_no_address(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "file.tar.gz.part").write_bytes(b"x" * 1000)
+    assert fetch_archive([archive(f"{server.url}/file")], silent).read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000-", "all"]
+
+
+@pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
+def test_a_file_of_another_size_is_refused_also_without_a_digest(server: Server, size: int) -> None:
+    with pytest.raises(LraDataError, match=rf"expected a file with {size:,} bytes, got {len(CONTENT):,} bytes\. Fetch"):
+        fetch_archive([archive(f"{server.url}/file", digest=None, size=size)], silent)
+
+
+def test_ctrl_c_keeps_what_has_come(server: Server, tmp_path: Path) -> None:
+    def interrupt(name: str, there: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_archive([archive(f"{server.url}/file")], interrupt)
+    there = (tmp_path / "cache" / "file.tar.gz.part").stat().st_size
+    assert there > 0
+    assert fetch_archive([archive(f"{server.url}/file")], silent).read_bytes() == CONTENT
+    assert server.asked == ["all", f"bytes={there}-"]
+
+
+def test_a_disk_that_is_full(server: Server, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk."""
+    code = (
+        "import resource, sys; from lra_data.corpora.fetch import Archive, fetch_archive\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: fetch_archive([Archive(name='a', urls=(sys.argv[1],), bytes=None, digest=None)], lambda *_: None)\n"
+        "except Exception as error: sys.exit(f'{type(error).__name__}: {error}')"
+    )
+    command = [sys.executable, "-c", code, f"{server.url}/file"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.stderr == (
+        f"LraDataError: cannot write {tmp_path / 'cache'}: File too large; set LRA_DATA_CACHE to another folder\n"
+    )
+    assert server.asked == ["all"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
 def test_mirrors_and_other_archives_are_tried(server: Server) -> None:
     first = archive("http://127.0.0.1:9/file", f"{server.url}/gone")
     second = Archive(name="other.tar.gz", urls=(f"{server.url}/file",), bytes=None, digest=DIGEST)
@@ -142,7 +229,7 @@ def test_a_wrong_digest_leaves_nothing(server: Server, tmp_path: Path) -> None:
         fetch_archive([wrong], silent)
     assert str(caught.value) == (
         f"expected to download file.tar.gz, got: {server.url}/file: expected a file with "
-        f"md5:00000000000000000000000000000000, got another ({hashlib.md5(CONTENT).hexdigest()}). Fetch it by other "
+        f"md5 00000000000000000000000000000000, got md5 {hashlib.md5(CONTENT).hexdigest()}. Fetch it by other "
         f"means, put it into {tmp_path / 'cache'}, or name it with --corpus"
     )
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]

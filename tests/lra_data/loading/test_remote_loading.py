@@ -11,8 +11,9 @@ import pytest
 
 import lra_data
 from lra_data import SetError
+from lra_data.downloads import patience
 from lra_data.loading.dataset import Dataset
-from lra_data.store.location import remote
+from lra_data.store.location import address_reader, remote
 from tests.conftest import SMALL_SIZES
 from tests.support.remote_servers import BUCKET, HOST, S3_KEYS, FileServer, Proxy, s3_server
 
@@ -30,9 +31,9 @@ ORDERS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(remote, "_RANGE_BYTES", 8192)
-    monkeypatch.setattr(remote, "_FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(remote, "_LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr(address_reader, "RANGE_BYTES", 8192)
+    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(patience, "LONGEST_WAIT_S", 0.2)
     monkeypatch.setenv("LRA_DATA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", HOST)
 
@@ -127,7 +128,7 @@ def test_ranks_and_workers_from_afar(server: FileServer, built: Path) -> None:
 
 
 def test_a_server_that_is_away_for_five_seconds(proxy: Proxy, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_LONGEST_WAIT_S", 1.0)
+    monkeypatch.setattr(patience, "LONGEST_WAIT_S", 1.0)
     near = list(lra_data.load(built, split="train").batches(50, shuffle=True, window=64))
     batches = far(proxy.port).batches(50, shuffle=True, window=64)
     one = iter(batches)
@@ -138,7 +139,7 @@ def test_a_server_that_is_away_for_five_seconds(proxy: Proxy, built: Path, monke
 
 
 def test_a_server_that_stays_away_is_one_line(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(remote, "PATIENCE_S", 0.5)
     batches = far(proxy.port).batches(50, shuffle=True, window=64)
     begun = [next(batches) for _ in range(3)]
     state = batches.state_dict()

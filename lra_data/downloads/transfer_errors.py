@@ -1,7 +1,6 @@
-"""What an error of one of fsspec's file systems means: may the same request succeed a little later, and why in few
-words.
+"""Errors of a transfer: what goes wrong, whether the same request may succeed a little later, and why in few words.
 
-Each of them raises what its own library raises, which may be an OSError or not.
+Each file system of fsspec raises what its own library raises, which may be an OSError or not; so does `plain_http`.
 """
 
 import errno
@@ -20,6 +19,42 @@ _WRONG_REQUEST = {
 }
 
 
+class DifferentFileError(Exception):
+    """The server's file is not the wanted one: `expected` and `got` are a size or a digest in words."""
+
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(expected, got)
+        self.expected, self.got = expected, got
+
+
+class FetchError(Exception):
+    """The server did not deliver. reason: the last error of the source, raised by try number `tries`."""
+
+    def __init__(self, reason: Exception, tries: int) -> None:
+        super().__init__(reason, tries)
+        self.reason, self.tries = reason, tries
+
+
+class LocalDiskError(Exception):
+    """The file cannot be written. reason: the error, which without this wrapping could be one of the connection."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BrokenConnectionError(ConnectionError):
+    """An answer ended before its end; the text says where."""
+
+
+class StatusError(Exception):
+    """The server answered with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status, self.message = status, message
+
+
 def may_pass(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
     if isinstance(error, TimeoutError | ConnectionError):
@@ -36,8 +71,10 @@ def may_pass(error: BaseException) -> bool:
 
 
 def _connection_errors() -> tuple[type[BaseException], ...]:
-    """Errors of connections that are no OSError, of the libraries that are loaded: others can have raised none."""
+    """Errors of connections that are not an OSError. Only a library that is loaded can have raised one."""
     kinds: list[type[BaseException]] = []
+    if http := sys.modules.get("http.client"):
+        kinds += [http.BadStatusLine, http.IncompleteRead]
     if aiohttp := sys.modules.get("aiohttp"):
         kinds += [aiohttp.ClientError]
     if botocore := sys.modules.get("botocore.exceptions"):
@@ -48,7 +85,7 @@ def _connection_errors() -> tuple[type[BaseException], ...]:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status in an error of aiohttp, gcsfs, requests, or botocore (also where s3fs has translated it)."""
+    """The HTTP status in an error of ours, aiohttp, gcsfs, requests, or botocore (also if s3fs has translated it)."""
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     if isinstance(response, dict):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -63,4 +100,6 @@ def reason_of(error: BaseException) -> str:
     if isinstance(status, int):
         return f"the server answered {status} {message}"
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    if isinstance(error, BrokenConnectionError):
+        return text
     return f"{type(error).__name__.strip('_')}: {text}" if text else type(error).__name__

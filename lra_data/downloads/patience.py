@@ -1,0 +1,69 @@
+"""How long a server is waited for: which errors are followed by another try, and which try is the last."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from lra_data.downloads.transfer_errors import DifferentFileError, FetchError, LocalDiskError, may_pass
+from lra_data.errors import LraDataError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+Answer = TypeVar("Answer")
+
+# The wait before a further try is drawn from 0 to a bound that doubles from the first to the longest: many ranks that
+# lost the same server do not come back all at once.
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """When a server is given up.
+
+    seconds: without a byte.
+    least_tries: tries that are made even if the seconds are over; with a slow connection one try may take them all.
+    opening_s: seconds until the last try of a server that has not sent anything yet; None for no such limit.
+    """
+
+    seconds: float
+    least_tries: int
+    opening_s: float | None = None
+
+
+def patiently(
+    ask: Callable[[], Answer], patience: Patience, *, last_byte: Callable[[], float | None] = lambda: None
+) -> Answer:
+    """The answer of `ask`, which is called again after an error that may pass.
+
+    last_byte: when the last byte came, by `time.monotonic`; None if none came so far.
+
+    Raises FetchError with the last error of the source. Errors that no source raises pass through.
+    """
+    from tenacity import Retrying, retry_if_exception, wait_random_exponential
+
+    began = time.monotonic()
+
+    def is_last(state: "RetryCallState") -> bool:
+        byte = last_byte()
+        passed = time.monotonic() - began
+        if patience.opening_s is not None and byte is None and passed + state.upcoming_sleep >= patience.opening_s:
+            return True
+        idle = passed if byte is None else time.monotonic() - byte
+        return idle >= patience.seconds and state.attempt_number >= patience.least_tries
+
+    tries = Retrying(
+        retry=retry_if_exception(may_pass),
+        wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
+        stop=is_last,
+        reraise=True,
+    )
+    try:
+        return tries(ask)
+    except (LraDataError, DifferentFileError, LocalDiskError):
+        raise
+    # Each file system of fsspec raises what its own library raises, and a wrong storage option shows only here.
+    except Exception as error:
+        raise FetchError(error, tries.statistics["attempt_number"]) from error
