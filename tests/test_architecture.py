@@ -60,6 +60,7 @@ FROM_BELOW = (
 )
 HEAVY = {
     "tenacity",
+    "msgspec",
     "certifi",
     "datasketch",
     "torch",

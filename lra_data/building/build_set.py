@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from filelock import Timeout
+from msgspec import structs
 
 from lra_data.building.card import card_text, unfinished_card_text
 from lra_data.building.croissant import croissant_text
@@ -108,7 +109,7 @@ def _finished(set_folder: Path, plan: Plan) -> Manifest | None:
     manifest = read_manifest(set_folder)
     # Which pyarrow finished it is no question any more.
     libraries = manifest.description.libraries
-    asked = replace(plan, description=replace(plan.description, libraries=libraries))
+    asked = replace(plan, description=structs.replace(plan.description, libraries=libraries))
     check_same(set_folder, "a finished set", plan_of(manifest), asked)
     shutil.rmtree(set_folder / BUILD_FOLDER, ignore_errors=True)
     return manifest

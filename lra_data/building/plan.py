@@ -6,15 +6,18 @@ them.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, structs
 
 from lra_data.checks import plain_int
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.formats.shard_format import get_format, library_versions
-from lra_data.store.manifest import Description, Manifest, decode, description_from, load_json
+from lra_data.store.manifest import Description, Manifest, description_in
+from lra_data.store.strict_json import Count, PositiveCount, read_record
 from lra_data.task import Task, check_seed
 
 PLAN = "plan.json"
@@ -24,15 +27,14 @@ SHARD_BYTES = 32 * 2**20
 MOST_SHARDS = 99_999
 
 
-@dataclass(frozen=True, kw_only=True)
-class RowRange:
+class RowRange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows start .. stop - 1 of a split, the `number`-th of its `count` ranges. Each format makes one file of it."""
 
     split: str
-    number: int
-    count: int
-    start: int
-    stop: int
+    number: Count
+    count: PositiveCount
+    start: Count
+    stop: Count
 
     def file_name(self, format_name: str) -> str:
         """`train-00003-of-00016.arrow`."""
@@ -45,6 +47,12 @@ class Plan:
 
     description: Description
     ranges: tuple[RowRange, ...]
+
+
+class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file as it is written: the description's entries lie beside the ranges, which are called shards there."""
+
+    shards: tuple[RowRange, ...]
 
 
 def make_plan(
@@ -120,7 +128,12 @@ def shard_counts(sizes: Mapping[str, int], row_bytes: int, num_shards: int | Non
 
 def plan_text(plan: Plan) -> str:
     """plan.json."""
-    return json.dumps({**asdict(plan.description), "shards": [asdict(rows) for rows in plan.ranges]}, indent=1) + "\n"
+    return (
+        json.dumps(
+            {**structs.asdict(plan.description), "shards": [structs.asdict(rows) for rows in plan.ranges]}, indent=1
+        )
+        + "\n"
+    )
 
 
 def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
@@ -150,11 +163,8 @@ def _difference(name: str, old: Any, new: Any) -> str:
 
 def read_plan(path: Path) -> Plan:
     """The plan of an unfinished build; raises SetError for a damaged file."""
-    data = load_json(path)
-    try:
-        return Plan(description=description_from(data), ranges=tuple(decode(RowRange, rows) for rows in data["shards"]))
-    except (KeyError, TypeError) as error:
-        raise SetError(f"{path}: expected a plan, got a wrong or missing entry ({error}): add --overwrite") from error
+    entries = read_record(path, _Entries, what="a plan", advice="add --overwrite")
+    return Plan(description=description_in(entries), ranges=entries.shards)
 
 
 def plan_of(manifest: Manifest) -> Plan:

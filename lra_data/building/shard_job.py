@@ -8,11 +8,12 @@ makes only the rest.
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from msgspec import structs
 from numpy.typing import NDArray
 
 from lra_data.building.plan import RowRange
@@ -21,8 +22,9 @@ from lra_data.corpus import Corpus
 from lra_data.errors import SetError
 from lra_data.store.atomic_files import publish, publish_text, sha256_of
 from lra_data.store.formats.shard_format import get_format
-from lra_data.store.manifest import BUILD_FOLDER, Description, Shard, load_json, shard_from
+from lra_data.store.manifest import BUILD_FOLDER, Description, Shard
 from lra_data.store.shard_reading import Tally, check_batch_offsets, read_shard
+from lra_data.store.strict_json import read_record
 from lra_data.task import Task
 
 # Rows a record batch. Wide rows get fewer, so that a batch stays a few MiB.
@@ -102,7 +104,7 @@ def write_shards(job: ShardJob, task: Task, formats: list[str]) -> tuple[dict[st
             batch_offsets=tuple(getattr(writers[name], "batch_offsets", ())),
             **tally.figures(),
         )
-        publish_text(_marker(job, name), json.dumps(asdict(shards[name])) + "\n", build_folder)
+        publish_text(_marker(job, name), json.dumps(structs.asdict(shards[name])) + "\n", build_folder)
     return shards, tally.row_digests()
 
 
@@ -125,7 +127,7 @@ def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArr
     """The shard and its row digests if the marker is there and the file is what it says; None to make it (again)."""
     path = job.set_folder / job.rows.file_name(format_name)
     try:
-        shard = shard_from(load_json(_marker(job, format_name)))
+        shard = read_record(_marker(job, format_name), Shard, what="a marker", advice="remove it")
         found = (shard.file, shard.format, shard.split, shard.start, shard.stop)
         if found != (path.name, format_name, job.rows.split, job.rows.start, job.rows.stop):
             return None
@@ -135,7 +137,7 @@ def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArr
         for batch in read_shard(path, shard, task):
             tally.add(batch)
         # Every figure goes into the manifest, so none is taken from the marker on trust.
-        if replace(shard, batch_rows=batch_rows(task), **tally.figures()) != shard:
+        if structs.replace(shard, batch_rows=batch_rows(task), **tally.figures()) != shard:
             return None
         check_batch_offsets(job.set_folder, shard, task.schema)
         return shard, tally.row_digests()

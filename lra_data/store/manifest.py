@@ -3,74 +3,94 @@
 `Description` says what was asked for, enough to make every row again; `Shard` is one file with its digests. The
 building room keeps the same two in SET/.build while it works.
 
-Not here: reading rows (`row_access.py`), deciding shard bounds (`lra_data/building/plan.py`).
+Not here: reading rows (`row_access.py`), deciding shard bounds (`lra_data/building/plan.py`), decoding JSON
+(`strict_json.py`).
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, structs
 
 from lra_data.errors import SetError
 from lra_data.splits import SPLITS
+from lra_data.store.strict_json import Count, PositiveCount, bytes_of, parse_record
 
 MANIFEST = "manifest.json"
 BUILD_FOLDER = ".build"
 FORMAT_VERSION = 1
 
-Decoded = TypeVar("Decoded")
+_NAME = rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.[a-z]+"
+SHARD_NAME = re.compile(_NAME)
 
-SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.[a-z]+")
+_WHAT = "a manifest"
+_ADVICE = "build the set again with --overwrite"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """What a set is: task, version, configuration, seed, sizes, and the form its shards take.
+class Description(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a set is.
 
-    variant: the preset's name or custom-<hash>. libraries: versions on which the bytes of the formats depend.
+    task: the family's name.
+    variant: the preset's name or custom-<hash>.
+    version: of the task.
+    config: every parameter, and what is known of a corpus.
+    sizes: examples in each split.
+    formats: of the shards.
+    libraries: versions on which the bytes of the formats depend.
     """
 
     task: str
     variant: str
-    version: int
+    version: Count
     config: Mapping[str, Any]
-    seed: int
-    sizes: Mapping[str, int]
-    formats: tuple[str, ...]
+    seed: Count
+    sizes: Mapping[str, PositiveCount]
+    formats: Annotated[tuple[str, ...], Meta(min_length=1)]
     libraries: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        if set(self.sizes) != set(SPLITS):
+            raise ValueError(f"expected sizes of {', '.join(SPLITS)}, got those of {', '.join(self.sizes)}")
 
-@dataclass(frozen=True, kw_only=True)
-class Shard:
+
+class Shard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file: rows start .. stop - 1 of `split`, its digests, and counts for the dataset card.
 
-    logical: digest over the decoded rows, the same in every format. batch_rows: rows a batch, the last one may have
-    fewer. batch_offsets: byte positions of the record batches of an Arrow stream, empty for other formats.
-    label_counts: rows a label. shortest, longest, elements: of `inputs`.
+    bytes: size of the file.
+    logical: digest over the decoded rows, the same in every format.
+    batch_rows: rows of a batch; the last one may have fewer.
+    batch_offsets: byte positions of the record batches of an Arrow stream, empty for other formats.
+    label_counts: rows with each label.
+    shortest, longest, elements: of `inputs`.
     """
 
-    file: str
+    file: Annotated[str, Meta(pattern=rf"\A{_NAME}\Z")]
     format: str
     split: str
-    start: int
-    stop: int
-    bytes: int
+    start: Count
+    stop: Count
+    bytes: Count
     sha256: str
     logical: str
-    batch_rows: int
-    batch_offsets: tuple[int, ...]
-    label_counts: tuple[int, ...]
-    shortest: int
-    longest: int
-    elements: int
+    batch_rows: PositiveCount
+    batch_offsets: tuple[Count, ...]
+    label_counts: tuple[Count, ...]
+    shortest: Count
+    longest: Count
+    elements: Count
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A finished set. duplicates: rows of each split that repeat an earlier row of the same split. overlaps: distinct
-    examples that stand in two splits, by those, such as `validation and test`; only corpora have any.
+    """A finished set.
+
+    duplicates: rows of each split that repeat an earlier row of the same split.
+    overlaps: distinct examples that appear in two splits, by those, such as `validation and test`; only corpora have
+    any.
     """
 
     description: Description
@@ -84,16 +104,31 @@ class Manifest:
         return [shard for shard in self.shards if shard.split == split and shard.format == wanted]
 
 
+class _Version(Struct):
+    """The one entry that says how to read the others."""
+
+    format_version: Any = None
+
+
+class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file as it is written: the description's entries lie beside the others."""
+
+    format_version: int
+    duplicates: Mapping[str, Count]
+    overlaps: Mapping[str, Count]
+    shards: tuple[Shard, ...]
+
+
 def manifest_text(manifest: Manifest) -> str:
     """manifest.json: the same text for equal manifests, one shard a line."""
     head = {
         "format_version": FORMAT_VERSION,
-        **asdict(manifest.description),
+        **structs.asdict(manifest.description),
         "duplicates": dict(manifest.duplicates),
         "overlaps": dict(manifest.overlaps),
     }
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
-    shards = ",\n".join(f"  {json.dumps(asdict(shard))}" for shard in manifest.shards)
+    shards = ",\n".join(f"  {json.dumps(structs.asdict(shard))}" for shard in manifest.shards)
     return "{\n" + ",\n".join(lines) + f',\n "shards": [\n{shards}\n ]\n}}\n'
 
 
@@ -104,95 +139,28 @@ def read_manifest(set_folder: Path) -> Manifest:
         if (set_folder / BUILD_FOLDER).is_dir():
             raise SetError(f"{set_folder}: the build is not finished: run the same `lra-data build` again")
         raise SetError(f"{set_folder}: expected a built set, found no {MANIFEST}: name the folder ROOT/TASK/PRESET")
-    return parse_manifest(_bytes_of(path), str(path))
+    return parse_manifest(bytes_of(path), str(path))
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
     """The manifest with this text; raises SetError, which names `where` it came from, for a damaged one."""
-    data = _json_object(text, where)
-    if data.get("format_version") != FORMAT_VERSION:
-        raise SetError(f"{where}: expected format_version {FORMAT_VERSION}, got {data.get('format_version')!r}")
-    try:
-        manifest = Manifest(
-            description=description_from(data),
-            duplicates=_counts("duplicates", data["duplicates"]),
-            overlaps=_counts("overlaps", data["overlaps"]),
-            shards=tuple(shard_from(shard) for shard in data["shards"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise SetError(
-            f"{where}: expected a manifest, got one with a wrong or missing entry ({error}): {_AGAIN}"
-        ) from error
+    version = parse_record(text, _Version, where, what=_WHAT, advice=_ADVICE).format_version
+    if version != FORMAT_VERSION:
+        raise SetError(f"{where}: expected format_version {FORMAT_VERSION}, got {version!r}")
+    entries = parse_record(text, _Entries, where, what=_WHAT, advice=_ADVICE)
+    manifest = Manifest(
+        description=description_in(entries),
+        duplicates=entries.duplicates,
+        overlaps=entries.overlaps,
+        shards=entries.shards,
+    )
     _check_cover(where, manifest)
     return manifest
 
 
-def description_from(data: Mapping[str, Any]) -> Description:
-    """The description among the entries of a plan or manifest; raises TypeError for a wrong or missing one."""
-    description = decode(Description, {field.name: data.get(field.name) for field in fields(Description)})
-    if set(description.sizes) != set(SPLITS) or not all(description.sizes.values()) or not description.formats:
-        raise TypeError(f"sizes {description.sizes!r} and formats {description.formats!r} are not those of a set")
-    return description
-
-
-def shard_from(data: Any) -> Shard:
-    """A shard from its JSON object; raises TypeError for a wrong one."""
-    shard = decode(Shard, data)
-    if not SHARD_NAME.fullmatch(shard.file) or shard.batch_rows < 1:
-        raise TypeError(f"{shard.file!r} with batches of {shard.batch_rows} rows is no shard")
-    return shard
-
-
-def decode(kind: type[Decoded], data: Any) -> Decoded:
-    """An instance of a dataclass from its JSON object, every entry of the type the class says; raises TypeError."""
-    if not isinstance(data, dict):
-        raise TypeError(f"{data!r} is no object")
-    for field in fields(kind):  # type: ignore[arg-type]
-        if not _fits(data.get(field.name), field.type):
-            raise TypeError(f"{field.name} is {data.get(field.name)!r}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
-
-
-def _counts(name: str, value: Any) -> dict[str, int]:
-    if not _fits(value, Mapping[str, int]):
-        raise TypeError(f"{name} is {value!r}")
-    return dict(value)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value has a type of the dataclasses here; whole numbers are counts and never negative."""
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if get_origin(kind) is tuple:
-        return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
-    if get_origin(kind) is Mapping:
-        return isinstance(value, dict) and all(_fits(item, get_args(kind)[1]) for item in value.values())
-    return kind is Any or isinstance(value, kind)
-
-
-def load_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises SetError where there is none."""
-    return _json_object(_bytes_of(path), str(path))
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SetError(f"{path}: expected a readable file, got: {error.strerror}") from error
-
-
-def _json_object(text: bytes, where: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise SetError(f"{where}: expected JSON, got damaged text ({error}): {_AGAIN}") from error
-    if not isinstance(data, dict):
-        raise SetError(f"{where}: expected a JSON object, got {type(data).__name__}: {_AGAIN}")
-    return data
-
-
-_AGAIN = "build the set again with --overwrite"
+def description_in(entries: Description) -> Description:
+    """The description among the entries of a file that has others beside it."""
+    return Description(**{name: getattr(entries, name) for name in Description.__struct_fields__})
 
 
 def _check_cover(where: str, manifest: Manifest) -> None:
@@ -207,5 +175,5 @@ def _check_cover(where: str, manifest: Manifest) -> None:
             if reached != size:
                 raise SetError(
                     f"{where}: expected {format_name} shards of {split} for rows 0 to {size}, "
-                    f"got them to {reached}: {_AGAIN}"
+                    f"got them to {reached}: {_ADVICE}"
                 )

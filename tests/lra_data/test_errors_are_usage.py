@@ -29,7 +29,7 @@ BUILTIN = {
     "lra_data/picture_files.py": {"ValueError"},
     "lra_data/interop/torch_shuffle.py": {"ValueError"},
     "lra_data/downloads/deadline.py": {"TimeoutError"},
-    "lra_data/store/manifest.py": {"TypeError"},
+    "lra_data/store/manifest.py": {"ValueError"},
     "reference_models/model/reversible.py": {"TypeError"},
 }
 EVERYWHERE = {"AssertionError", "StopIteration", "AttributeError", "KeyboardInterrupt"}

@@ -3,12 +3,12 @@
 import json
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 import lra_data
 from lra_data import BuildError, SetError, UsageError
@@ -144,7 +144,7 @@ def test_shard_bounds_follow_from_sizes_alone() -> None:
         assert rows.start == reached[rows.split] < rows.stop
         reached[rows.split] = rows.stop
     assert reached == {"train": 96_000, "validation": 10, "test": 2_000}
-    assert json.loads(json.dumps(asdict(plan.description)))["sizes"]["validation"] == 10
+    assert json.loads(json.dumps(structs.asdict(plan.description)))["sizes"]["validation"] == 10
 
 
 @pytest.mark.parametrize(

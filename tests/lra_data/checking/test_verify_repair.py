@@ -155,7 +155,7 @@ def test_a_stray_shard_is_named(copied_set: Path) -> None:
     ("text", "message"),
     [
         ("{", "expected JSON, got damaged text"),
-        ("[]", "expected a JSON object, got list"),
+        ("[]", "expected a JSON object, got another value"),
         ('{"format_version": 2}', "expected format_version 1, got 2"),
         ('{"format_version": 1, "task": "listops"}', "wrong or missing entry"),
     ],
