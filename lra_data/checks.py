@@ -15,13 +15,13 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     number = plain_int(value)
     if number is None or number < least or (most is not None and number > most):
         if most is not None:
-            raise UsageError(f"expected as {name} a whole number from {least} to {most}, got {brief(value)}")
-        raise UsageError(f"expected as {name} a whole number from {least} on, got {brief(value)}")
+            raise UsageError(f"{name} must be an integer from {least} to {most}, got {brief(value)}")
+        raise UsageError(f"{name} must be an integer >= {least}, got {brief(value)}")
     return number
 
 
 def plain_int(value: Any) -> int | None:
-    """The int that a whole number of any library is; None for any other value."""
+    """The int that an integer of any library is; None for any other value."""
     if isinstance(value, bool):
         return None
     try:
@@ -33,5 +33,5 @@ def plain_int(value: Any) -> int | None:
 def yes_or_no(name: str, value: Any) -> bool:
     """The value, which must be True or False: "no" is rejected."""
     if not isinstance(value, bool):
-        raise UsageError(f"expected as {name} True or False, got {value!r}")
+        raise UsageError(f"{name} must be True or False, got {value!r}")
     return value

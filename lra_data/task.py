@@ -180,7 +180,7 @@ class Task(ABC):
 
     @abstractmethod
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> "pa.RecordBatch":
-        """The rows with these indices, in this order; any index from 0 on, whatever the split's size."""
+        """The rows with these indices, in this order; any index >= 0, whatever the split's size."""
 
     def generate(self, split: str, start: int, stop: int, *, seed: int = 0) -> "pa.RecordBatch":
         """Rows start .. stop - 1: `take` of a range."""
@@ -210,7 +210,7 @@ def _json_values(config: Any, *, keyed: bool) -> dict[str, Any]:
 
 
 def check_seed(seed: int) -> int:
-    """The seed as a plain int; raises UsageError unless it is a whole number from 0 to MAX_SEED.
+    """The seed as a plain int; raises UsageError unless it is an integer from 0 to MAX_SEED.
 
     bool is refused: JSON, and so the key, writes True differently from 1.
     """
@@ -221,17 +221,17 @@ def check_seed(seed: int) -> int:
 
 
 def check_whole(indices: Sequence[int]) -> None:
-    """Raise UsageError unless these are whole numbers: in a range, a list, a tuple or a one-dimensional array."""
+    """Raise UsageError unless these are integers: in a range, a list, a tuple or a one-dimensional array."""
     if isinstance(indices, range):
         return
     try:
         len(indices)
         found = list(indices)
     except TypeError:
-        raise UsageError(f"expected several whole numbers as indices, such as [0, 5], got {brief(indices)}") from None
+        raise UsageError(f"expected several integers as indices, such as [0, 5], got {brief(indices)}") from None
     for index in found:
         if plain_int(index) is None:
-            raise UsageError(f"expected whole numbers as indices, got {brief(index)}")
+            raise UsageError(f"expected integers as indices, got {brief(index)}")
 
 
 def check_request(split: str, indices: Sequence[int], seed: int) -> str:

@@ -112,5 +112,5 @@ def _values(name: str, default: tuple[Any, ...], text: str) -> tuple[Any, ...]:
     try:
         return tuple(kind(item) for item in text.split(","))
     except ValueError as error:
-        wanted = "whole numbers" if kind is int else "numbers"
+        wanted = "integers" if kind is int else "numbers"
         raise UsageError(f"expected {wanted} separated by commas as {name}, got {text!r}") from error

@@ -146,7 +146,7 @@ def _pickled(where: str, data: bytes) -> Batch:
     if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
         labels = labels.tolist()
     if not isinstance(labels, list | tuple) or not all(type(label) is int for label in labels):
-        raise SetError(f"{where}: expected a list of whole numbers as labels, got another value")
+        raise SetError(f"{where}: expected a list of integers as labels, got another value")
     for place, label in enumerate(labels):
         if not 0 <= label < len(CLASSES):
             shown = label if abs(label) < 2**63 else "a huge number"

@@ -52,7 +52,7 @@ _KNOWN_DTYPE = re.compile(r"([|<>]?)([iu][1248]|[SU][1-9][0-9]{0,5})")
 
 
 class _Dtype:
-    """Stands for `numpy.dtype`: only those of whole numbers and of words are known."""
+    """Stands for `numpy.dtype`: only those of integers and of words are known."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         text = name.decode("latin-1") if isinstance(name, bytes) else name
@@ -102,7 +102,7 @@ def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -
 
 
 def _scalar(dtype: Any, content: Any) -> int:
-    """One of NumPy's own whole numbers."""
+    """One of NumPy's own integers."""
     if not isinstance(dtype, _Dtype) or dtype.kind[0] not in "iu":
         raise ForbiddenPickleError("a number that is not a whole one")
     return int(dtype.array(content, (1,), is_fortran=False)[0])

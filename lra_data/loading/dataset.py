@@ -211,7 +211,7 @@ def chosen_rows(selected: range, place: Any) -> int | Sequence[int]:
     if isinstance(place, slice):
         bounds = (place.start, place.stop, place.step)
         if place.step == 0 or any(bound is not None and plain_int(bound) is None for bound in bounds):
-            raise UsageError(f"expected whole numbers in a slice, and a step other than 0, got {place!r}")
+            raise UsageError(f"expected integers in a slice, and a step other than 0, got {place!r}")
         return selected[place]
     number = plain_int(place)
     if number is not None:
@@ -237,6 +237,6 @@ def example(batch: pa.RecordBatch) -> dict[str, Any]:
 
 
 def as_int(given: int | None) -> int | None:
-    """A whole number as a plain int; what is none is left to whoever refuses it."""
+    """A integer as a plain int; what is none is left to whoever refuses it."""
     number = plain_int(given)
     return given if number is None else number

@@ -43,7 +43,7 @@ class Config:
     num_distractor_snakes: int = _field(5, "distractors tried; those for which no room is found are left out")
     continuity: float = _field(1.0, "a paddle turns by at most 90 degrees divided by this")
     paddle_length: int = _field(2, "length of a paddle")
-    paddle_thickness: float = _field(0.5, "thickness of a paddle; times antialias-scale it must be a whole number")
+    paddle_thickness: float = _field(0.5, "thickness of a paddle; times antialias-scale it must be an integer")
     paddle_margin_list: tuple[int, ...] = _field((1,), "room around a paddle; one is drawn for each picture")
     snake_contrast_list: tuple[float, ...] = _field((2.0,), "brightness of a contour, the marker having 1")
     paddle_contrast_list: tuple[float, ...] = _field((0.75,), "brightness of a contour's paddle, times the contour's")
@@ -108,7 +108,7 @@ class Config:
         if drawn != int(drawn):
             raise _bad(
                 "paddle_thickness x antialias_scale",
-                "a whole number of pixels, for that is how thick the line is drawn",
+                "an integer of pixels, for that is how thick the line is drawn",
                 f"{self.paddle_thickness:g} x {self.antialias_scale} = {drawn:g}",
             )
 
@@ -137,7 +137,7 @@ def _number(name: str, kind: type, value: Any) -> Any:
     if kind is float and isinstance(value, float):
         return float(value)
     if kind is int or not isinstance(value, kind):
-        wanted = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+        wanted = {int: "an integer", float: "a number", bool: "true or false"}[kind]
         raise _bad(name, wanted, repr(value))
     return value
 
@@ -148,7 +148,7 @@ def _within(name: str, value: float, lowest: float, highest: float) -> None:
 
 
 def _bad(name: str, wanted: str, got: Any) -> UsageError:
-    return UsageError(f"pathfinder: expected as {name} {wanted}, got {got}")
+    return UsageError(f"pathfinder: {name} must be {wanted}, got {got}")
 
 
 # Paddles of a contour (PF0 snakes2_wrapper.py:81-92).

@@ -26,7 +26,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.splitting not in SPLITTINGS:
-            raise UsageError(f"retrieval: expected as splitting {' or '.join(SPLITTINGS)}, got {self.splitting!r}")
+            raise UsageError(f"retrieval: splitting must be {' or '.join(SPLITTINGS)}, got {self.splitting!r}")
 
 
 PRESETS = {

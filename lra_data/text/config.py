@@ -25,12 +25,10 @@ class Config:
     def __post_init__(self) -> None:
         number = plain_int(self.holdout)
         if number is None:
-            raise UsageError(f"text: expected a whole number as holdout, got {self.holdout!r}")
+            raise UsageError(f"text: expected an integer as holdout, got {self.holdout!r}")
         object.__setattr__(self, "holdout", number)
         if not 0 <= self.holdout < 2 * REVIEWS_A_FOLDER or self.holdout % 2:
-            raise UsageError(
-                f"text: expected as holdout an even number below {2 * REVIEWS_A_FOLDER}, got {self.holdout}"
-            )
+            raise UsageError(f"text: holdout must be an even number below {2 * REVIEWS_A_FOLDER}, got {self.holdout}")
 
 
 HOLDOUT = 2_500

@@ -45,7 +45,7 @@ def test_whole_numbers_become_plain_ints(kind: Any) -> None:
 @pytest.mark.parametrize("value", [True, False, np.True_, 1.0, np.float64(1), "1", None, [1], np.array([1, 2])])
 def test_what_is_not_a_whole_number(value: Any) -> None:
     assert plain_int(value) is None
-    with pytest.raises(UsageError, match="expected as n a whole number from 0 on, got "):
+    with pytest.raises(UsageError, match="n must be an integer >= 0, got "):
         whole_number("n", value, 0)
     with pytest.raises(UsageError, match="expected a seed from 0 to"):
         check_seed(value)
@@ -61,7 +61,7 @@ def test_generate_and_take(name: str) -> None:
     for indices in ([True], np.array([True, False]), [1.5], ["1"], 3, np.array([[1, 2]]), [None]):
         with pytest.raises(UsageError, match="as indices, "):
             lra_data.take(name, "train", indices)
-    with pytest.raises(UsageError, match=r"expected as start a whole number from 0 on, got 0\.5"):
+    with pytest.raises(UsageError, match=r"start must be an integer >= 0, got 0\.5"):
         lra_data.generate(name, "train", 0.5, 2)  # type: ignore[arg-type]
 
 
@@ -109,7 +109,7 @@ def test_models_and_recipes() -> None:
     assert json.dumps(asdict(replace(training, steps=I64(7), seed=I32(1)))) == json.dumps(
         asdict(replace(training, steps=7, seed=1))
     )
-    with pytest.raises(ValueError, match="expected as dim a whole number"):
+    with pytest.raises(ValueError, match="dim must be an integer"):
         replace(model, dim=True)
 
 
@@ -182,7 +182,7 @@ def test_places_outside(built: Any) -> None:
     with pytest.raises(IndexError, match="got 100"):
         built[[0, 100]]
     for place in (slice("a", None), slice(None, None, 0), slice(1.5, None), slice(True, None)):
-        with pytest.raises(UsageError, match="expected whole numbers in a slice"):
+        with pytest.raises(UsageError, match="expected integers in a slice"):
             built[place]
 
 

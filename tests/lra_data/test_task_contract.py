@@ -128,7 +128,7 @@ def test_variants_of_custom_configurations() -> None:
         ("training", [0], 0, "unknown split 'training'; known: train, .* Did you mean 'train'"),
         ("train", [-1], 0, "indices from 0 to .*, got -1"),
         ("train", [2**63], 0, "indices from 0 to"),
-        ("train", [1.5], 0, "expected whole numbers as indices, got 1.5"),
+        ("train", [1.5], 0, "expected integers as indices, got 1.5"),
         ("train", [0], -1, "a seed from 0 to 18446744073709551615, got -1"),
         ("train", [0], 1.5, "a seed from 0"),
         ("train", [0], True, "a seed from 0 to 18446744073709551615, got True"),

@@ -188,7 +188,7 @@ def big_line(pen: Pen, angle: float) -> Bytes:
     """Return the paddle drawn on the enlarged canvas."""
     width = pen.thickness * pen.scale
     if width.denominator != 1:
-        raise ValueError(f"a width of {width} pixels is no whole number")
+        raise ValueError(f"a width of {width} pixels is no integer")
     centre = patch_reach(pen) * pen.scale
     end_y, end_x = moved((centre, centre), shift(pen.length * pen.scale, angle))
     canvas = Image.new("F", (2 * centre + 1, 2 * centre + 1), 0)
@@ -276,7 +276,7 @@ def turn_weights(radius: int, from_angle: float, continuity: float) -> tuple[int
 def marker(tip: Pixel, radius: Fraction, scale: int, n: int) -> Bytes:
     i, j = np.mgrid[0 : n * scale, 0 : n * scale]
     squared_distance = (i - tip[0] * scale) ** 2 + (j - tip[1] * scale) ** 2
-    # A whole number is at most a fraction exactly if it is at most the fraction's floor.
+    # A integer is at most a fraction exactly if it is at most the fraction's floor.
     big = np.where(squared_distance <= math.floor((radius * scale) ** 2), 255, 0).astype(np.uint8)
     return shrunk(big, n)
 

@@ -68,7 +68,7 @@ class BatchShape:
         if self.offset is not None:
             object.__setattr__(self, "offset", whole_number("offset", self.offset, 0))
             if self.offset > _MOST_OFFSET:
-                raise UsageError(f"expected as offset at most {_MOST_OFFSET}, for int32, got {self.offset}")
+                raise UsageError(f"offset must be at most {_MOST_OFFSET}, for int32, got {self.offset}")
         if self.dtype not in DTYPES:
             raise unknown_name("dtype", self.dtype, DTYPES)
 

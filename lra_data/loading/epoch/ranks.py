@@ -80,7 +80,7 @@ def _from_torchrun() -> Ranks | None:
         )
     if not all(text is not None and text.isdecimal() for text in found):
         raise UsageError(
-            f"expected whole numbers in RANK and WORLD_SIZE, got {found[0]!r} and {found[1]!r}: set both, or {_ASK}"
+            f"expected integers in RANK and WORLD_SIZE, got {found[0]!r} and {found[1]!r}: set both, or {_ASK}"
         )
     return Ranks(int(found[0] or 0), int(found[1] or 1), "RANK and WORLD_SIZE")
 
@@ -90,6 +90,6 @@ def _from_launcher() -> Ranks | None:
         rank, size = (os.environ.get(name, "") for name in names)
         if size.isdecimal() and int(size) > 1:
             if not rank.isdecimal():
-                raise UsageError(f"expected a whole number in {names[0]} with {names[1]}={size}, got {rank!r}: {_ASK}")
+                raise UsageError(f"expected an integer in {names[0]} with {names[1]}={size}, got {rank!r}: {_ASK}")
             return Ranks(int(rank), int(size), " and ".join(names))
     return None

@@ -2,7 +2,7 @@
 
 The number of orientations is finite: 360 whole degrees for the first paddle of a contour, and the pixels of a small
 ring for every other. So all drawing, and all arithmetic with sines, happens here, once; the kernel only adds and
-compares whole numbers. `docs/pathfinder_draws.md` defines each table; names follow it.
+compares integers. `docs/pathfinder_draws.md` defines each table; names follow it.
 
 Angles are numbered: 0 to 359 are -180 to 179 degrees, 360 + c is the angle of ring candidate c.
 

@@ -104,7 +104,7 @@ def test_the_order_is_tfds_and_the_splits_are_lras(tmp_path: Path) -> None:
 
 
 def test_grey_is_what_the_formula_says_in_exact_arithmetic() -> None:
-    """floor((0.2989 R + 0.5870 G + 0.1140 B) 255.5 / 255) in whole numbers; float32 may round across a step."""
+    """floor((0.2989 R + 0.5870 G + 0.1140 B) 255.5 / 255) in integers; float32 may round across a step."""
     rng = np.random.default_rng(0)
     r, g, b = rng.integers(0, 256, (3, 200_000)).astype(np.uint8)
     red, green, blue = (channel.astype(np.int64) for channel in (r, g, b))
@@ -226,7 +226,7 @@ def python_batch(value: Any, tmp_path: Path) -> Path:
             "expected data of shape (2, 3072) for as many labels, got (1, 3072)",
         ),
         ({b"labels": [1], b"data": b"text"}, "expected data of shape (1, 3072) for as many labels, got bytes"),
-        ({b"labels": ["one"], b"data": 0}, "expected a list of whole numbers as labels, got another value"),
+        ({b"labels": ["one"], b"data": 0}, "expected a list of integers as labels, got another value"),
         ({b"data": 0}, "expected a dictionary with labels and data, got another value"),
         ([1, 2], "expected a dictionary with labels and data, got another value"),
         (
@@ -234,7 +234,7 @@ def python_batch(value: Any, tmp_path: Path) -> Path:
             "expected a pickle of plain values and byte arrays, got one that asks for the instruction b'n': do not "
             "trust this file",
         ),
-        ({b"labels": [True], b"data": 0}, "expected a list of whole numbers as labels, got another value"),
+        ({b"labels": [True], b"data": 0}, "expected a list of integers as labels, got another value"),
         ({b"labels": [2**70], b"data": 0}, "expected labels from 0 to 9, got a huge number at picture 0"),
         ({b"labels": [0, -1], b"data": 0}, "expected labels from 0 to 9, got -1 at picture 1"),
     ],

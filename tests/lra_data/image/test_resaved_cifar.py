@@ -152,7 +152,7 @@ VALUES = np.zeros((1, 3072), dtype=np.uint8)
             {"labels": [np.True_], "data": VALUES},
             "expected a pickle of plain values and byte arrays, got one that asks",
         ),
-        ({"labels": np.array([[1]]), "data": VALUES}, "expected a list of whole numbers as labels, got another value"),
+        ({"labels": np.array([[1]]), "data": VALUES}, "expected a list of integers as labels, got another value"),
         ({"labels": np.array([10]), "data": VALUES}, "expected labels from 0 to 9, got 10 at picture 0"),
         ({"labels": [np.int8(-1)], "data": VALUES}, "expected labels from 0 to 9, got -1 at picture 0"),
         ({"labels": [1], b"labels": [1], "data": VALUES}, "expected labels once, got it as bytes and as text: remove"),

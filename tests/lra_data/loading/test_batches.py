@@ -172,7 +172,7 @@ def test_states_that_do_not_belong(small: Dataset, small_root: Path) -> None:
             "expected a state of the order 'rows', got 'shuffled'",
         ),
         ({**state, "seed": -1}, "expected a seed from 0"),
-        ({**state, "epoch": -1}, "expected as epoch a whole number from 0 on, got -1"),
+        ({**state, "epoch": -1}, "epoch must be an integer >= 0, got -1"),
         ({"seed": 1}, "expected a state with data, order, seed, epoch, taken, got seed"),
         ({}, "expected a state with data, order, seed, epoch, taken, got nothing"),
     ):
@@ -186,18 +186,18 @@ def test_states_that_do_not_belong(small: Dataset, small_root: Path) -> None:
     [
         ({"rank": 2, "world_size": 2}, "expected a rank from 0 to 1 of world size 2, got 2"),
         ({"rank": 2}, "expected both rank and world_size or neither, got 2 and None"),
-        ({"epoch": -1}, "expected as epoch a whole number from 0 on, got -1"),
+        ({"epoch": -1}, "epoch must be an integer >= 0, got -1"),
         ({"seed": 1.5}, "expected a seed from 0 to"),
-        ({"max_length": 0}, "expected as max_length a whole number from 1 on, got 0"),
-        ({"pad_to": True}, "expected as pad_to a whole number from 1 on, got True"),
-        ({"offset": -1}, "expected as offset a whole number from 0 on, got -1"),
+        ({"max_length": 0}, "max_length must be an integer >= 1, got 0"),
+        ({"pad_to": True}, "pad_to must be an integer >= 1, got True"),
+        ({"offset": -1}, "offset must be an integer >= 0, got -1"),
         ({"remainder": "lose"}, "unknown remainder 'lose'; known: keep, drop, pad"),
     ],
 )
 def test_impossible_requests(small: Dataset, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         small.batches(4, **options)
-    with pytest.raises(UsageError, match="expected as batch_size a whole number from 1 on, got 0"):
+    with pytest.raises(UsageError, match="batch_size must be an integer >= 1, got 0"):
         small.batches(0)
 
 
@@ -211,7 +211,7 @@ def test_ranks_from_the_environment(monkeypatch: pytest.MonkeyPatch, small: Data
         monkeypatch.delenv(name, raising=False)
     assert find_ranks()[:2] == (0, 1)
     monkeypatch.setenv("RANK", "1")
-    with pytest.raises(UsageError, match="expected whole numbers in RANK and WORLD_SIZE, got '1' and None"):
+    with pytest.raises(UsageError, match="expected integers in RANK and WORLD_SIZE, got '1' and None"):
         small.batches(4)
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert find_ranks()[:2] == (1, 3)

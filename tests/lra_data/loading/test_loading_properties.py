@@ -798,7 +798,7 @@ def test_wrong_arguments(part: Dataset, options: Options) -> None:
 
 @pytest.mark.parametrize("batch_size", [0, -1, True, 1.0, "4", None, np.int64(0)])
 def test_wrong_batch_sizes(part: Dataset, batch_size: Any) -> None:
-    with pytest.raises(UsageError, match="expected as batch_size a whole number from 1 on"):
+    with pytest.raises(UsageError, match="batch_size must be an integer >= 1"):
         part.batches(batch_size)
 
 
@@ -868,7 +868,7 @@ def test_wrong_epochs_leave_everything_as_it_was(part: Dataset, epoch: Any) -> N
     batches = part.batches(30, prefetch=2)
     next(batches)
     before = batches.state_dict()
-    with pytest.raises(UsageError, match=re.escape(f"expected as epoch a whole number from 0 on, got {epoch!r}")):
+    with pytest.raises(UsageError, match=re.escape(f"epoch must be an integer >= 0, got {epoch!r}")):
         batches.set_epoch(epoch)
     assert batches.state_dict() == before
     assert batches.remaining == 3

@@ -72,9 +72,9 @@ def test_drop_and_pad_do_what_they_are_called(n: int, batch_size: int, world_siz
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "expected as batch_size a whole number from 1 on, got 0"),
-        ({"batch_size": True}, "expected as batch_size a whole number from 1 on, got True"),
-        ({"batch_size": 2, "world_size": 0}, "expected as world_size a whole number from 1 on, got 0"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+        ({"batch_size": True}, "batch_size must be an integer >= 1, got True"),
+        ({"batch_size": 2, "world_size": 0}, "world_size must be an integer >= 1, got 0"),
         (
             {"batch_size": 2, "remainder": "crop"},
             "unknown remainder 'crop'; known: keep, drop, pad. Did you mean 'drop'?",

@@ -284,7 +284,7 @@ def test_lists_that_are_not_there(corpora: dict[str, Path], tmp_path: Path) -> N
         retrieval_task(corpora["retrieval"], pairs=partial)
     with pytest.raises(UsageError, match="expected either --pairs or another preset than by-pair, got both"):
         retrieval_task(corpora["retrieval"], "by-paper", pairs=write_lists(tmp_path / "whole", LISTS))
-    with pytest.raises(UsageError, match="retrieval: expected as splitting by-pair or by-paper, got 'random'"):
+    with pytest.raises(UsageError, match="retrieval: splitting must be by-pair or by-paper, got 'random'"):
         Config(splitting="random")
 
 
