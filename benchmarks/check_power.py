@@ -56,14 +56,14 @@ def compared(name: str, model: Model, dataset: Dataset) -> tuple[float, bool, li
     mean of label - answer is.
     """
     found = answers({name: model.classifier}, dataset, device=CPU)
-    fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, groups(dataset))
-    counts = (correct, found.examples, fresh["correct"], fresh["examples"])
+    fresh, correct, now = model.fresh, found.correct(name), errors(found, name, groups(dataset))
+    counts = (correct, found.examples, fresh.correct, fresh.examples)
     moved = [
         group
-        for group, was in fresh["errors"].items()
+        for group, was in fresh.errors.items()
         if means_differ(now[group], was, comparisons=COMPARISONS, level=LEVEL)
     ]
-    points = 100 * (correct / found.examples - fresh["correct"] / fresh["examples"])
+    points = 100 * (correct / found.examples - fresh.correct / fresh.examples)
     return points, differ(*counts, comparisons=COMPARISONS, level=LEVEL), moved
 
 

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from reference_models.attention.catalogue import attention_names
     from reference_models.evaluation.scoring import evaluate
     from reference_models.model.bundled import bundled_model
+    from reference_models.model.card import Card
     from reference_models.model.checkpoint import load_model
     from reference_models.model.classifier import Classifier
     from reference_models.model.config import ModelConfig
     from reference_models.model.presets import preset
-    from reference_models.training.recipes import TrainConfig, recipe
+    from reference_models.model.train_config import TrainConfig
+    from reference_models.training.recipes import recipe
     from reference_models.training.trainer import Splits, train
 
 __all__ = [
+    "Card",
     "Classifier",
     "ModelConfig",
     "Splits",
@@ -40,10 +43,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Card": "model.card",
     "Classifier": "model.classifier",
     "ModelConfig": "model.config",
     "Splits": "training.trainer",
-    "TrainConfig": "training.recipes",
+    "TrainConfig": "model.train_config",
     "attention_names": "attention.catalogue",
     "bundled_model": "model.bundled",
     "evaluate": "evaluation.scoring",

@@ -35,7 +35,7 @@ FLOORS = [
     ["lra_data.commands"],
     ["lra_data.__main__"],
     # The models know `lra_data` at its public face
-    ["reference_models.attention", "reference_models.devices"],
+    ["reference_models.attention", "reference_models.devices", "reference_models.strict_json"],
     ["reference_models.model"],
     ["reference_models.evaluation"],
     ["reference_models.attention_maps", "reference_models.drift", "reference_models.efficiency"],

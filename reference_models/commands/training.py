@@ -16,6 +16,7 @@ import click
 from lra_data import interrupts
 
 if TYPE_CHECKING:
+    from reference_models.model.card import Card
     from reference_models.training.runs import Experiment, Source
 
 Decorated = Callable[..., Any]
@@ -170,11 +171,8 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
     set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))
     rows = dataset_source(dataset, options).open(split)
-    learned = card.get("task")
-    if learned is None:
-        raise UsageError(f"{checkpoint}: expected a card that names the task, got none: train the model again")
-    if rows.task.family != learned.partition("/")[0]:
-        raise UsageError(f"expected a dataset of the task that {checkpoint} learned, {learned}, got {rows.task.name}")
+    if rows.task.family != card.task.partition("/")[0]:
+        raise UsageError(f"expected a dataset of the task that {checkpoint} learned, {card.task}, got {rows.task.name}")
     with _counted(len(rows), "evaluating") as progress:
         found = score(
             model.to(chosen_device(options["device"])), rows, num_workers=options["workers"], progress=progress
@@ -183,7 +181,7 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
         click.echo(json.dumps({"checkpoint": checkpoint, "dataset": rows.task.name, "split": split, **found}, indent=1))
         return
     _say(
-        f"{card['attention']} on {rows.task.name} {split}: {found['accuracy']:.2%} "
+        f"{card.attention} on {rows.task.name} {split}: {found['accuracy']:.2%} "
         f"({found['low']:.2%} to {found['high']:.2%}), {found['correct']:,} of {found['examples']:,}, "
         f"loss {found['loss']:.4f}"
     )
@@ -264,7 +262,7 @@ def names_of(words: str | None) -> list[str] | None:
 def _changes(options: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe's fields that were given."""
     from lra_data import UsageError
-    from reference_models.training.recipes import TrainConfig
+    from reference_models.model.train_config import TrainConfig
 
     given = {field.name: options[field.name] for field in fields(TrainConfig) if options[field.name] is not None}
     if "clip_norm" in given:
@@ -303,11 +301,11 @@ def _say(text: str) -> None:
         click.echo(text)
 
 
-def _scores(card: Mapping[str, Any]) -> str:
-    test = card["test"]
+def _scores(card: "Card") -> str:
+    test = card.test
     return (
-        f"test accuracy {test['accuracy']:.2%} ({test['low']:.2%} to {test['high']:.2%}) with the weights of step "
-        f"{card['selected_step']:,}"
+        f"test accuracy {test.accuracy:.2%} ({test.low:.2%} to {test.high:.2%}) with the weights of step "
+        f"{card.selected_step:,}"
     )
 
 

@@ -24,6 +24,7 @@ from lra_data import UsageError, paths
 from reference_models.drift.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
 from reference_models.evaluation.model_inputs import reading
 from reference_models.evaluation.significance import differ, means_differ
+from reference_models.model.card import Card, FreshAnswers, RecordedAnswers
 from reference_models.model.checkpoint import CARD, load_model, read_card
 from reference_models.model.classifier import Classifier
 
@@ -62,7 +63,19 @@ class Model:
     """A trained model and its card."""
 
     classifier: Classifier
-    card: Mapping[str, Any]
+    card: Card
+
+    @property
+    def recorded(self) -> Mapping[Literal["train", "test"], RecordedAnswers]:
+        """The card's answers on recorded rows; the card must be complete."""
+        assert self.card.recorded is not None, "`trained_on` gives models with complete cards"
+        return self.card.recorded
+
+    @property
+    def fresh(self) -> FreshAnswers:
+        """The card's answers on rows of another seed; the task must be a generated one."""
+        assert self.card.fresh is not None, "a corpus has no rows of another seed"
+        return self.card.fresh
 
 
 def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: torch.device) -> dict[str, Model]:
@@ -72,20 +85,18 @@ def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: 
     """
     there = paths.local_path(folder, "a folder of trained models")
     cards = {path.parent: read_card(path.parent) for path in sorted(there.rglob(CARD))}
-    # A card of ours without these was never written; another's may have anything.
-    cards = {path: card for path, card in cards.items() if {"task", "attention", "data"} <= card.keys()}
-    of_task = {path: card for path, card in cards.items() if card["task"] == task.name}
+    of_task = {path: card for path, card in cards.items() if card.task == task.name}
     fitting: dict[str, Path] = {}
     for path, card in of_task.items():
-        name = card["attention"]
-        if card["data"]["version"] != task.version or "recorded" not in card or (names and name not in names):
+        name = card.attention
+        if card.data.version != task.version or card.recorded is None or (names and name not in names):
             continue
         if name in fitting:
             raise UsageError(f"expected one {name} for {task.name}, got two: {fitting[name]} and {path}")
         fitting[name] = path
-    missing = set(names or ()) - {card["attention"] for card in of_task.values()}
+    missing = set(names or ()) - {card.attention for card in of_task.values()}
     if of_task and missing:
-        known = ", ".join(sorted({card["attention"] for card in of_task.values()}))
+        known = ", ".join(sorted({card.attention for card in of_task.values()}))
         raise UsageError(f"expected models among {known}, got {', '.join(sorted(missing))}")
     if not fitting:
         raise UsageError(f"{folder}: {_why_none(task, of_task, cards)}")
@@ -96,14 +107,14 @@ def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: 
     return found
 
 
-def _why_none(task: "Task", of_task: Mapping[Path, Any], cards: Mapping[Path, Any]) -> str:
+def _why_none(task: "Task", of_task: Mapping[Path, Card], cards: Mapping[Path, Card]) -> str:
     """Why no model can be used, and what to do."""
     if of_task:
-        versions = sorted({card["data"]["version"] for card in of_task.values()})
+        versions = sorted({card.data.version for card in of_task.values()})
         if task.version not in versions:
             return f"expected models of {task.name} in version {task.version}, got version {versions[-1]}: train anew"
         return f"expected complete cards of {task.name}, got {len(of_task)} that are not: run the training again"
-    known = ", ".join(sorted({card["task"] for card in cards.values()})) or "none"
+    known = ", ".join(sorted({card.task for card in cards.values()})) or "none"
     return (
         f"expected models that were trained on {task.name}, got models of {known}: train some with `lra-zoo sweep "
         f"{task.name}:all`, and name their folder with --checkpoints"
@@ -129,7 +140,7 @@ def check(
     """
     known = _known_seed(models)
     checking = _Checking(models, open_split, device, num_workers, progress)
-    if all(model.card["fresh"] is not None for model in models.values()):
+    if all(model.card.fresh is not None for model in models.values()):
         if known == other_seed:
             raise UsageError(f"expected as other seed one that no model learned, got {other_seed}")
         checking.compare(known)
@@ -147,12 +158,12 @@ def _known_seed(models: Mapping[str, Model]) -> int:
         raise UsageError("expected at least one trained model to check with, got none")
     first_name, first = next(iter(models.items()))
     for name, model in models.items():
-        if model.card["data"]["seed"] != first.card["data"]["seed"]:
+        if model.card.data.seed != first.card.data.seed:
             raise UsageError(f"expected models that learned one seed, {first_name} and {name} did not: name --models")
-        for split, entry in first.card["recorded"].items():
-            if model.card["recorded"][split]["rows"] != entry["rows"]:
+        for split, entry in first.recorded.items():
+            if model.recorded[split].rows != entry.rows:
                 raise UsageError(f"expected models that were recorded on the same rows, {name} was on others")
-    return int(first.card["data"]["seed"])
+    return first.card.data.seed
 
 
 class _Checking:
@@ -172,23 +183,23 @@ class _Checking:
 
     def compare(self, seed: int) -> None:
         """Rows of the cards' own seed, one by one."""
-        recorded = next(iter(self.models.values())).card["recorded"]
+        recorded = next(iter(self.models.values())).recorded
         different, compared, same = dict.fromkeys(self.models, 0), 0, True
         for split, entry in recorded.items():
             there = len(self.open_split(split, seed))
             # A set with fewer rows is compared as far as it goes in whole blocks.
-            rows = entry["examples"] if there >= entry["examples"] else there // BLOCK * BLOCK
+            rows = entry.examples if there >= entry.examples else there // BLOCK * BLOCK
             if rows == 0:
                 self.report.lines.append(f"{split}: {there} rows, fewer than the block of {BLOCK} that can be compared")
                 continue
             dataset = self.open_split(f"{split}[:{rows}]", seed)
             found = self._answers(dataset)
-            same &= self._same_blocks(split, rows, entry["rows"], rows_digests(dataset), "data changed", "rows")
+            same &= self._same_blocks(split, rows, entry.rows, rows_digests(dataset), "data changed", "rows")
             if same:
-                same &= self._same_blocks(split, rows, entry["read"], found.read, "reading changed", "batches")
+                same &= self._same_blocks(split, rows, entry.read, found.read, "reading changed", "batches")
             compared += rows
             for name, model in self.models.items():
-                was = as_answers(model.card["recorded"][split]["predictions"])[:rows]
+                was = as_answers(model.recorded[split].predictions)[:rows]
                 different[name] += int((found.predicted[name] != was).sum())
         if compared == 0:
             raise UsageError(f"expected {BLOCK} rows of train or test at least, got a set with fewer: build more")
@@ -203,25 +214,25 @@ class _Checking:
 
     def count(self, seed: int) -> None:
         """Right answers, and the mean of label - answer in each group, on rows that no card knows."""
-        examples = min(model.card["fresh"]["examples"] for model in self.models.values())
+        examples = min(model.fresh.examples for model in self.models.values())
         dataset = self.open_split(f"train[:{examples}]", seed)
         found = self._answers(dataset)
-        comparisons = sum(1 + len(model.card["fresh"]["errors"]) for model in self.models.values())
+        comparisons = sum(1 + len(model.fresh.errors) for model in self.models.values())
         outside, group_of_row = [], groups(dataset)
         for name, model in self.models.items():
-            fresh, correct, now = model.card["fresh"], found.correct(name), errors(found, name, group_of_row)
+            fresh, correct, now = model.fresh, found.correct(name), errors(found, name, group_of_row)
             self.report.measured[name] |= {
                 "seed": seed,
                 "examples": found.examples,
                 "correct": correct,
                 "errors": now,
             }
-            counts = (correct, found.examples, fresh["correct"], fresh["examples"])
+            counts = (correct, found.examples, fresh.correct, fresh.examples)
             if differ(*counts, comparisons=comparisons, level=LEVEL):
                 outside.append(
-                    f"{name} right {correct / found.examples:.2%} instead of {fresh['correct'] / fresh['examples']:.2%}"
+                    f"{name} right {correct / found.examples:.2%} instead of {fresh.correct / fresh.examples:.2%}"
                 )
-            for group, was in fresh["errors"].items():
+            for group, was in fresh.errors.items():
                 if means_differ(now.get(group, (0, 0, 0)), was, comparisons=comparisons, level=LEVEL):
                     outside.append(f"{name} off by {_mean(now[group]):+.3f} in {group} instead of {_mean(was):+.3f}")
         self.report.lines.append(

@@ -9,7 +9,7 @@ on rows of another seed, which is compared where there are no digests to compare
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models.evaluation.model_inputs import read
 from reference_models.evaluation.scoring import logits_of
+from reference_models.model.card import FreshAnswers, RecordedAnswers
 from reference_models.model.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1000
 # Rows of each split that are recorded, or as many as there are.
-RECORDED = {"train": 20_000, "test": 2_000}
+RECORDED: dict[Literal["train", "test"], int] = {"train": 20_000, "test": 2_000}
 # Of rows of another seed: how far it is from the set's own, and how many.
 FRESH_SEEDS_ON, FRESH_EXAMPLES = 1, 20_000
 
@@ -106,12 +107,12 @@ def groups(dataset: "Dataset") -> list[str]:
     return [words[word] for word in rows["root_operator"].to_pylist()]
 
 
-def errors(found: Answers, model: str, group_of_row: Sequence[str]) -> dict[str, list[int]]:
+def errors(found: Answers, model: str, group_of_row: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """For each group the number of rows, the sum of label - answer, and the sum of its squares."""
     off = found.labels - found.predicted[model]
     of_row = np.array(group_of_row)
     return {
-        str(group): [int(inside.sum()), int(off[inside].sum()), int((off[inside] ** 2).sum())]
+        str(group): (int(inside.sum()), int(off[inside].sum()), int((off[inside] ** 2).sum()))
         for group in np.unique(of_row)
         for inside in [of_row == group]
     }
@@ -133,29 +134,30 @@ def as_answers(lines: Sequence[str]) -> NDArray[np.int64]:
     return np.frombuffer("".join(lines).encode(), dtype=np.uint8).astype(np.int64) - ord("0")
 
 
-def record(model: Classifier, open_split: Callable[[str], "Dataset"], fresh: "Dataset | None") -> dict[str, Any]:
+def record(
+    model: Classifier, open_split: Callable[[str], "Dataset"], fresh: "Dataset | None"
+) -> tuple[dict[Literal["train", "test"], RecordedAnswers], FreshAnswers | None]:
     """A card's entries `recorded` and `fresh`. open_split: opens a slice of the set. fresh: rows of another seed's
     train, for a generated task.
     """
     device = next(model.parameters()).device
-    recorded: dict[str, Any] = {}
+    recorded = {}
     for split, most in RECORDED.items():
         dataset = open_split(f"{split}[:{most}]")
         found = answers({"": model}, dataset, device=device)
-        recorded[split] = {
-            "examples": found.examples,
-            "correct": found.correct(""),
-            "rows": rows_digests(dataset),
-            "read": found.read,
-            "predictions": as_text(found.predicted[""]),
-        }
-    entries: dict[str, Any] = {"recorded": recorded, "fresh": None}
-    if fresh is not None:
-        found = answers({"": model}, fresh, device=device)
-        entries["fresh"] = {
-            "seed": fresh.rows.seed,
-            "examples": found.examples,
-            "correct": found.correct(""),
-            "errors": errors(found, "", groups(fresh)),
-        }
-    return entries
+        recorded[split] = RecordedAnswers(
+            examples=found.examples,
+            correct=found.correct(""),
+            rows=rows_digests(dataset),
+            read=found.read,
+            predictions=as_text(found.predicted[""]),
+        )
+    if fresh is None:
+        return recorded, None
+    found = answers({"": model}, fresh, device=device)
+    return recorded, FreshAnswers(
+        seed=fresh.rows.seed,
+        examples=found.examples,
+        correct=found.correct(""),
+        errors=errors(found, "", groups(fresh)),
+    )

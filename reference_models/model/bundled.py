@@ -1,10 +1,10 @@
 """The trained models that come with the package, and how a checkpoint is named: a folder, or TASK/PRESET/MODEL."""
 
 from pathlib import Path
-from typing import Any
 
 from lra_data import paths
-from reference_models.model.checkpoint import CARD, CheckpointError, load_model
+from reference_models.model.card import Card, CheckpointError
+from reference_models.model.checkpoint import CARD, load_model
 from reference_models.model.classifier import Classifier
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
@@ -27,6 +27,6 @@ def checkpoint_folder(name: str) -> Path:
     raise CheckpointError(f"expected a folder with {CARD}, or a bundled checkpoint, got {name!r}{known}")
 
 
-def bundled_model(name: str) -> tuple[Classifier, dict[str, Any]]:
+def bundled_model(name: str) -> tuple[Classifier, Card]:
     """A bundled model such as "listops/mini/linear", in evaluation mode, and its card."""
     return load_model(checkpoint_folder(name))

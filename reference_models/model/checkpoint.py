@@ -5,33 +5,27 @@ the weights' SHA-256: if the card is there, the model is whole. A training that 
 one file, `state.safetensors`: weights, optimiser, the best weights so far, and in the file's metadata the numbers that
 go with them. One file, because one file can be replaced in one step.
 
-Not here: what the numbers mean (`trainer.py`), what a card says of data (`fingerprint.py`).
+Not here: what the numbers of a state mean (`training/state.py`), the entries of a card (`card.py`).
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import torch
+from msgspec.structs import replace
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lra_data import LraDataError
+from reference_models.model.card import Card, CheckpointError, decode
 from reference_models.model.classifier import Classifier
-from reference_models.model.config import ModelConfig
 
 WEIGHTS, CARD, STATE = "model.safetensors", "card.json", "state.safetensors"
-FORMAT = 1
-
-
-class CheckpointError(LraDataError):
-    """A checkpoint is not there, not whole, or of another model."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -72,30 +66,33 @@ def read_tensors(path: Path, names: Sequence[str] | None = None) -> tuple[dict[s
         raise CheckpointError(f"{path}: expected a whole safetensors file, got: {error}") from error
 
 
-def save_model(folder: Path, model: Classifier, card: Mapping[str, Any]) -> None:
-    """Write a finished model; `card` gets the model's configuration and the weights' digest."""
+def save_model(folder: Path, model: Classifier, card: Card) -> Card:
+    """Write a finished model; returns its card, which gets the model's configuration and the weights' digest here."""
     data = tensors_bytes(model.state_dict())
-    full = {"format": FORMAT, **card, "model": asdict(model.config), "sha256": hashlib.sha256(data).hexdigest()}
+    full = replace(card, model=model.config, sha256=hashlib.sha256(data).hexdigest())
     write_whole(folder / WEIGHTS, data)
-    write_whole(folder / CARD, card_bytes(full))
+    write_card(folder, full)
+    return full
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+def write_card(folder: Path, card: Card) -> None:
+    """Write the card of a model whose weights are written."""
+    write_whole(folder / CARD, card.encode())
+
+
+def read_card(folder: Path) -> Card:
     """The card of a finished model; raises CheckpointError if there is none that we can read."""
     path = folder / CARD
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: expected the card of a trained model, found none: train one first") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise CheckpointError(f"{path}: expected a card in JSON, got: {error}") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        found = card.get("format") if isinstance(card, dict) else type(card).__name__
-        raise CheckpointError(f"{path}: expected a card of format {FORMAT}, got {found!r}: made by another version?")
-    return card
+    return decode(data, path)
 
 
-def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+def load_model(folder: Path) -> tuple[Classifier, Card]:
     """A finished model in evaluation mode, on the CPU, and its card.
 
     Raises CheckpointError if the weights are not those that the card was written for.
@@ -106,22 +103,11 @@ def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path}: expected the card's weights, got {error.strerror}") from error
-    if found != card.get("sha256"):
-        raise CheckpointError(f"{path}: expected weights with sha256 {card.get('sha256')}, got {found}")
-    model = Classifier(config_of(card.get("model", {}), folder / CARD))
+    if found != card.sha256:
+        raise CheckpointError(f"{path}: expected weights with sha256 {card.sha256}, got {found}")
+    model = Classifier(card.model)
     load_weights(model, read_tensors(path)[0], path)
     return model.eval(), card
-
-
-def config_of(record: Mapping[str, Any], path: Path) -> ModelConfig:
-    """The configuration of a record, such as a card's."""
-    known = {field.name for field in fields(ModelConfig)}
-    if set(record) != known:
-        odd = ", ".join(sorted(set(record) ^ known))
-        raise CheckpointError(f"{path}: expected the fields of ModelConfig, got others or too few: {odd}")
-    # JSON has no tuples.
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in record["options"].items()}
-    return ModelConfig(**{**record, "options": options})
 
 
 def load_weights(model: Classifier, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -136,15 +122,3 @@ def load_weights(model: Classifier, tensors: Mapping[str, Tensor], path: Path) -
             raise CheckpointError(f"{path}: expected {name} with shape {expected}, got {got}: another model")
     with torch.no_grad():
         model.load_state_dict(dict(tensors))
-
-
-def amend_card(folder: Path, entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Add entries to a finished model's card; returns the card."""
-    card = {**read_card(folder), **entries}
-    write_whole(folder / CARD, card_bytes(card))
-    return card
-
-
-def card_bytes(card: Mapping[str, Any]) -> bytes:
-    """A card as the file has it."""
-    return (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode()

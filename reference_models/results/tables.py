@@ -3,7 +3,7 @@
 A card (`card.json` beside a checkpoint) says what was trained and how it scored; this file only counts, sorts and sets.
 Intervals are rounded outward, so that rounding makes no result look surer than it is.
 
-Not here: training or scoring anything, and what a card says beyond CARD_EXPECTS.
+Not here: training or scoring anything, and what a card is (`model/card.py`).
 """
 
 import json
@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Any
 
 from lra_data import UsageError, paths
 from reference_models.attention.catalogue import attention_names
 from reference_models.evaluation.significance import wilson
-from reference_models.model.checkpoint import CARD, FORMAT, CheckpointError, read_card
+from reference_models.model.card import Card, CheckpointError
+from reference_models.model.checkpoint import CARD, read_card
 from reference_models.model.presets import PRESETS, TASKS
 from reference_models.results.published import AUDIT, CHANCE, SOURCES, fails, published
 from reference_models.training.recipes import recipe
@@ -42,49 +42,7 @@ models and trainings of other sizes. FAIL is at best chance, {CHANCE["path-x"]:.
 """
 
 
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and value >= least
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value >= 0
-
-
-def _shares(value: Any) -> bool:
-    return isinstance(value, dict) and all(_number(share) and share <= 1 for share in value.values())
-
-
-def _task(value: Any) -> bool:
-    return _text(value) and value.partition("/")[0] in TASKS and bool(value.partition("/")[2])
-
-
-# Where in a card, what is expected there, and whether a value is that.
-CARD_EXPECTS: Sequence[tuple[str, str, Callable[[Any], bool]]] = (
-    ("format", f"{FORMAT}", lambda value: type(value) is int and value == FORMAT),
-    ("attention", "one of the sixteen models", lambda value: value in attention_names()),
-    ("task", "family/preset of a known family", _task),
-    ("preset", f"one of {', '.join(PRESETS)}", lambda value: value in PRESETS),
-    ("parameters", "a whole number from 1 on", _whole(1)),
-    ("recipe.steps", "a whole number from 1 on", _whole(1)),
-    ("recipe.batch_size", "a whole number from 1 on", _whole(1)),
-    ("recipe.seed", "a whole number from 0 on", _whole(0)),
-    ("selected_step", "a whole number from 0 on", _whole(0)),
-    ("device", "a name", _text),
-    ("threads", "a whole number from 1 on", _whole(1)),
-    ("torch", "a version", _text),
-    ("date", "a date", _text),
-    ("wall_seconds", "a number from 0 on", _number),
-    ("test.examples", "a whole number from 1 on", _whole(1)),
-    ("test.correct", "a whole number from 0 on", _whole(0)),
-    ("trivial", "shares from 0 to 1 by name", _shares),
-)
-
-
-def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[dict[str, Any]]:
+def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[Card]:
     """Every `card.json` in and beneath the folders, each once, by path.
 
     without: resolved folders of models that are left out. Raises UsageError with the file's name for a card that the
@@ -102,7 +60,7 @@ def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[
     return [_read(path) for path in sorted(found)]
 
 
-def rows(cards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
     """One row a card, sorted by task and then by test accuracy from the best.
 
     accuracy, low, high and the values of trivial are shares; published is in percent, "FAIL" or None, by source. above
@@ -112,72 +70,68 @@ def rows(cards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
 
 
-def as_json(cards: Iterable[Mapping[str, Any]]) -> str:
+def as_json(cards: Iterable[Card]) -> str:
     """The rows as a JSON list."""
     return json.dumps(rows(cards), indent=1, ensure_ascii=False)
 
 
-def markdown(cards: Iterable[Mapping[str, Any]]) -> str:
+def markdown(cards: Iterable[Card]) -> str:
     """A legend, one section a task, and the published tables' sources."""
     sections = [_section(task, list(found)) for task, found in groupby(rows(cards), key=lambda row: str(row["task"]))]
     sources = "\n".join(f"- {SOURCES[key].label}: {SOURCES[key].citation}; {SOURCES[key].note}." for key in COLUMNS)
     return "\n".join([_LEGEND, *sections, f"### Published tables\n\n{sources}\n"])
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Card:
     try:
         card = read_card(path.parent)
     except CheckpointError as error:
         raise UsageError(f"{error} (train it again, or leave its folder out)") from error
-    _checked(card, str(path))
+    return _checked(card, str(path))
+
+
+def _checked(card: Card, name: str) -> Card:
+    """The card, if the table knows its words and it is complete."""
+    family, _, variant = card.task.partition("/")
+    for entry, expected, value, holds in (
+        ("attention", "the name of an X-former", card.attention, card.attention in attention_names()),
+        ("task", "family/preset of a known family", card.task, family in TASKS and bool(variant)),
+        ("preset", f"one of {', '.join(PRESETS)}", card.preset, card.preset in PRESETS),
+        ("trivial", "shares by name", card.trivial, card.trivial is not None),
+    ):
+        if not holds:
+            raise UsageError(f"{name}: expected as {entry} {expected}, got {value!r}: train it again, or leave it out")
     return card
 
 
-def _checked(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    todo = "train it again, or leave it out"
-    for place, expected, holds in CARD_EXPECTS:
-        value: Any = card
-        for key in place.split("."):
-            if not isinstance(value, Mapping) or key not in value:
-                raise UsageError(f"{name}: expected as {place} {expected}, got none: {todo}")
-            value = value[key]
-        if not holds(value):
-            raise UsageError(f"{name}: expected as {place} {expected}, got {shortened(value)}: {todo}")
-    correct, examples = card["test"]["correct"], card["test"]["examples"]
-    if correct > examples:
-        raise UsageError(f"{name}: expected as test.correct at most {examples}, got {correct}: {todo}")
-    return card
-
-
-def _row(card: Mapping[str, Any]) -> dict[str, Any]:
-    correct, examples = card["test"]["correct"], card["test"]["examples"]
-    low, high = wilson(correct, examples)
-    trivial = dict(card["trivial"])
+def _row(card: Card) -> dict[str, Any]:
+    test, trivial = card.test, dict(card.trivial or {})
+    low, high = wilson(test.correct, test.examples)
     best = min(trivial, key=lambda name: (-trivial[name], name)) if trivial else None
     return {
-        "task": card["task"],
-        "model": card["attention"],
-        "preset": card["preset"],
-        "seed": card["recipe"]["seed"],
-        "parameters": card["parameters"],
-        "steps": card["recipe"]["steps"],
-        "selected_step": card["selected_step"],
-        "batch_size": card["recipe"]["batch_size"],
-        "train_examples": card.get("data", {}).get("examples", {}).get("train"),
-        "correct": correct,
-        "examples": examples,
-        "accuracy": correct / examples,
+        "task": card.task,
+        "model": card.attention,
+        "preset": card.preset,
+        "seed": card.recipe.seed,
+        "parameters": card.parameters,
+        "steps": card.recipe.steps,
+        "selected_step": card.selected_step,
+        "batch_size": card.recipe.batch_size,
+        "train_examples": card.data.examples.train,
+        "correct": test.correct,
+        "examples": test.examples,
+        "accuracy": test.correct / test.examples,
         "low": low,
         "high": high,
         "trivial": trivial,
         "best_trivial": best,
         "above": None if best is None else low > trivial[best],
-        "published": {key: _published(key, card["attention"], card["task"]) for key in SOURCES},
-        "device": card["device"],
-        "threads": card["threads"],
-        "wall_seconds": card["wall_seconds"],
-        "date": card["date"],
-        "torch": card["torch"],
+        "published": {key: _published(key, card.attention, card.task) for key in SOURCES},
+        "device": card.device,
+        "threads": card.threads,
+        "wall_seconds": card.wall_seconds,
+        "date": card.date,
+        "torch": card.torch,
         "command": _command(card),
     }
 
@@ -191,12 +145,13 @@ def _published(source: str, model: str, task: str) -> float | str | None:
     return "FAIL" if fails(source, model, full) else published(source, model, full)
 
 
-def _command(card: Mapping[str, Any]) -> str:
+def _command(card: Card) -> str:
     """What makes the result, for any MODEL: the preset, and what differs from its recipe."""
-    usual = asdict(recipe(card["preset"], task=card["task"].partition("/")[0]))
-    words = ["lra-zoo", "train", card["task"], "MODEL", "--preset", card["preset"]]
-    for name, value in card["recipe"].items():
-        if name in usual and value != usual[name]:
+    preset = str(card.preset)
+    usual = asdict(recipe(preset, task=card.task.partition("/")[0]))
+    words = ["lra-zoo", "train", card.task, "MODEL", "--preset", preset]
+    for name, value in asdict(card.recipe).items():
+        if value != usual[name]:
             flag = f"--{name.replace('_', '-')}"
             negated = f"--no-{name.replace('_', '-')}"
             words += [flag if value else negated] if isinstance(value, bool) else [flag, str(value).lower()]
@@ -246,9 +201,8 @@ def _made(found: Sequence[Mapping[str, Any]]) -> str:
         values = sorted({row[key] for row in found})
         said.append(f"{label} {', '.join(f'{value:,}' if key == 'steps' else str(value) for value in values)}")
     # The command names no built set; one of another size must show.
-    learned = sorted({row["train_examples"] for row in found if row["train_examples"] is not None})
-    if learned:
-        said.append(f"train split of {', '.join(f'{count:,}' for count in learned)} examples")
+    learned = sorted({row["train_examples"] for row in found})
+    said.append(f"train split of {', '.join(f'{count:,}' for count in learned)} examples")
     models: dict[str, list[str]] = {}
     for row in found:
         models.setdefault(row["command"], []).append(row["model"])

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from filelock import Timeout
+from msgspec.structs import replace as changed
 
 import lra_data
 from lra_data import Corpus, UsageError, locking, paths
@@ -22,10 +23,12 @@ from lra_data.loading.dataset import Dataset
 from reference_models.attention.catalogue import attention_names
 from reference_models.devices import chosen_device
 from reference_models.drift.fingerprint import FRESH_EXAMPLES, FRESH_SEEDS_ON, record
-from reference_models.model.checkpoint import amend_card, load_model
+from reference_models.model.card import Card
+from reference_models.model.checkpoint import load_model, write_card
 from reference_models.model.config import Head, ModelConfig
 from reference_models.model.presets import preset
-from reference_models.training.recipes import TrainConfig, recipe
+from reference_models.model.train_config import TrainConfig
+from reference_models.training.recipes import recipe
 from reference_models.training.trainer import Report, Splits, train
 
 
@@ -79,7 +82,7 @@ def run(
     window: int | None = None,
     save_every: int | None = None,
     report: Report | None = None,
-) -> tuple[Path, dict[str, Any]]:
+) -> tuple[Path, Card]:
     """Train, and complete the card; returns the folder and the card. report: is told of the training, as
     {"steps": N, "folder": PATH}, and then what `train` tells it.
 
@@ -116,23 +119,24 @@ def run(
             window=window,
             save_every=save_every,
             report=report,
-            facts={"preset": experiment.preset},
+            preset=experiment.preset,
         )
-        if first and "recorded" not in card:
+        if first and card.recorded is None:
             card = complete_card(folder, splits, source, device)
     return folder, card
 
 
-def complete_card(folder: Path, splits: Splits, source: Source, device: str) -> dict[str, Any]:
+def complete_card(folder: Path, splits: Splits, source: Source, device: str) -> Card:
     """Add to a card what the model answers on recorded rows, and the trivial predictors' accuracies."""
-    model, _ = load_model(folder)
+    model, card = load_model(folder)
     fresh = None
     if not splits.train.task.converted:
         fresh = source.open_other(f"train[:{FRESH_EXAMPLES}]", splits.train.rows.seed + FRESH_SEEDS_ON)
-    entries = record(model.to(chosen_device(device)), source.open, fresh)
-    trivial = lra_data.trivial_predictors(splits.train)
-    entries["trivial"] = {name: score["accuracy"] for name, score in trivial.items()}
-    return amend_card(folder, entries)
+    recorded, on_fresh = record(model.to(chosen_device(device)), source.open, fresh)
+    trivial = {name: score["accuracy"] for name, score in lra_data.trivial_predictors(splits.train).items()}
+    complete = changed(card, recorded=recorded, fresh=on_fresh, trivial=trivial)
+    write_card(folder, complete)
+    return complete
 
 
 def expand(pairs: Sequence[str]) -> list[tuple[str, str]]:
@@ -165,4 +169,4 @@ def run_all(
                 raise  # the other ranks are still in this one, and must not meet the next
             yield experiment, f"failed: {error}", True
         else:
-            yield experiment, f"test accuracy {card['test']['accuracy']:.2%}", False
+            yield experiment, f"test accuracy {card.test.accuracy:.2%}", False

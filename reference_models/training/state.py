@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reference_models.model.checkpoint import CheckpointError, load_weights, read_tensors, tensors_bytes, write_whole
+from reference_models.model.card import CheckpointError
+from reference_models.model.checkpoint import load_weights, read_tensors, tensors_bytes, write_whole
 from reference_models.model.classifier import Classifier
 
 

@@ -25,7 +25,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -41,10 +41,10 @@ from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchLoader, t
 from reference_models.devices import World, device_name
 from reference_models.evaluation.model_inputs import reading
 from reference_models.evaluation.scoring import Evaluation, evaluate
+from reference_models.model.card import Card, CheckpointError, OfSplits, Score, TrainingData, as_json
 from reference_models.model.checkpoint import (
     CARD,
     STATE,
-    CheckpointError,
     read_card,
     read_tensors,
     save_model,
@@ -52,7 +52,8 @@ from reference_models.model.checkpoint import (
 )
 from reference_models.model.classifier import Classifier, count_parameters
 from reference_models.model.config import ModelConfig
-from reference_models.training.recipes import TrainConfig
+from reference_models.model.train_config import TrainConfig
+from reference_models.strict_json import builtins
 from reference_models.training.state import Moment, kept_buffers, load_state, write_state
 
 if TYPE_CHECKING:
@@ -93,13 +94,13 @@ def train(
     save_every: int | None = None,
     save_seconds: float = SAVE_SECONDS,
     report: Report | None = None,
-    facts: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    preset: str | None = None,
+) -> Card:
     """Train a model in the folder `run`, or go on with what an earlier call left there; returns the card.
 
     num_workers: processes that make batches. window: see `Dataset.batches`. save_every: steps between two states, by
     default those between two evaluations; save_seconds: after so long also at other steps. report: is told what the log
-    is told. facts: further entries of the card.
+    is told. preset: its name, for the card.
 
     KeyboardInterrupt leaves a state of the last whole step; but where one process of several raises it alone, or within
     the optimiser's step, it is the last state before. Raises UsageError for data that the model cannot
@@ -114,7 +115,7 @@ def train(
     try:
         with training.ends_in_order():
             training.loop(save_every or recipe.evaluate_every, save_seconds)
-            return training.finish(facts or {})
+            return training.finish(preset)
     except KeyboardInterrupt:
         training.rescue()
         raise
@@ -345,8 +346,7 @@ class Training:
     def plan(self) -> dict[str, Any]:
         """What decides the result, as JSON values."""
         data = {split: getattr(self.splits, split).identity for split in ("train", "validation", "test")}
-        plan = {"model": asdict(self.model.config), "recipe": asdict(self.recipe), "data": data}
-        return cast("dict[str, Any]", json.loads(json.dumps(plan)))
+        return {"model": as_json(self.model.config), "recipe": as_json(self.recipe), "data": data}
 
     def save(self) -> None:
         """Write all there is to go on from this step."""
@@ -422,55 +422,60 @@ class Training:
                         "choose another folder"
                     )
 
-    def finished_card(self) -> dict[str, Any]:
+    def finished_card(self) -> Card:
         """The card of the folder, if it is of this training."""
         card = read_card(self.run)
-        data = card.get("data", {}).get("identities", {})
-        found = {"model": card.get("model", {}), "recipe": card.get("recipe", {}), "data": data}
+        data = builtins(card.data.identities)
+        found = {"model": as_json(card.model), "recipe": as_json(card.recipe), "data": data}
         self._check_plan(found, self.run / CARD)
         if self.world.rank == 0:
             (self.run / STATE).unlink(missing_ok=True)  # killed between the card and this
         return card
 
-    def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def finish(self, preset: str | None) -> Card:
         """Measure the best weights on test; write them and their card; drop the state."""
         self.model.load_state_dict(self.best_weights)
         test = self._score(self.splits.test)
         if self.world.rank == 0:
             with self._moving:
-                save_model(self.run, self.model, {**self._card(test), **facts})
+                save_model(self.run, self.model, self._card(test, preset))
                 self._moment = None
                 (self.run / STATE).unlink(missing_ok=True)
         self.world.meet()
         return read_card(self.run)
 
-    def _card(self, test: Evaluation) -> dict[str, Any]:
-        task, config = self.splits.train.task, self.model.config
-        return {
-            "attention": config.attention,
-            "task": task.name,
-            "parameters": count_parameters(self.model),
-            "recipe": asdict(self.recipe),
-            "selected_step": self.best["step"],
-            "validation": self.best["validation"],
-            "test": test.record(),
-            "data": {
-                "version": task.version,
-                "config": task.identity(),
-                "seed": self.splits.train.rows.seed,
-                "identities": self.plan["data"],
-                "examples": {name: len(getattr(self.splits, name)) for name in ("train", "validation", "test")},
-                "cut_to": reading(config, self.splits.train)["max_length"],
-            },
-            "device": device_name(self.world.device),
-            "processes": self.world.size,
-            "threads": torch.get_num_threads(),
-            "wall_seconds": round(self.seconds, 1),
-            "date": datetime.now(UTC).date().isoformat(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "lra_data": lra_data.__version__,
-        }
+    def _card(self, test: Evaluation, preset: str | None) -> Card:
+        """Without the weights' digest, which `save_model` knows."""
+        splits, config = self.splits, self.model.config
+        task = splits.train.task
+        return Card(
+            attention=config.attention,
+            task=task.name,
+            parameters=count_parameters(self.model),
+            recipe=self.recipe,
+            selected_step=self.best["step"],
+            validation=Score(**self.best["validation"]),
+            test=Score(**test.record()),
+            data=TrainingData(
+                version=task.version,
+                config=task.identity(),
+                seed=splits.train.rows.seed,
+                identities=OfSplits(**self.plan["data"]),
+                examples=OfSplits(train=len(splits.train), validation=len(splits.validation), test=len(splits.test)),
+                cut_to=reading(config, splits.train)["max_length"],
+            ),
+            device=device_name(self.world.device),
+            processes=self.world.size,
+            threads=torch.get_num_threads(),
+            wall_seconds=round(self.seconds, 1),
+            date=datetime.now(UTC).date().isoformat(),
+            torch=str(torch.__version__),  # a class of its own, which is not JSON
+            python=platform.python_version(),
+            lra_data=lra_data.__version__,
+            preset=preset,
+            model=config,
+            sha256="",
+        )
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

@@ -1,15 +1,12 @@
 """Which trainings beneath a folder are not finished, and how far they are, from their files alone."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from reference_models.model.checkpoint import CARD, STATE
+from reference_models.model.card import CheckpointError
+from reference_models.model.checkpoint import CARD, STATE, read_card
 from reference_models.training.state import saved_step
 from reference_models.training.trainer import LOG
-
-# What `experiment.complete_card` adds last.
-_COMPLETES = ("recorded", "trivial")
 
 
 def unfinished(folders: Iterable[Path]) -> dict[Path, str]:
@@ -26,14 +23,11 @@ def unfinished(folders: Iterable[Path]) -> dict[Path, str]:
 
 def _how_far(run: Path) -> str | None:
     """None for a training that is finished, or whose card is broken, which is another matter."""
-    try:
-        card = json.loads((run / CARD).read_bytes())
-    except FileNotFoundError:
+    if not (run / CARD).exists():
         step = saved_step(run / STATE)
         return "no step is saved" if step is None else f"step {step:,} is saved"
-    except (OSError, ValueError):
+    try:
+        card = read_card(run)
+    except CheckpointError:
         return None
-    # A card without a result is broken, and one with either entry was completed and then damaged.
-    if not isinstance(card, dict) or "test" not in card or any(name in card for name in _COMPLETES):
-        return None
-    return "its weights are final, its card is not complete"
+    return None if card.recorded is not None else "its weights are final, its card is not complete"

@@ -33,11 +33,12 @@ from lra_data.loading.frameworks.torch_batches import TorchLoader
 from reference_models.attention.catalogue import attention_names
 from reference_models.devices import leave
 from reference_models.evaluation.scoring import evaluate
+from reference_models.model.card import Card
 from reference_models.model.checkpoint import CARD, STATE, load_model
 from reference_models.model.classifier import Classifier
 from reference_models.model.config import ModelConfig
 from reference_models.model.presets import preset
-from reference_models.training.recipes import TrainConfig
+from reference_models.model.train_config import TrainConfig
 from reference_models.training.trainer import Splits, train
 
 STEPS = 12
@@ -64,7 +65,7 @@ def small_splits() -> Splits:
     )
 
 
-def small_training(attention: str, run: Path, *, recipe: TrainConfig | None = None, **words: Any) -> dict[str, Any]:
+def small_training(attention: str, run: Path, *, recipe: TrainConfig | None = None, **words: Any) -> Card:
     """Train one of the above on the CPU, with a state after every second step; returns the card."""
     given = {"device": "cpu", "save_every": 2, **words}
     return train(small_config(attention), recipe or small_recipe(), small_splits(), run, **given)

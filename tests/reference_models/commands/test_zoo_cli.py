@@ -21,6 +21,7 @@ from reference_models.model.checkpoint import save_model
 from reference_models.model.classifier import Classifier
 from reference_models.model.presets import preset
 from tests.conftest import ROOT
+from tests.support.model_cards import made_card
 
 
 def test_list_names_all_with_family_cost_paper_and_parameters() -> None:
@@ -71,7 +72,7 @@ def untrained(tmp_path: Path) -> Path:
     """A checkpoint of a model as it was initialised."""
     torch.manual_seed(0)
     model = Classifier(preset("mini", task="listops", attention="local"))
-    save_model(tmp_path / "untrained", model, {"attention": "local", "task": "listops/mini"})
+    save_model(tmp_path / "untrained", model, made_card(attention="local"))
     return tmp_path / "untrained"
 
 

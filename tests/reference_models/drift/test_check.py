@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 import torch
 from click.testing import CliRunner
+from msgspec import structs
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,10 +30,11 @@ from reference_models.drift import fingerprint
 from reference_models.drift.check import Model, Report, check, trained_on
 from reference_models.evaluation.significance import differ
 from reference_models.model import bundled
-from reference_models.model.checkpoint import CheckpointError, amend_card, load_model, read_card, save_model
+from reference_models.model.card import Card, CheckpointError, FreshAnswers
+from reference_models.model.checkpoint import load_model, read_card, save_model, write_card
 from reference_models.model.classifier import Classifier
 from reference_models.model.presets import preset
-from reference_models.training.recipes import TrainConfig
+from reference_models.model.train_config import TrainConfig
 from reference_models.training.runs import Source
 from reference_models.training.trainer import Splits, train
 from tests.support.faulty_sets import (
@@ -55,6 +57,16 @@ FRESH = 2000
 SIZES = {"train": 2500, "validation": 10, "test": 1200}
 
 
+def rewrite(folder: Path, **entries: Any) -> None:
+    """Change entries of a model's card."""
+    write_card(folder, structs.replace(read_card(folder), **entries))
+
+
+def fresh_of(card: Card) -> FreshAnswers:
+    assert card.fresh is not None
+    return card.fresh
+
+
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a trained `linear` and an untrained `local`, both with complete cards. Tests must not change it."""
@@ -67,16 +79,16 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train=source.open("train"), validation=source.open("validation[:500]"), test=source.open("test[:500]")
     )
     card = train(config, recipe, splits, folder / MINI / "linear", device="cpu")
-    assert card["test"]["accuracy"] > 0.2, "the model has not learned the outermost operator"
+    assert card.test.accuracy > 0.2, "the model has not learned the outermost operator"
     torch.manual_seed(0)
     other = Classifier(replace(preset("mini", task="listops", attention="local"), **small))
-    save_model(folder / MINI / "local", other, {**card, "attention": "local"})
+    save_model(folder / MINI / "local", other, structs.replace(card, attention="local"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "RECORDED", RECORDED)
         for name in ("linear", "local"):
             model, _ = load_model(folder / MINI / name)
-            entries = fingerprint.record(model, source.open, source.open_other(f"train[:{FRESH}]", 1))
-            amend_card(folder / MINI / name, entries)
+            recorded, fresh = fingerprint.record(model, source.open, source.open_other(f"train[:{FRESH}]", 1))
+            rewrite(folder / MINI / name, recorded=recorded, fresh=fresh, trivial={})
     return folder
 
 
@@ -160,7 +172,7 @@ def test_the_virtual_set_passes(zoo: Path) -> None:
 def test_rows_of_the_seed_that_a_card_counted_give_its_own_count(zoo: Path, sound: Path) -> None:
     said = checked(zoo, sound, "--other-seed", "1")
     assert said.findings == []
-    assert said.models["linear"]["correct"] == read_card(zoo / MINI / "linear")["fresh"]["correct"]
+    assert said.models["linear"]["correct"] == fresh_of(read_card(zoo / MINI / "linear")).correct
 
 
 @pytest.mark.parametrize("format_name", ["arrow", "parquet"])
@@ -205,7 +217,9 @@ def test_a_smaller_set_is_compared_in_whole_blocks(zoo: Path, tmp_path: Path) ->
 
 
 def test_a_corpus_has_no_other_seed(zoo: Path) -> None:
-    models = {name: Model(model.classifier, {**model.card, "fresh": None}) for name, model in models_of(zoo).items()}
+    models = {
+        name: Model(model.classifier, structs.replace(model.card, fresh=None)) for name, model in models_of(zoo).items()
+    }
     report = report_of(models)
     assert report.findings == []
     assert len(report.lines) == 4
@@ -216,8 +230,9 @@ def test_a_corpus_has_no_other_seed(zoo: Path) -> None:
 def test_a_card_says_the_seed_of_its_other_rows(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "RECORDED", {"train": 100, "test": 100})
     source = Source(target=MINI, seed=5)
-    entries = fingerprint.record(models_of(zoo)["linear"].classifier, source.open, source.open_other("train[:100]", 6))
-    assert (entries["fresh"]["seed"], entries["fresh"]["examples"]) == (6, 100)
+    _, fresh = fingerprint.record(models_of(zoo)["linear"].classifier, source.open, source.open_other("train[:100]", 6))
+    assert fresh is not None
+    assert (fresh.seed, fresh.examples) == (6, 100)
 
 
 def test_a_set_with_too_few_rows_is_refused(zoo: Path, tmp_path: Path) -> None:
@@ -247,12 +262,12 @@ def test_digests_find_each_fault_of_the_data(zoo: Path, tmp_path: Path, name: st
 def test_accuracy_alone_finds_faults_of_the_data(zoo: Path, tmp_path: Path, name: str) -> None:
     said = checked(zoo, built(tmp_path, DATA_FAULTS[name], sizes=SIZES, seed=7))
     assert said.doors == {"data changed"}
-    fresh = read_card(zoo / MINI / "linear")["fresh"]
+    fresh = fresh_of(read_card(zoo / MINI / "linear"))
     assert said.text.startswith(
         "seed 7: expected the recorded figures within joint 99.9% intervals, got linear right "
-        f"{said.models['linear']['correct'] / FRESH:.2%} instead of {fresh['correct'] / FRESH:.2%}"
+        f"{said.models['linear']['correct'] / FRESH:.2%} instead of {fresh.correct / FRESH:.2%}"
     )
-    assert fresh["correct"] > said.models["linear"]["correct"] + 100
+    assert fresh.correct > said.models["linear"]["correct"] + 100
 
 
 def test_a_generator_that_changed_since_the_set_was_built_is_found_by_other_rows(zoo: Path, sound: Path) -> None:
@@ -350,7 +365,7 @@ def test_weights_that_changed_are_the_models_drift(own_zoo: Path, sound: Path) -
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    save_model(folder, model, {name: entry for name, entry in card.items() if name not in ("model", "sha256")})
+    save_model(folder, model, card)
     said = checked(own_zoo, sound, models="linear,local")
     assert said.doors == {"models drifted"}
     different = said.models["linear"]["different"]
@@ -380,10 +395,11 @@ def test_code_of_the_models_that_changed_is_their_drift(
 @pytest.mark.parametrize(("changed", "drifted"), [(15, False), (16, True)])
 def test_one_answer_in_200_may_differ(own_zoo: Path, changed: int, drifted: bool) -> None:
     folder = own_zoo / MINI / "linear"
-    recorded = read_card(folder)["recorded"]
-    lines = recorded["test"]["predictions"]
+    recorded = read_card(folder).recorded
+    assert recorded is not None
+    lines = recorded["test"].predictions
     lines[0] = "".join(str((int(digit) + 1) % 10) for digit in lines[0][:changed]) + lines[0][changed:]
-    amend_card(folder, {"recorded": recorded})
+    rewrite(folder, recorded=recorded)
     report = report_of(models_of(own_zoo))
     assert report.measured["linear"].items() >= {"compared": 3000, "different": changed}.items()
     assert [finding.door for finding in report.findings] == ["models drifted"] * drifted
@@ -391,9 +407,10 @@ def test_one_answer_in_200_may_differ(own_zoo: Path, changed: int, drifted: bool
 
 def test_answers_are_not_blamed_on_the_model_where_data_or_reading_changed(own_zoo: Path, tmp_path: Path) -> None:
     folder = own_zoo / MINI / "linear"
-    recorded = read_card(folder)["recorded"]
-    recorded["train"]["predictions"] = ["0" * 1000] * 2
-    amend_card(folder, {"recorded": recorded})
+    recorded = read_card(folder).recorded
+    assert recorded is not None
+    train_answers = structs.replace(recorded["train"], predictions=["0" * 1000] * 2)
+    rewrite(folder, recorded={**recorded, "train": train_answers})
     assert checked(own_zoo, built(tmp_path, shuffled, sizes=SIZES)).doors == {"data changed"}
     with batches_with(one_too_long):
         assert {finding.door for finding in report_of(models_of(own_zoo)).findings} == {"reading changed"}
@@ -411,10 +428,12 @@ def test_the_interval_widens_with_the_number_of_models(zoo: Path) -> None:
         for other in range(correct, FRESH)
         if differ(correct, FRESH, other, FRESH) and not differ(correct, FRESH, other, FRESH, comparisons=6)
     )
-    card = {**model.card, "fresh": {"seed": 1, "examples": FRESH, "correct": recorded, "errors": {}}}
     odd, even = (
-        Model(model.classifier, card),
-        Model(model.classifier, {**card, "fresh": {**card["fresh"], "correct": correct}}),
+        Model(
+            model.classifier,
+            structs.replace(model.card, fresh=FreshAnswers(seed=1, examples=FRESH, correct=said, errors={})),
+        )
+        for said in (recorded, correct)
     )
     assert len(report_of({"odd": odd}, seed=7).findings) == 1
     assert report_of({"odd": odd} | {f"even{number}": even for number in range(5)}, seed=7).findings == []
@@ -422,8 +441,8 @@ def test_the_interval_widens_with_the_number_of_models(zoo: Path) -> None:
 
 def test_accuracy_that_rose_is_found_too(zoo: Path) -> None:
     model = models_of(zoo)["linear"]
-    fresh = {"seed": 1, "examples": FRESH, "correct": FRESH // 10, "errors": {}}
-    low = Model(model.classifier, {**model.card, "fresh": fresh})
+    fresh = FreshAnswers(seed=1, examples=FRESH, correct=FRESH // 10, errors={})
+    low = Model(model.classifier, structs.replace(model.card, fresh=fresh))
     assert [finding.door for finding in report_of({"low": low}, seed=7).findings] == ["data changed"]
 
 
@@ -448,10 +467,7 @@ def test_names_that_are_not_there(zoo: Path) -> None:
 
 def test_a_card_that_recorded_nothing_is_passed_over(own_zoo: Path) -> None:
     for name in ("linear", "local"):
-        path = own_zoo / MINI / name / "card.json"
-        card = json.loads(path.read_text())
-        del card["recorded"]
-        path.write_text(json.dumps(card))
+        rewrite(own_zoo / MINI / name, recorded=None, fresh=None, trivial=None)
         if name == "linear":
             assert list(models_of(own_zoo)) == ["local"]
             assert "expected complete cards of listops/mini, got 2 that" in refused(own_zoo, MINI, "--models", "linear")
@@ -459,11 +475,11 @@ def test_a_card_that_recorded_nothing_is_passed_over(own_zoo: Path) -> None:
 
 
 def test_a_card_of_another_version_of_the_task_is_passed_over(own_zoo: Path) -> None:
-    data = read_card(own_zoo / MINI / "linear")["data"]
-    amend_card(own_zoo / MINI / "linear", {"data": {**data, "version": data["version"] + 1}})
+    data = read_card(own_zoo / MINI / "linear").data
+    version = data.version
+    rewrite(own_zoo / MINI / "linear", data=structs.replace(data, version=version + 1))
     assert list(models_of(own_zoo)) == ["local"]
-    amend_card(own_zoo / MINI / "local", {"data": {**data, "version": data["version"] + 1}})
-    version = data["version"]
+    rewrite(own_zoo / MINI / "local", data=structs.replace(data, version=version + 1))
     assert f"in version {version}, got version {version + 1}: train anew" in refused(own_zoo, MINI)
 
 
@@ -474,9 +490,10 @@ def test_two_models_of_one_attention(own_zoo: Path) -> None:
 
 def test_models_of_two_seeds_or_two_ways_of_reading(zoo: Path) -> None:
     models = models_of(zoo)
-    data = {**models["local"].card["data"], "seed": 9}
+    local = models["local"]
+    other = Model(local.classifier, structs.replace(local.card, data=structs.replace(local.card.data, seed=9)))
     with pytest.raises(UsageError, match="expected models that learned one seed, linear and local did not"):
-        report_of({**models, "local": Model(models["local"].classifier, {**models["local"].card, "data": data})})
+        report_of({**models, "local": other})
     config = replace(models["local"].classifier.config, max_length=500)
     longer = Model(Classifier(config), models["local"].card)
     assert report_of({"local": longer}).lines  # one way of reading: listops/mini is no longer than 127
@@ -513,9 +530,9 @@ def test_no_models_at_all() -> None:
 
 def test_models_that_were_recorded_on_different_rows(zoo: Path) -> None:
     models = models_of(zoo)
-    recorded = models["local"].card["recorded"]
-    other = {**recorded, "train": {**recorded["train"], "rows": ["0" * 64] * 2}}
-    models["local"] = Model(models["local"].classifier, {**models["local"].card, "recorded": other})
+    local = models["local"]
+    other = {**local.recorded, "train": structs.replace(local.recorded["train"], rows=["0" * 64] * 2)}
+    models["local"] = Model(local.classifier, structs.replace(local.card, recorded=other))
     with pytest.raises(UsageError, match=r"^expected models that were recorded on the same rows, local was on others$"):
         report_of(models)
 

@@ -22,6 +22,7 @@ from reference_models.model.checkpoint import save_model
 from reference_models.model.classifier import Classifier
 from reference_models.model.config import ModelConfig
 from reference_models.model.presets import preset
+from tests.support.model_cards import made_card
 from tests.support.training_process import small_config
 
 EXAMPLES = 43
@@ -192,7 +193,7 @@ def test_datasets_of_another_kind(changes: dict[str, Any], expected: str, datase
 def test_the_command_asks_for_the_family(tmp_path: Path) -> None:
     """Bytes and pixels have as many ids, and both have two labels here."""
     model = new_model(replace(preset("mini", task="text", attention="linear"), max_length=1024))
-    save_model(tmp_path, model, {"task": "text/lra", "attention": "linear"})
+    save_model(tmp_path, model, made_card(task="text/lra"))
     found = CliRunner().invoke(cli, ["evaluate", str(tmp_path), "pathfinder/32-easy-clean", "--split", "test[:3]"])
     assert isinstance(found.exception, UsageError)
     assert str(found.exception) == (

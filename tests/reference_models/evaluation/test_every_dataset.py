@@ -12,7 +12,7 @@ Not here: how well a model does on what it has not seen, and whether each attent
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -30,13 +30,14 @@ from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
 from reference_models.attention.catalogue import attention_names
 from reference_models.evaluation.model_inputs import read
 from reference_models.evaluation.scoring import evaluate
+from reference_models.model.card import Card
 from reference_models.model.checkpoint import load_model, save_model
 from reference_models.model.classifier import Classifier
 from reference_models.model.config import Head, ModelConfig
 from reference_models.model.encoder import AttentionLayer
 from reference_models.model.presets import preset
+from reference_models.model.train_config import TrainConfig
 from reference_models.training import trainer
-from reference_models.training.recipes import TrainConfig
 from reference_models.training.trainer import Splits
 from tests.support.real_corpora import AAN, CIFAR_PYTHON, IMDB, real
 from tests.support.tiny_corpora import cifar_arrays, write_tar
@@ -145,13 +146,13 @@ class Run:
     entropy: float
     again: float
     untouched: list[str]
-    card: dict[str, Any] = field(repr=False)
+    card: Card = field(repr=False)
 
     @property
     def faults(self) -> set[str]:
         """What a run that learned does not have."""
         found = {
-            "not finite": not all(map(math.isfinite, (self.first, self.last, self.again, self.card["test"]["loss"]))),
+            "not finite": not all(map(math.isfinite, (self.first, self.last, self.again, self.card.test.loss))),
             "did not fall": not self.last < MOST * self.first,
             "does not see its input": not self.last < MOST * self.entropy,
             "stored another model": not self.again < MOST * self.entropy,
@@ -189,8 +190,8 @@ def check_run(name: str, form: str, open_split: Open, folder: Path, patch: pytes
     run = learned(name, form, open_split, folder, patch)
     assert run.entropy > 0.5, "labels that are nearly all the same: a constant answer would do"
     assert run.faults == set(), run
-    assert run.card["task"].partition("/")[0] == FORMS[form].family
-    assert run.card["data"]["cut_to"] == FORMS[form].length
+    assert run.card.task.partition("/")[0] == FORMS[form].family
+    assert run.card.data.cut_to == FORMS[form].length
 
 
 @pytest.mark.parametrize(("name", "form"), QUICK)
@@ -234,8 +235,8 @@ def _frozen(embedding: nn.Embedding, tokens: Tensor) -> Tensor:
     return nn.functional.embedding(tokens, embedding.weight).detach()
 
 
-def _stores_another(folder: Path, model: Classifier, card: Mapping[str, Any]) -> None:
-    save_model(folder, Classifier(model.config), card)
+def _stores_another(folder: Path, model: Classifier, card: Card) -> Card:
+    return save_model(folder, Classifier(model.config), card)
 
 
 def _at_rest(optimizer: torch.optim.AdamW) -> None:

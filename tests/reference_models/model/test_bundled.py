@@ -1,7 +1,6 @@
 """The models that come with the package: whole, made by the recipes that are here, as good as the page says."""
 
 import importlib
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -11,12 +10,12 @@ import reference_models
 from lra_data import Corpus
 from reference_models.attention.catalogue import attention_names
 from reference_models.drift.check import MOST_DIFFERENT
-from reference_models.drift.fingerprint import BLOCK, answers, as_answers
+from reference_models.drift.fingerprint import BLOCK, RECORDED, answers, as_answers
 from reference_models.efficiency.measure import read_rows
 from reference_models.efficiency.report import table
 from reference_models.evaluation.significance import wilson
 from reference_models.model.bundled import BUNDLED, bundled_names
-from reference_models.model.checkpoint import WEIGHTS, load_model
+from reference_models.model.checkpoint import CARD, WEIGHTS, load_model
 from reference_models.model.presets import preset
 from reference_models.results.tables import markdown, read_cards
 from reference_models.training.recipes import recipe
@@ -49,48 +48,55 @@ def test_some_were_trained_on_pathfinder_and_on_text() -> None:
 def test_each_is_whole_small_and_made_by_its_preset(name: str) -> None:
     folder = BUNDLED / name
     model, card = load_model(folder)  # compares the weights with the card's digest
+    assert card.encode() == (folder / CARD).read_bytes()
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1_500_000
     assert sorted(path.name for path in folder.iterdir()) == ["card.json", "log.jsonl", WEIGHTS]
     family, _, attention = name.partition("/")[0], *name.rpartition("/")[1:]
-    assert card["task"] == name.rpartition("/")[0]
+    assert card.task == name.rpartition("/")[0]
     assert model.config == preset("mini", task=family, attention=attention)
-    assert card["recipe"] == asdict(recipe("mini", task=family))
+    assert card.recipe == recipe("mini", task=family)
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
-    for split, rows in (("train", 20_000), ("test", 2_000)):
-        entry = card["recorded"][split]
-        found = as_answers(entry["predictions"])
-        assert (len(found), entry["examples"]) == (rows, rows)
-        assert len(entry["rows"]) == len(entry["read"]) == rows // 1000
+    for split, rows in RECORDED.items():
+        assert card.recorded is not None
+        entry = card.recorded[split]
+        found = as_answers(entry.predictions)
+        assert (len(found), entry.examples) == (rows, rows)
+        assert len(entry.rows) == len(entry.read) == rows // 1000
     if family == "text":  # a corpus has no rows of another seed
-        assert card["fresh"] is None
+        assert card.fresh is None
     else:
-        assert card["fresh"]["seed"] != card["data"]["seed"]
+        assert card.fresh is not None
+        assert card.fresh.seed != card.data.seed
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("listops/mini/")])
 def test_each_is_better_than_the_best_trivial_predictor(name: str) -> None:
     """All sixteen are; twelve would be enough."""
     _, card = load_model(BUNDLED / name)
-    best = max(card["trivial"].values())
+    assert card.trivial is not None
+    assert card.fresh is not None
+    best = max(card.trivial.values())
     assert 0.24 < best < 0.28  # the root operator
-    assert wilson(card["test"]["correct"], card["test"]["examples"]).low > best
-    assert wilson(card["fresh"]["correct"], card["fresh"]["examples"]).low > best
+    assert wilson(card.test.correct, card.test.examples).low > best
+    assert wilson(card.fresh.correct, card.fresh.examples).low > best
 
 
 @pytest.mark.parametrize("name", [name for name in TEXT if name != BY_HEART])
 def test_all_but_one_have_learned_something_of_text(name: str) -> None:
     _, card = load_model(BUNDLED / "text/holdout" / name)
-    assert wilson(card["test"]["correct"], card["test"]["examples"]).low > max(card["trivial"].values())
+    assert card.trivial is not None
+    assert wilson(card.test.correct, card.test.examples).low > max(card.trivial.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_answers_what_its_card_says(name: str) -> None:
     model, card = load_model(BUNDLED / name)
-    source = Source(target=card["task"], corpus=Corpus(real(IMDB)) if name.startswith("text/") else None)
-    assert source.open("test").digest(0, BLOCK) == card["recorded"]["test"]["rows"][0]
+    assert card.recorded is not None
+    source = Source(target=card.task, corpus=Corpus(real(IMDB)) if name.startswith("text/") else None)
+    assert source.open("test").digest(0, BLOCK) == card.recorded["test"].rows[0]
     found = answers({name: model}, source.open(f"test[:{ANSWERED}]"), device=torch.device("cpu"))
     # Another machine rounds otherwise.
-    recorded = as_answers(card["recorded"]["test"]["predictions"])[:ANSWERED]
+    recorded = as_answers(card.recorded["test"].predictions)[:ANSWERED]
     assert int((found.predicted[name] != recorded).sum()) <= MOST_DIFFERENT * ANSWERED
 
 
@@ -98,7 +104,7 @@ def test_a_score_can_be_measured_again() -> None:
     model, card = reference_models.bundled_model("listops/mini/local")
     found = reference_models.evaluate(model, lra_data.load("listops/mini", split="test"))
     # Another machine rounds otherwise, and an answer in 200 may be another.
-    assert abs(found.correct - card["test"]["correct"]) <= 10
+    assert abs(found.correct - card.test.correct) <= 10
 
 
 def test_the_page_has_the_table_of_the_bundled_models() -> None:

@@ -5,35 +5,42 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from reference_models.attention.catalogue import attention_names
+from reference_models.model.card import CheckpointError, FreshAnswers, RecordedAnswers, decode
 from reference_models.model.checkpoint import (
     CARD,
     WEIGHTS,
-    CheckpointError,
-    amend_card,
-    config_of,
     load_model,
     load_weights,
     read_card,
     read_tensors,
     save_model,
     tensors_bytes,
+    write_card,
     write_whole,
 )
 from reference_models.model.classifier import Classifier
 from reference_models.model.presets import PRESETS, TASKS, preset
 from tests.support import training_process
+from tests.support.model_cards import made_card
 from tests.support.training_process import small_config, small_splits
 
 SCRIPT = Path(training_process.__file__)
+
+# Entries without which a card is refused, with some of the nested ones.
+REQUIRED = [
+    *("attention", "task", "parameters", "recipe", "selected_step", "validation", "test", "data", "device"),
+    *("processes", "threads", "wall_seconds", "date", "torch", "python", "lra_data", "model", "sha256"),
+    *("recipe.clip_norm", "model.heads", "model.note", "test.correct", "data.identities.validation"),
+]
 
 
 def new_model(attention: str) -> Classifier:
@@ -46,7 +53,7 @@ def new_model(attention: str) -> Classifier:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    save_model(tmp_path / "model", new_model("linear"), {"task": "listops/mini", "attention": "linear"})
+    save_model(tmp_path / "model", new_model("linear"), made_card())
     return tmp_path / "model"
 
 
@@ -65,7 +72,7 @@ def test_the_same_logits_in_another_process(tmp_path: Path) -> None:
     batch = next(iter(small_splits().test.batches(20, pad_to=127)))
     for name in attention_names():
         model = new_model(name)
-        save_model(tmp_path / name, model, {})
+        save_model(tmp_path / name, model, made_card())
         with torch.no_grad():
             logits = model(torch.from_numpy(batch.inputs), torch.from_numpy(batch.lengths))
         assert logits.isfinite().all()
@@ -99,9 +106,10 @@ def test_a_loaded_model(saved: Path) -> None:
     own, other = model.state_dict(), expected.state_dict()
     assert own.keys() == other.keys()
     assert all(torch.equal(own[name], other[name]) for name in own)
-    assert card["format"] == 1
-    assert card["task"] == "listops/mini"
-    assert card["sha256"] == hashlib.sha256((saved / WEIGHTS).read_bytes()).hexdigest()
+    assert card.format == 1
+    assert card.task == "listops/mini"
+    assert card.model == expected.config
+    assert card.sha256 == hashlib.sha256((saved / WEIGHTS).read_bytes()).hexdigest()
     assert sorted(path.name for path in saved.iterdir()) == [CARD, WEIGHTS]
 
 
@@ -111,8 +119,8 @@ def test_every_configuration_comes_back(preset_name: str, attention: str) -> Non
     """JSON has lists for tuples; a model must not be another one for it."""
     for task in TASKS:
         config = preset(preset_name, task=task, attention=attention)
-        record = json.loads(json.dumps(asdict(config)))
-        assert config_of(record, Path("card.json")) == config
+        card = made_card(config)
+        assert decode(card.encode(), Path("card.json")) == card
 
 
 @pytest.mark.parametrize("place", [0, 8, 100, 4000, -1])
@@ -120,7 +128,7 @@ def test_one_byte_of_the_weights(place: int, saved: Path) -> None:
     data = bytearray((saved / WEIGHTS).read_bytes())
     data[place] ^= 1
     (saved / WEIGHTS).write_bytes(data)
-    expected = read_card(saved)["sha256"]
+    expected = read_card(saved).sha256
     found = hashlib.sha256(data).hexdigest()
     assert refused(saved) == f"{saved / WEIGHTS}: expected weights with sha256 {expected}, got {found}"
 
@@ -161,30 +169,52 @@ def test_a_card_of_another_format(card: Any, got: str, saved: Path) -> None:
     assert refused(saved) == f"{saved / CARD}: expected a card of format 1, got {got}: made by another version?"
 
 
-def changed_card(folder: Path, **entries: Any) -> None:
-    """Rewrite the card; None takes an entry away."""
-    card = {**read_card(folder), **entries}
-    write_whole(folder / CARD, json.dumps({name: value for name, value in card.items() if value is not None}).encode())
+def changed_card(folder: Path, place: str, value: Any) -> None:
+    """Rewrite an entry of the card, named with dots; None takes it away."""
+    card = json.loads((folder / CARD).read_text())
+    *outer, last = place.split(".")
+    into = card
+    for name in outer:
+        into = into[name]
+    into[last] = value
+    if value is None:
+        del into[last]
+    (folder / CARD).write_text(json.dumps(card))
 
 
-def test_a_card_without_a_digest(saved: Path) -> None:
-    changed_card(saved, sha256=None)
-    assert "expected weights with sha256 None" in refused(saved)
+@pytest.mark.parametrize("place", REQUIRED)
+def test_a_card_without_an_entry(place: str, saved: Path) -> None:
+    changed_card(saved, place, None)
+    assert refused(saved) == f"{saved / CARD}: expected a card of format 1, got: missing entry {place}"
 
 
-def test_a_card_without_a_model(saved: Path) -> None:
-    changed_card(saved, model=None)
-    assert refused(saved).startswith(f"{saved / CARD}: expected ")
+@pytest.mark.parametrize("place", ["rotary", "model.rotary", "recipe.rotary", "test.rotary", "data.examples.rotary"])
+def test_a_card_with_an_unknown_entry(place: str, saved: Path) -> None:
+    changed_card(saved, place, 1)
+    assert refused(saved) == f"{saved / CARD}: expected a card of format 1, got: unknown entry {place}"
 
 
-def test_a_card_with_fields_of_another_version(saved: Path) -> None:
-    model = read_card(saved)["model"]
-    changed_card(saved, model={**model, "rotary": True})
-    expected = f"{saved / CARD}: expected the fields of ModelConfig, got others or too few: "
-    assert refused(saved) == expected + "rotary"
-    del model["heads"], model["seed"]
-    changed_card(saved, model=model)
-    assert refused(saved) == expected + "heads, seed"
+@pytest.mark.parametrize(
+    ("place", "value", "fault"),
+    [
+        ("parameters", "9", "parameters: expected int, got str"),
+        ("parameters", 0, "parameters: expected int >= 1"),
+        ("test.correct", 703.0, "test.correct: expected int, got float"),
+        ("test.correct", True, "test.correct: expected int, got bool"),
+        ("test.correct", 2001, "test: expected correct <= examples = 2000, got 2001"),
+        ("model", [], "model: expected object, got array"),
+        ("model.heads", "2", "model.heads: expected int, got str"),
+        ("recipe.steps", 0, "recipe: expected as steps a whole number from 1 on, got 0"),
+        ("recipe.schedule", "steps", "recipe.schedule: invalid enum value 'steps'"),
+        ("trivial", {"majority": 12.3}, "trivial[...]: expected float <= 1.0"),
+        ("data.seed", None, "missing entry data.seed"),
+        ("trivial", None, "expected the entries recorded, fresh and trivial together, got some of them"),
+        ("recorded", None, "expected the entries recorded, fresh and trivial together, got some of them"),
+    ],
+)
+def test_a_card_with_a_wrong_entry(place: str, value: Any, fault: str, saved: Path) -> None:
+    changed_card(saved, place, value)
+    assert refused(saved) == f"{saved / CARD}: expected a card of format 1, got: {fault}"
 
 
 @pytest.mark.parametrize(
@@ -203,8 +233,9 @@ def test_a_card_with_fields_of_another_version(saved: Path) -> None:
 )
 def test_weights_of_another_model(change: dict[str, Any], expected: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    save_model(folder, new_model("sinkhorn"), {})
-    changed_card(folder, model={**read_card(folder)["model"], **change})
+    save_model(folder, new_model("sinkhorn"), made_card())
+    for name, value in change.items():
+        changed_card(folder, f"model.{name}", value)
     text = refused(folder)
     assert text.startswith(f"{folder / WEIGHTS}: ")
     assert expected in text
@@ -221,11 +252,27 @@ def test_nothing_is_copied_from_another_model() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_amended(saved: Path) -> None:
-    before = read_card(saved)
-    assert amend_card(saved, {"note": "é", "task": "listops/lra"}) == {**before, "note": "é", "task": "listops/lra"}
-    assert read_card(saved) == {**before, "note": "é", "task": "listops/lra"}
-    load_model(saved)
+def test_a_card_comes_back(saved: Path) -> None:
+    first = made_card(recorded=None, trivial=None, preset=None)
+    write_card(saved, first)
+    assert read_card(saved) == first
+    assert not {"recorded", "fresh", "trivial", "preset"} & json.loads((saved / CARD).read_text()).keys()
+    answers = RecordedAnswers(examples=2, correct=1, rows=["a"], read=["b"], predictions=["01"])
+    fresh = FreshAnswers(seed=1, examples=3, correct=2, errors={"[MED": (1, -2, 4)})
+    complete = structs.replace(first, preset="é", recorded={"test": answers}, fresh=fresh, trivial={})
+    write_card(saved, complete)
+    assert read_card(saved) == complete
+    write_card(saved, structs.replace(complete, fresh=None))  # a corpus
+    assert json.loads((saved / CARD).read_text())["fresh"] is None
+
+
+def test_the_first_cards_had_no_errors_of_groups(saved: Path) -> None:
+    """Commit 9e770d7: `fresh` without `errors`."""
+    write_card(saved, made_card(fresh=FreshAnswers(seed=1, examples=3, correct=2, errors={"all": (3, 1, 1)})))
+    changed_card(saved, "fresh.errors", None)
+    fresh = read_card(saved).fresh
+    assert fresh is not None
+    assert fresh.errors == {}
 
 
 # Files

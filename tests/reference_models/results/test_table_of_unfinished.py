@@ -73,4 +73,4 @@ def test_a_damaged_card_is_still_an_error(runs: Path) -> None:
     found = CliRunner().invoke(cli, ["table", str(runs)])
     assert isinstance(found.exception, UsageError)
     assert "damaged" in str(found.exception)
-    assert "expected as trivial" in str(found.exception)
+    assert "expected the entries recorded, fresh and trivial together" in str(found.exception)

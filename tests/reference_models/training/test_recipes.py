@@ -8,7 +8,8 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from reference_models.model.presets import PRESETS, TASKS
-from reference_models.training.recipes import Precision, Schedule, TrainConfig, recipe
+from reference_models.model.train_config import Precision, Schedule, TrainConfig
+from reference_models.training.recipes import recipe
 
 
 def rates_of(scheduler: LRScheduler, steps: int) -> list[float]:

@@ -24,11 +24,11 @@ from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models.attention.catalogue import attention_names
 from reference_models.devices import World
 from reference_models.evaluation.scoring import Evaluation
+from reference_models.model.card import CheckpointError
 from reference_models.model.checkpoint import (
     CARD,
     STATE,
     WEIGHTS,
-    CheckpointError,
     load_model,
     read_tensors,
     tensors_bytes,
@@ -276,7 +276,7 @@ def test_a_finished_training_is_left_alone(whole: Path, monkeypatch: pytest.Monk
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.iterdir()}
     stop_before(monkeypatch, 1)
     found = small_training("linear", whole)
-    assert found == json.loads((whole / CARD).read_text())
+    assert found.encode() == (whole / CARD).read_bytes()
     assert before == {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.iterdir()}
 
 
@@ -554,13 +554,13 @@ def test_the_earliest_of_the_best_weights_are_kept(
     found = train(
         small_config("performer"), small_recipe(evaluate_every=3), small_splits(), tmp_path, device="cpu", save_every=4
     )
-    assert found["selected_step"] == 3 * best
-    assert found["validation"]["correct"] == correct[best - 1]
-    assert found["validation"]["loss"] == best
+    assert found.selected_step == 3 * best
+    assert found.validation.correct == correct[best - 1]
+    assert found.validation.loss == best
     model, _ = load_model(tmp_path)
     assert all(torch.equal(tensor, seen[best - 1][name]) for name, tensor in model.state_dict().items())
     assert not torch.equal(seen[best - 1]["encoder.norm.weight"], seen[best % 4]["encoder.norm.weight"])
-    assert found["test"]["examples"] == 20
+    assert found.test.examples == 20
 
 
 def test_the_best_weights_survive_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,7 +580,7 @@ def test_the_best_weights_survive_a_stop(tmp_path: Path, monkeypatch: pytest.Mon
     found = train(
         small_config("linear"), small_recipe(evaluate_every=3), small_splits(), tmp_path, device="cpu", save_every=4
     )
-    assert found["selected_step"] == 3
+    assert found.selected_step == 3
     weights = final_weights(tmp_path)
     assert all(torch.equal(weights[name], tensor) for name, tensor in before[0].items())
 
@@ -746,10 +746,10 @@ def test_log_and_card(whole: Path) -> None:
     assert found["test"]["correct"] == correct
 
 
-def test_facts_and_report(tmp_path: Path) -> None:
+def test_preset_and_report(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
-    found = small_training("linear", tmp_path, facts={"preset": "mini"}, report=lambda event: told.append(dict(event)))
-    assert found["preset"] == "mini"
+    found = small_training("linear", tmp_path, preset="mini", report=lambda event: told.append(dict(event)))
+    assert found.preset == "mini"
     assert told == [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
 
 

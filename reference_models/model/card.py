@@ -1,0 +1,174 @@
+"""A trained model's card: what it is, how it was trained, on which data, what it scored and what it answers.
+
+`card.json` beside the weights is a card, and `decode` is the one reader of it. A training writes everything but the
+answers; `training/runs.py` completes the card with `recorded`, `fresh` and `trivial`.
+
+Not here: files and digests (`checkpoint.py`), how answers are compared (`reference_models/drift`).
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from msgspec import Meta, field
+
+from lra_data import LraDataError, UsageError
+from reference_models.model.config import ModelConfig
+from reference_models.model.train_config import TrainConfig
+from reference_models.strict_json import Record, RecordError, builtins, converted, parsed
+
+CARD_VERSION: Literal[1] = 1
+
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Text = Annotated[str, Meta(min_length=1)]
+
+T = TypeVar("T")
+
+
+class CheckpointError(LraDataError):
+    """A checkpoint is not there, not whole, or of another model."""
+
+
+class Score(Record, frozen=True, kw_only=True):
+    """A score on a split: how many of the examples were answered correctly, and the mean cross entropy in nats.
+
+    low, high: the 95 % Wilson interval of the accuracy.
+    """
+
+    examples: Positive
+    correct: Natural
+    loss: float
+    accuracy: Share
+    low: Share
+    high: Share
+
+    def __post_init__(self) -> None:
+        if self.correct > self.examples:
+            raise UsageError(f"expected correct <= examples = {self.examples}, got {self.correct}")
+
+
+class OfSplits(Record, Generic[T], frozen=True, kw_only=True):
+    """One value for each split."""
+
+    train: T
+    validation: T
+    test: T
+
+
+class TrainingData(Record, frozen=True, kw_only=True):
+    """The data of a training. version, config: those of the task; config is `Task.identity()`.
+
+    seed: of the set. identities: `Dataset.identity` of each split. examples: rows of each split. cut_to: tokens of a
+    sequence that the model reads.
+    """
+
+    version: int
+    config: dict[str, Any]
+    seed: int
+    identities: OfSplits[str]
+    examples: OfSplits[int]
+    cut_to: Positive
+
+
+class RecordedAnswers(Record, frozen=True, kw_only=True):
+    """What the model answers on the first rows of a split, in blocks of 1,000 rows.
+
+    rows: digest of the rows of each block. read: digest of the batches made of them. predictions: a digit for each
+    answer, one text a block.
+    """
+
+    examples: Natural
+    correct: Natural
+    rows: list[str]
+    read: list[str]
+    predictions: list[str]
+
+
+class FreshAnswers(Record, frozen=True, kw_only=True):
+    """How the model does on rows of another seed.
+
+    errors: for each group of rows their number, the sum of label - answer, and the sum of its squares; the first cards
+    did not have them.
+    """
+
+    seed: Natural
+    examples: Positive
+    correct: Natural
+    errors: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+class Card(Record, frozen=True, kw_only=True):
+    """The card of a trained model; one without `recorded` is not complete yet.
+
+    format: version of this record. attention: the X-former. task: name of the task, such as "listops/mini".
+    parameters: their number. recipe: how the model was trained. selected_step: step of the kept weights, which were the
+    best on validation. validation, test: scores of these weights. device, processes, threads, wall_seconds, date
+    (UTC), torch, python, lra_data: where, how long, when and with which versions it was trained. preset: the preset's
+    name, None if the configuration was given instead. sha256: of the weights' file.
+
+    recorded: answers on the first rows of "train" and "test". fresh: answers on another seed's rows; None for a corpus,
+    which has none. trivial: accuracy of each trivial predictor. The three are written together.
+    """
+
+    format: Literal[1] = CARD_VERSION
+    attention: Text
+    task: Text
+    parameters: Positive
+    recipe: TrainConfig
+    selected_step: Natural
+    validation: Score
+    test: Score
+    data: TrainingData
+    device: Text
+    processes: Positive
+    threads: Positive
+    wall_seconds: Annotated[float, Meta(ge=0)]
+    date: Text
+    torch: Text
+    python: Text
+    lra_data: Text
+    preset: Text | None = None
+    model: ModelConfig
+    sha256: Text
+    recorded: dict[Literal["train", "test"], RecordedAnswers] | None = None
+    fresh: FreshAnswers | None = None
+    trivial: dict[str, Share] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.recorded is None) != (self.trivial is None) or (self.recorded is None and self.fresh is not None):
+            raise UsageError("expected the entries recorded, fresh and trivial together, got some of them")
+
+    def encode(self) -> bytes:
+        """The bytes of `card.json`."""
+        values = builtins(self)
+        absent = {"preset"} if self.preset is None else set()
+        if self.recorded is None:
+            absent |= {"recorded", "fresh", "trivial"}
+        kept = {name: value for name, value in values.items() if name not in absent}
+        return (json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def decode(data: bytes, path: Path) -> Card:
+    """The card in a file's bytes; raises CheckpointError in one line, with the file and the entry that is wrong."""
+    try:
+        values = parsed(data)
+    except RecordError as error:
+        raise CheckpointError(f"{path}: expected a card in JSON, got: {error}") from error
+    version = values.get("format") if isinstance(values, dict) else type(values).__name__
+    if type(version) is not int or version != CARD_VERSION:
+        raise CheckpointError(
+            f"{path}: expected a card of format {CARD_VERSION}, got {version!r}: made by another version?"
+        )
+    try:
+        return converted(values, Card)
+    except RecordError as error:
+        raise CheckpointError(f"{path}: expected a card of format {CARD_VERSION}, got: {error}") from error
+
+
+def as_json(config: ModelConfig | TrainConfig) -> dict[str, Any]:
+    """A configuration as JSON has it, with lists for tuples."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return values
