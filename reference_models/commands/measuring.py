@@ -69,7 +69,7 @@ def efficiency(
     from lra_data import UsageError
     from reference_models.attention.catalogue import attention_names
     from reference_models.efficiency.measure import measure
-    from reference_models.efficiency.report import plot as draw
+    from reference_models.efficiency.plot import plot as draw
     from reference_models.efficiency.report import table as report
 
     try:
@@ -89,7 +89,7 @@ def efficiency(
     click.echo(report(rows))
     if plot is not None:
         draw(rows, plot)
-    if any(row["outcome"] == "failed" for row in rows):
+    if any(row.outcome == "failed" for row in rows):
         sys.exit(1)
 
 

@@ -78,7 +78,7 @@ ZOO_CASES = {
     "efficiency": (
         "lra-zoo",
         "efficiency --models linear --lengths 64 --out {out}/rows.jsonl",
-        "reference_models.efficiency.measure:_process",
+        "reference_models.efficiency.measure:run_process",
         "cells that were measured are kept: run the same command again to go on",
     ),
     "draw": (

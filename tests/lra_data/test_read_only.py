@@ -234,12 +234,11 @@ def test_an_out_of_the_zoo_that_cannot_be_written(
 
 def test_a_plot_that_cannot_be_written(in_the_way: Path) -> None:
     pytest.importorskip("torch")
-    from reference_models.efficiency.report import _BASELINES, _SAME, plot
+    pytest.importorskip("matplotlib")
+    from reference_models.efficiency.plot import plot
+    from tests.support.efficiency_rows import made_up
 
-    shared = dict.fromkeys([*_SAME, "device_name", "batch", "dtype"], 1) | {
-        f"{kind}_median_seconds": 0.2 for kind in _BASELINES
-    }
-    rows = [{**shared, "model": "local", "length": length, "median_seconds": 0.1} for length in (1024, 2048)]
+    rows = [made_up("local", length, 0.1) for length in (1024, 2048)]
     with pytest.raises(BuildError, match=r"cannot write .*plot\.png: "):
         plot(rows, in_the_way / "plot.png")
 

@@ -11,8 +11,8 @@ from lra_data import Corpus
 from reference_models.attention.catalogue import attention_names
 from reference_models.drift.check import MOST_DIFFERENT
 from reference_models.drift.fingerprint import BLOCK, RECORDED, answers, as_answers
-from reference_models.efficiency.measure import read_rows
 from reference_models.efficiency.report import table
+from reference_models.efficiency.row import read_rows
 from reference_models.evaluation.significance import wilson
 from reference_models.model.bundled import BUNDLED, bundled_names
 from reference_models.model.checkpoint import CARD, WEIGHTS, load_model
