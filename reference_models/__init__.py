@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from reference_models.model.presets import preset
     from reference_models.model.train_config import TrainConfig
     from reference_models.training.recipes import recipe
-    from reference_models.training.trainer import Splits, train
+    from reference_models.training.splits import Splits
+    from reference_models.training.trainer import train
 
 __all__ = [
     "Card",
@@ -46,7 +47,7 @@ _HOMES = {
     "Card": "model.card",
     "Classifier": "model.classifier",
     "ModelConfig": "model.config",
-    "Splits": "training.trainer",
+    "Splits": "training.splits",
     "TrainConfig": "model.train_config",
     "attention_names": "attention.catalogue",
     "bundled_model": "model.bundled",

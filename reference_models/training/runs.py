@@ -29,7 +29,9 @@ from reference_models.model.config import Head, ModelConfig
 from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
 from reference_models.training.recipes import recipe
-from reference_models.training.trainer import Report, Splits, train
+from reference_models.training.run_log import Report
+from reference_models.training.splits import Splits
+from reference_models.training.trainer import train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,12 @@
 
     model/NAME  best/NAME  optimizer/NUMBER/NAME  losses      and in the metadata a record: plan, step, best, loader
 
-Not here: when a state is written, and what is done with one (`trainer.py`).
+Not here: when a state is written, and what is done with one (`loop.py`).
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,21 @@ from torch import Tensor, nn
 from reference_models.model.card import CheckpointError
 from reference_models.model.checkpoint import load_weights, read_tensors, tensors_bytes, write_whole
 from reference_models.model.classifier import Classifier
+from reference_models.strict_json import Record, RecordError, converted
+
+
+class StateRecord(Record, frozen=True, kw_only=True):
+    """The numbers of a state. plan: what identifies the training (`result.py`). The others are those of `Moment`.
+
+    A state of the first release had no `due`; it was written when nothing was.
+    """
+
+    plan: dict[str, dict[str, Any]]
+    step: int
+    due: bool = False
+    seconds: float
+    best: dict[str, Any]
+    loader: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,31 +59,87 @@ def kept_buffers(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer.clone() for name, buffer in model.named_buffers() if name in kept}
 
 
-def write_state(
-    path: Path, moment: Moment, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Mapping[str, Any]
-) -> None:
-    """Replace the file by the state at a moment; the parameters and the optimiser must be those of the moment."""
-    tensors = {f"model/{name}": tensor for name, tensor in {**model.state_dict(), **moment.buffers}.items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in moment.best_weights.items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in state.items()}
-    tensors["losses"] = moment.losses
-    record = {
-        "plan": plan,
-        "step": moment.step,
-        "due": moment.due,
-        "seconds": moment.seconds,
-        "best": moment.best,
-        "loader": moment.loader,
-    }
-    write_whole(path, tensors_bytes(tensors, record))
+class StateKeeper:
+    """Writes the state of the last whole step, from any thread.
+
+    Parameters, optimiser and moment change together, under a lock. moment: None while they do, and before the first
+    step.
+    """
+
+    def __init__(
+        self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self.path, self.model, self.optimizer, self.plan = path, model, optimizer, plan
+        self.moment: Moment | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def changing(self, now: Callable[[], Moment]) -> Iterator[None]:
+        """A block in which parameters and optimiser change. now: called at its end for the moment that they are of."""
+        with self._lock:
+            self.moment = None
+            yield
+            self.moment = now()
+
+    def keep(self, moment: Moment) -> None:
+        """Replace the moment by one with the same parameters and optimiser."""
+        with self._lock:
+            self.moment = moment
+
+    def save(self, moment: Moment) -> None:
+        """Keep a moment, and write its state."""
+        with self._lock:
+            self.moment = moment
+            self._write(moment)
+
+    def rescue(self) -> None:
+        """Write the state of the last moment, if there is one."""
+        with self._lock:
+            if self.moment is not None:
+                self._write(self.moment)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """A block that writes the result of the training; behind it there is no state any more."""
+        with self._lock:
+            yield
+            self.moment = None
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, moment: Moment) -> None:
+        """Replace the file; the parameters and the optimiser must be those of the moment."""
+        tensors = {f"model/{name}": tensor for name, tensor in {**self.model.state_dict(), **moment.buffers}.items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in moment.best_weights.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in state.items()}
+        tensors["losses"] = moment.losses
+        record = {
+            "plan": self.plan,
+            "step": moment.step,
+            "due": moment.due,
+            "seconds": moment.seconds,
+            "best": moment.best,
+            "loader": moment.loader,
+        }
+        write_whole(self.path, tensors_bytes(tensors, record))
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], StateRecord]:
+    """The tensors and the record of a state; raises CheckpointError for a file that is not one."""
+    tensors, values = read_tensors(path)
+    if "plan" not in values:
+        raise CheckpointError(f"{path}: expected the state of a training, got other tensors: remove it")
+    try:
+        return tensors, converted(values, StateRecord)
+    except RecordError as error:
+        raise CheckpointError(f"{path}: expected the state of a training, got: {error}") from error
 
 
 def saved_step(path: Path) -> int | None:
     """The step of a state, None without a readable one."""
     try:
-        return int(read_tensors(path, names=())[1]["step"])
-    except (CheckpointError, KeyError, TypeError, ValueError):
+        return converted(read_tensors(path, names=())[1], StateRecord).step
+    except (CheckpointError, RecordError):
         return None
 
 

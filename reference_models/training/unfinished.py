@@ -5,8 +5,8 @@ from pathlib import Path
 
 from reference_models.model.card import CheckpointError
 from reference_models.model.checkpoint import CARD, STATE, read_card
+from reference_models.training.run_log import LOG
 from reference_models.training.state import saved_step
-from reference_models.training.trainer import LOG
 
 
 def unfinished(folders: Iterable[Path]) -> dict[Path, str]:

@@ -26,8 +26,8 @@ from lra_data import interrupts
 from reference_models.devices import leave
 from reference_models.model.checkpoint import STATE
 from reference_models.model.classifier import Classifier
+from reference_models.training.loop import Training
 from reference_models.training.state import saved_step
-from reference_models.training.trainer import Training
 from tests.support.training_process import small_splits, small_training
 
 STEP = 7

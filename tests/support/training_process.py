@@ -39,7 +39,8 @@ from reference_models.model.classifier import Classifier
 from reference_models.model.config import ModelConfig
 from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
-from reference_models.training.trainer import Splits, train
+from reference_models.training.splits import Splits
+from reference_models.training.trainer import train
 
 STEPS = 12
 

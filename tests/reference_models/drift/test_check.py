@@ -36,7 +36,8 @@ from reference_models.model.classifier import Classifier
 from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
 from reference_models.training.runs import Source
-from reference_models.training.trainer import Splits, train
+from reference_models.training.splits import Splits
+from reference_models.training.trainer import train
 from tests.support.faulty_sets import (
     DATA_FAULTS,
     READING_FAULTS,

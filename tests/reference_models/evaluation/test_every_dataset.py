@@ -37,8 +37,9 @@ from reference_models.model.config import Head, ModelConfig
 from reference_models.model.encoder import AttentionLayer
 from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
-from reference_models.training import trainer
-from reference_models.training.trainer import Splits
+from reference_models.training import loop
+from reference_models.training.splits import Splits
+from reference_models.training.trainer import train
 from tests.support.real_corpora import AAN, CIFAR_PYTHON, IMDB, real
 from tests.support.tiny_corpora import cifar_arrays, write_tar
 
@@ -167,8 +168,8 @@ def learned(name: str, form: str, open_split: Open, folder: Path, patch: pytest.
     splits = Splits(**{split: open_split(family, f"{split}[:{EXAMPLES}]") for split in SPLITS})
     assert len(splits.train) == EXAMPLES
     events: list[dict[str, Any]] = []
-    patch.setattr(trainer, "LOG_EVERY", LOGGED)
-    card = trainer.train(config, RECIPE, splits, folder, device="cpu", report=lambda event: events.append(dict(event)))
+    patch.setattr(loop, "LOG_EVERY", LOGGED)
+    card = train(config, RECIPE, splits, folder, device="cpu", report=lambda event: events.append(dict(event)))
     losses = [event["loss"] for event in events if "loss" in event]
     assert len(losses) == STEPS // LOGGED
     patch.undo()  # what is broken on purpose is broken in training alone
@@ -246,11 +247,11 @@ def _at_rest(optimizer: torch.optim.AdamW) -> None:
 # What is broken, by what, and what the check says of it.
 BROKEN: dict[str, tuple[list[tuple[Any, str, Any]], set[str]]] = {
     "labels of noise": (
-        [(trainer, "to_device", _noise)],
+        [(loop, "to_device", _noise)],
         {"did not fall", "does not see its input", "stored another model"},
     ),
     "one input for all": (
-        [(trainer, "to_device", _blind)],
+        [(loop, "to_device", _blind)],
         {"did not fall", "does not see its input", "stored another model"},
     ),
     "attention of zeros": ([(AttentionLayer, "forward", _silent)], {"untouched weights"}),
@@ -259,7 +260,7 @@ BROKEN: dict[str, tuple[list[tuple[Any, str, Any]], set[str]]] = {
         [(AttentionLayer, "forward", _silent), (nn.Embedding, "forward", _frozen)],
         {"untouched weights"},
     ),
-    "other weights stored": ([(trainer, "save_model", _stores_another)], {"stored another model"}),
+    "other weights stored": ([(loop, "save_model", _stores_another)], {"stored another model"}),
     "no step": (
         [(torch.optim.AdamW, "step", _at_rest)],
         {"did not fall", "does not see its input", "stored another model", "untouched weights"},

@@ -11,7 +11,8 @@ from lra_data import UsageError
 from reference_models.commands.main import cli
 from reference_models.model.bundled import BUNDLED
 from reference_models.model.checkpoint import CARD, STATE
-from reference_models.training.trainer import LOG, Training
+from reference_models.training.loop import Training
+from reference_models.training.run_log import LOG
 from tests.support.training_process import small_training
 
 

@@ -16,8 +16,8 @@ from torch import nn
 from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models.evaluation.scoring import Evaluation
 from reference_models.model.checkpoint import STATE, read_tensors
-from reference_models.training.state import saved_step
-from reference_models.training.trainer import Training
+from reference_models.training.loop import Training
+from reference_models.training.state import StateKeeper, saved_step
 from tests.reference_models.training.test_training import assert_same, log
 from tests.support import interrupted_process
 from tests.support.training_process import STEPS, small_training
@@ -129,17 +129,17 @@ def test_an_interrupt_within_the_optimizer_leaves_the_state_before(
 def test_a_state_is_written_by_the_clock(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every step if no second may be lost; and a kill right after one of them goes on to the same bits."""
     written: list[tuple[int, bool]] = []
-    write = Training._write
+    write = StateKeeper._write
 
-    def writing(self: Training, moment: Any) -> None:
+    def writing(self: StateKeeper, moment: Any) -> None:
         write(self, moment)
-        record = read_tensors(self.run / STATE, ())[1]
+        record = read_tensors(self.path, ())[1]
         written.append((record["step"], record["due"]))
         if record["step"] == 10:
             raise OSError  # a stop that is no interrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_write", writing)
+        patch.setattr(StateKeeper, "_write", writing)
         with pytest.raises(OSError):  # noqa: PT011
             small_training("linear", tmp_path, save_every=FAR, save_seconds=0)
     assert written == [(step, True) for step in range(1, 11)]

@@ -35,8 +35,11 @@ from reference_models.model.checkpoint import (
 )
 from reference_models.model.classifier import Classifier
 from reference_models.model.presets import preset
-from reference_models.training import trainer
-from reference_models.training.trainer import LOG, Splits, Training, TrainingError, train
+from reference_models.training import loop
+from reference_models.training.loop import Training, TrainingError
+from reference_models.training.run_log import LOG
+from reference_models.training.splits import Splits
+from reference_models.training.trainer import train
 from tests.support import training_process
 from tests.support.training_process import (
     STEPS,
@@ -174,7 +177,7 @@ def test_each_step_in_a_training_of_its_own(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_mean_loss_of_a_line_survives_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "LOG_EVERY", 3)
+    monkeypatch.setattr(loop, "LOG_EVERY", 3)
     small_training("linear", tmp_path / "whole")
     assert [event["step"] for event in log(tmp_path / "whole") if "loss" in event] == [3, 6, 9, 12]
     with monkeypatch.context() as patch:

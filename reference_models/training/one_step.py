@@ -1,0 +1,54 @@
+"""The gradients of one step: over the ranks that train together, and over a step's micro-batches."""
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from lra_data.loading.frameworks.torch_batches import TorchBatch
+from reference_models.devices import World
+from reference_models.model.classifier import Classifier
+from reference_models.model.train_config import TrainConfig
+
+
+def on_all_ranks(model: Classifier, world: World) -> nn.Module:
+    """The model, whose gradients become the mean over the ranks if there are several."""
+    if world.size == 1:
+        return model
+    with warnings.catch_warnings():
+        # Newer torch has another word for it, which torch 2.4 does not know.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        return DistributedDataParallel(
+            model,
+            device_ids=[world.device] if world.device.type == "cuda" else None,
+            broadcast_buffers=False,  # attentions reduce what they learn themselves
+        )
+
+
+def add_gradients(
+    model: nn.Module, classifier: Classifier, batch: TorchBatch, recipe: TrainConfig, *, size: int, losses: Tensor
+) -> None:
+    """Give the parameters the gradient of the mean loss over a rank's batch, clipped to the recipe's norm.
+
+    model: `on_all_ranks(classifier)`. size: examples of a micro-batch. losses: grows by the mean cross entropy.
+    """
+    for part in range(recipe.accumulate):
+        rows = slice(part * size, (part + 1) * size)
+        if isinstance(model, DistributedDataParallel):
+            model.require_backward_grad_sync = part == recipe.accumulate - 1
+        with torch.autocast(losses.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = model(batch.inputs[rows], batch.lengths[rows])
+        loss = functional.cross_entropy(logits, batch.labels[rows])
+        losses += loss.detach() / recipe.accumulate
+        auxiliary = classifier.auxiliary_loss()
+        total = loss if auxiliary is None else loss + auxiliary
+        (total / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
+    if recipe.clip_norm is not None:
+        nn.utils.clip_grad_norm_(classifier.parameters(), recipe.clip_norm)
+
+
+def seed_of_step(seed: int, step: int, rank: int) -> int:
+    """The seed of the random generators: different in each step and rank."""
+    return ((seed * 1_000_003 + step) * 1_000_003 + rank) % 2**63

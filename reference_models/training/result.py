@@ -1,0 +1,100 @@
+"""What identifies a training, its plan, and what it results in: the model's card.
+
+Not here: the loop (`loop.py`), the answers that complete a card (`runs.py`).
+"""
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lra_data
+from reference_models.devices import World, device_name
+from reference_models.evaluation.model_inputs import reading
+from reference_models.evaluation.scoring import Evaluation
+from reference_models.model.card import Card, CheckpointError, OfSplits, Score, TrainingData, as_json
+from reference_models.model.checkpoint import CARD, STATE, read_card
+from reference_models.model.classifier import Classifier, count_parameters
+from reference_models.model.config import ModelConfig
+from reference_models.model.train_config import TrainConfig
+from reference_models.strict_json import builtins
+from reference_models.training.splits import Splits
+
+Plan = Mapping[str, Mapping[str, Any]]
+
+
+def plan_of(config: ModelConfig, recipe: TrainConfig, splits: Splits) -> Plan:
+    """What decides the result, as JSON values."""
+    return {"model": as_json(config), "recipe": as_json(recipe), "data": splits.identities}
+
+
+def check_plan(own: Plan, found: Plan, path: Path) -> None:
+    """Raises CheckpointError if the plan found in a file is not the training's own."""
+    for part, entries in own.items():
+        for name, value in entries.items():
+            other = found.get(part, {}).get(name)
+            if other != value:
+                raise CheckpointError(
+                    f"{path}: expected a training with {part}.{name} = {value!r}, got one with {other!r}: "
+                    "choose another folder"
+                )
+
+
+def finished_card(run: Path, plan: Plan, world: World) -> Card:
+    """The card of a folder, if it is of the training with this plan."""
+    card = read_card(run)
+    identities = builtins(card.data.identities)
+    found = {"model": as_json(card.model), "recipe": as_json(card.recipe), "data": identities}
+    check_plan(plan, found, run / CARD)
+    if world.rank == 0:
+        (run / STATE).unlink(missing_ok=True)  # killed between the card and this
+    return card
+
+
+def new_card(
+    model: Classifier,
+    recipe: TrainConfig,
+    splits: Splits,
+    world: World,
+    *,
+    best: Mapping[str, Any],
+    test: Evaluation,
+    seconds: float,
+    preset: str | None,
+) -> Card:
+    """The card of a training that is done, without the weights' digest, which `save_model` adds.
+
+    best: step and score of the kept weights on validation. test: their score. seconds: of the whole training.
+    """
+    task, config = splits.train.task, model.config
+    return Card(
+        attention=config.attention,
+        task=task.name,
+        parameters=count_parameters(model),
+        recipe=recipe,
+        selected_step=best["step"],
+        validation=Score(**best["validation"]),
+        test=Score(**test.record()),
+        data=TrainingData(
+            version=task.version,
+            config=task.identity(),
+            seed=splits.train.rows.seed,
+            identities=OfSplits(**splits.identities),
+            examples=OfSplits(train=len(splits.train), validation=len(splits.validation), test=len(splits.test)),
+            cut_to=reading(config, splits.train)["max_length"],
+        ),
+        device=device_name(world.device),
+        processes=world.size,
+        threads=torch.get_num_threads(),
+        wall_seconds=round(seconds, 1),
+        date=datetime.now(UTC).date().isoformat(),
+        torch=str(torch.__version__),  # a class of its own, which is not JSON
+        python=platform.python_version(),
+        lra_data=lra_data.__version__,
+        preset=preset,
+        model=config,
+        sha256="",
+    )

@@ -1,0 +1,52 @@
+"""`log.jsonl` of a training: a line for each loss and each evaluation, cut where the training goes on."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reference_models.model.card import CheckpointError
+from reference_models.model.checkpoint import write_whole
+
+LOG = "log.jsonl"
+
+# Is told what the log is told.
+Report = Callable[[Mapping[str, Any]], None]
+
+
+class RunLog:
+    """The log of a training in the folder `run`. report: gets each event too."""
+
+    def __init__(self, run: Path, report: Report | None) -> None:
+        self.path = run / LOG
+        self.report = report or (lambda event: None)
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Append an event, and wait until it is on the disk."""
+        line = json.dumps(event) + "\n"
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: expected to write {len(line)} bytes, got {error.strerror}: make room, or choose "
+                "another folder"
+            ) from error
+        self.report(event)
+
+    def cut(self, done: int) -> None:
+        """Drop the lines of steps after `done`, which will be taken again."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= done]
+        write_whole(self.path, "".join(f"{line}\n" for line in kept).encode())
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of the log; one that was cut off counts as never."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 2**63

@@ -1,0 +1,70 @@
+"""The three splits of a training, and how its batches are made."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lra_data import UsageError
+from lra_data.loading.frameworks.torch_batches import TorchLoader
+from reference_models.devices import World
+from reference_models.evaluation.model_inputs import reading
+from reference_models.model.config import ModelConfig
+from reference_models.model.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from lra_data.loading.dataset import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """What is learned from, what chooses the weights, and what the result is measured on."""
+
+    train: "Dataset"
+    validation: "Dataset"
+    test: "Dataset"
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """The identity of each split's data, by name."""
+        return {name: getattr(self, name).identity for name in ("train", "validation", "test")}
+
+    def check(self, config: ModelConfig) -> None:
+        """Raises UsageError for splits that the model cannot be measured on."""
+        for split in (self.validation, self.test):
+            reading(config, split)
+            if len(split) == 0:
+                raise UsageError(f"expected at least one example in {split.task.name} {split.split}, got none")
+        names = {split.task.family for split in (self.train, self.validation, self.test)}
+        if len(names) > 1:
+            raise UsageError(f"expected splits of one family of tasks, got {', '.join(sorted(names))}")
+
+
+def micro_batch(recipe: TrainConfig, world: World) -> int:
+    """Examples that a rank takes at a time; raises UsageError for a batch size that does not divide into them."""
+    parts = world.size * recipe.accumulate
+    if recipe.batch_size % parts:
+        raise UsageError(
+            f"expected a batch size that {world.size} ranks and {recipe.accumulate} micro-batches divide, got "
+            f"{recipe.batch_size}"
+        )
+    return recipe.batch_size // parts
+
+
+def train_loader(
+    config: ModelConfig, recipe: TrainConfig, train: "Dataset", world: World, *, num_workers: int, window: int | None
+) -> TorchLoader:
+    """A rank's batches of the train split, without end: all its micro-batches of a step at once."""
+    batches = train.batches(
+        micro_batch(recipe, world) * recipe.accumulate,
+        shuffle=True,
+        window=window,
+        seed=recipe.seed,
+        epochs=None,
+        fresh=recipe.fresh,
+        rank=world.rank,
+        world_size=world.size,
+        remainder="drop",
+        **reading(config, train),
+    )
+    if len(train) < recipe.batch_size:
+        raise UsageError(f"expected at least one batch of {recipe.batch_size}, got {len(train)} examples")
+    return TorchLoader(batches, num_workers=num_workers, pin_memory=world.device.type == "cuda")
