@@ -1,15 +1,14 @@
-"""What an attention is: (x, keep) -> x, with projections that stand here once, and the dense weights to check it by.
+"""What an attention is: (x, keep) -> x, with its projections, and the dense weights to check it by.
 
 Letters: B batch, L length, D model width, H heads, E width of a head, M keys or features that stand for a sequence.
 Masks are boolean, True = keep. What a model computes for a padded query is never looked at, but is finite; what stands
 under padding never reaches another row.
 
-Not here: embeddings, feed-forward layers, residuals, norms (`encoder.py`).
+Not here: what several attentions compute alike (`operations.py`); embeddings, feed-forward layers, residuals and norms
+(`model/encoder.py`).
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
+from reference_models.attention.operations import joined, projection, split_heads, wide_dtype
 
 Family = Literal["none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence"]
 
@@ -60,7 +60,7 @@ class Projected(NamedTuple):
 
 
 class Attention(nn.Module, ABC):
-    """One attention layer. Subclasses say `mix` and `dense_weights`, and what they are.
+    """One attention layer. Subclasses define `mix` and `written_out`, and what they are.
 
     family, cost: of the survey's taxonomy; time in L as text. paper: authors, year, section. has_query, has_key:
     whether the model has such a projection; without it q or k is v's place holder and must not be used. repeatable:
@@ -80,11 +80,11 @@ class Attention(nn.Module, ABC):
         self.shape = shape
         width = shape.heads * shape.head_dim
         if self.has_query:
-            self.query = _projection(shape.dim, width)
+            self.query = projection(shape.dim, width)
         if self.has_key:
-            self.key = _projection(shape.dim, width)
-        self.value = _projection(shape.dim, width)
-        self.output = _projection(width, shape.dim)
+            self.key = projection(shape.dim, width)
+        self.value = projection(shape.dim, width)
+        self.output = projection(width, shape.dim)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """x: (B, L, D). keep: bool (B, L), True for real tokens, or None if all are. Returns (B, L, D)."""
@@ -119,19 +119,39 @@ class Attention(nn.Module, ABC):
 
     def split(self, projected: Tensor) -> Tensor:
         """(B, L, H * E) to (B, H, L, E)."""
-        batch, length, _ = projected.shape
-        return projected.view(batch, length, self.shape.heads, self.shape.head_dim).transpose(1, 2)
+        return split_heads(projected, self.shape.heads)
 
     @abstractmethod
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
-        """The heads' outputs (B, H, L, E) before the output projection."""
+        """The heads' outputs (B, H, L, E) before the output projection. B and L are at least 1."""
 
     @abstractmethod
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """`dense_weights`, for B and L of at least 1."""
+
     def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """The matrix (B, H, L, L) by which the heads' outputs are sums of v, written out in O(L^2): row i says what
-        query i takes of each position. Columns of padding are 0. Where a model has no such matrix its docstring says
-        what this is.
+        query i takes of each position. Columns of padding are 0. Where a model has no such matrix, the docstring of its
+        `written_out` says what this is.
         """
+        batch, length, _ = x.shape
+        if batch == 0 or length == 0:
+            return torch.zeros(batch, self.shape.heads, length, length, dtype=wide_dtype(x), device=x.device)
+        return self.written_out(x, keep)
+
+    @property
+    def attention_dropout(self) -> float:
+        """The probability with which a weight is dropped now: 0 in evaluation."""
+        return self.shape.dropout if self.training else 0.0
+
+    def drop(self, weights: Tensor) -> Tensor:
+        """Dropout of attention weights."""
+        return functional.dropout(weights, self.shape.dropout, self.training)
+
+    def scaled_logits(self, q: Tensor, k: Tensor) -> Tensor:
+        """q k^T / sqrt(E), written out: (B, H, L, L)."""
+        logits: Tensor = q @ k.transpose(-1, -2) / self.shape.head_dim**0.5
+        return logits
 
     def auxiliary_loss(self) -> Tensor | None:
         """A loss of the last forward that training adds; None for models without one."""
@@ -150,79 +170,3 @@ class Attention(nn.Module, ABC):
         """A private stream of random numbers, on the CPU: pure in (seed, layer, purpose, step)."""
         mixed = (self.shape.seed * 1_000_003 + self.shape.layer) * 1_000_003 + purpose
         return torch.Generator().manual_seed((mixed * 1_000_003 + step) % 2**63)
-
-
-def joined(heads: Tensor) -> Tensor:
-    """(B, H, L, E) to (B, L, H * E)."""
-    return heads.transpose(1, 2).flatten(2)
-
-
-def attend(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: float = 0.0, scale: float | None = None
-) -> Tensor:
-    """softmax(q k^T / sqrt(E)) v by PyTorch's fused kernels, for tensors of four axes (…, …, L, E).
-
-    mask: bool, True = keep, may be broadcast over heads and queries; a query without any key gets 0. scale: in place of
-    1 / sqrt(E).
-    """
-    mixed: Tensor = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
-    return mixed
-
-
-def softmax_weights(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax over the last axis in float32 or better; masked entries are 0, and so is a row without any key."""
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if mask is None:
-        return wide.softmax(dim=-1)
-    weights = wide.masked_fill(~mask, -math.inf).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0.0)  # a row of -inf alone is NaN
-
-
-def key_mask(keep: Tensor | None) -> Tensor | None:
-    """keep (B, L) as a mask over keys (B, 1, 1, L), which keeps the fused kernels fast."""
-    return None if keep is None else keep[:, None, None, :]
-
-
-def padded_to(x: Tensor, multiple: int, dim: int, value: float | bool = 0) -> Tensor:
-    """x with `value` behind it along an axis, up to a multiple."""
-    missing = -x.shape[dim] % multiple
-    if missing == 0:
-        return x
-    after = [0, 0] * (x.ndim - 1 - dim % x.ndim) + [0, missing]
-    padded: Tensor = functional.pad(x, after, value=value)
-    return padded
-
-
-# glibc keeps freed memory of up to 32 MiB; what is larger it takes from the system each time, page by page.
-_PIECE_BYTES = 16 * 2**20
-
-
-def mix_in_pieces(
-    logits: Callable[[Tensor, Tensor], Tensor],
-    drop: Callable[[Tensor], Tensor],
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor,
-) -> Tensor:
-    """softmax(logits(q, k)) v for n segments, (B, H, n, S, E), as many of them at once as have small logits.
-
-    q: (B, H, n, S, E). k, v: (B, H, n, K, E). mask: (B, 1, n, S or 1, K). logits: from q and k of some of the segments
-    to (B, H, n', S, K). drop: dropout of the weights.
-    """
-    batch, heads, _, length, _ = q.shape
-    at_once = max(1, _PIECE_BYTES // (4 * batch * heads * length * k.shape[3]))
-    mixed = [
-        drop(softmax_weights(logits(some_q, some_k), some_mask)).to(v.dtype) @ some_v
-        for some_q, some_k, some_v, some_mask in zip(
-            *(torch.split(part, at_once, dim=2) for part in (q, k, v, mask)), strict=True
-        )
-    ]
-    return torch.cat(mixed, dim=2)
-
-
-def _projection(inputs: int, outputs: int) -> nn.Linear:
-    """A dense layer without bias, xavier-uniform, as the LRA encoder has them."""
-    linear = nn.Linear(inputs, outputs, bias=False)
-    nn.init.xavier_uniform_(linear.weight)
-    return linear

@@ -20,15 +20,8 @@ import torch
 from torch import Tensor
 
 from lra_data import UsageError
-from reference_models.attention.base import (
-    Attention,
-    Projected,
-    Shape,
-    attend,
-    key_mask,
-    padded_to,
-    softmax_weights,
-)
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, attend, key_mask, padded_to, softmax_weights
 
 _NONE = -1  # of block numbers
 
@@ -57,10 +50,8 @@ class BigBirdAttention(Attention):
         """See Attention."""
         x, q, k, v = projected
         batch, heads, length, width = q.shape
-        dropout = self.shape.dropout if self.training else 0.0
-        if keep is None:
-            keep = x.new_ones(batch, length, dtype=torch.bool)
-        keep = padded_to(keep, self.block, 1, value=False)
+        dropout = self.attention_dropout
+        keep = padded_to(all_kept(x, keep), self.block, 1, value=False)
         q, k, v = (padded_to(part, self.block, 2) for part in (q, k, v))
         blocks, kept = (batch, heads, -1, self.block, width), keep.view(batch, -1, self.block)
         last = _last_block(kept)
@@ -96,18 +87,17 @@ class BigBirdAttention(Attention):
         again = (found[..., :, None] == found[..., None, :]).tril(-1).any(dim=-1)  # or it would count twice
         return found.masked_fill(again, _NONE)
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, _ = self.project(x)
-        if keep is None:
-            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
+        keep = all_kept(x, keep)
         number = torch.arange(x.shape[1], device=x.device) // self.block
         row, column = number[:, None], number
         last = (number * keep).amax(dim=-1).view(-1, 1, 1, 1)
         mask = ((row - column).abs() <= 1) | (row == 0) | (column == 0) | (row == last) | (column == last)
         drawn = (self.graph[..., None] == torch.arange(self.graph.shape[1], device=x.device)).any(dim=2)  # (H, n, n)
         mask = mask | drawn[:, row, column]
-        return softmax_weights(q @ k.transpose(-1, -2) / self.shape.head_dim**0.5, mask & keep[:, None, None])
+        return softmax_weights(self.scaled_logits(q, k), mask & keep[:, None, None])
 
 
 def _random_graph(shape: Shape, count: int, num_random: int, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Finds the X-formers: every file of this folder but `base.py` and this one is one, and defines `ATTENTION`."""
+"""Finds the X-formers: every file of this folder but `base.py`, `operations.py` and this one defines an `ATTENTION`."""
 
 import difflib
 import importlib
@@ -7,7 +7,7 @@ from pathlib import Path
 from lra_data import UsageError
 from reference_models.attention.base import Attention
 
-_NOT_MODELS = {"__init__", "base", "catalogue"}
+_NOT_MODELS = {"__init__", "base", "catalogue", "operations"}
 
 
 def attention_names() -> list[str]:

@@ -32,15 +32,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import (
-    Attention,
-    Projected,
-    Shape,
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import (
+    all_kept,
     attend,
     joined,
     mix_in_pieces,
-    padded_to,
+    segments,
+    shifted,
+    sinusoids,
     softmax_weights,
+    wide_dtype,
 )
 
 Compression = Literal["conv", "mean", "max"]
@@ -94,7 +96,7 @@ class CompressiveAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         x, q, k, v = projected
-        keep = torch.ones_like(x[..., 0], dtype=torch.bool) if keep is None else keep
+        keep = all_kept(x, keep)
         self._last = (x.detach(), keep) if self.training and self.compression == "conv" else None
         segment = min(self.segment, x.shape[1])
         steps = (x.shape[1] - 1) // self.segment  # segments that have something before them
@@ -102,9 +104,9 @@ class CompressiveAttention(Attention):
         # Detached: neither x nor f_c learns from the task by way of the slots.
         old = [slots.flatten(1, 2).detach(), x.detach()[:, : steps * segment]]
         old_keep = [slot_keep.flatten(1, 2)[:, None], keep[:, None, : steps * segment, None]]
-        k = self._behind([self.split(self.key(part)) for part in old], _segments(k, segment))
-        v = self._behind([self.split(self.value(part)) for part in old], _segments(v, segment))
-        mask = self._behind(old_keep, _segments(keep[:, None, :, None], segment)).transpose(-1, -2)
+        k = self._behind([self.split(self.key(part)) for part in old], segments(k, segment))
+        v = self._behind([self.split(self.value(part)) for part in old], segments(v, segment))
+        mask = self._behind(old_keep, segments(keep[:, None, :, None], segment)).transpose(-1, -2)
         if self.causal:
             mask = mask & mask.new_ones(segment, k.shape[3]).tril(k.shape[3] - segment)
         keys = k.shape[3]
@@ -112,8 +114,8 @@ class CompressiveAttention(Attention):
         positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
         mixed = mix_in_pieces(
             lambda some_q, some_k: self._logits(some_q, some_k, positions),
-            lambda weights: functional.dropout(weights, self.shape.dropout, self.training),
-            _segments(q, segment),
+            self.drop,
+            segments(q, segment),
             k,
             v,
             mask,
@@ -157,25 +159,23 @@ class CompressiveAttention(Attention):
         keys = k.shape[3]
         content = (q + self.content_bias[:, None, None]) @ k.transpose(-1, -2)
         by_distance = torch.einsum("bhnse,hpe->bhnsp", q + self.position_bias[:, None, None], positions)
-        return torch.mul(content + _shifted(by_distance, keys), self.shape.head_dim**-0.5)
+        return torch.mul(content + shifted(by_distance, keys), self.shape.head_dim**-0.5)
 
     def _positions(self, distances: Tensor) -> Tensor:
-        """W_R r_d of each distance: (H, P, E). r_d: first all sines, then all cosines, not in turn."""
-        rates = torch.arange(0, self.shape.dim, 2, device=distances.device, dtype=torch.float64) / self.shape.dim
-        angles = distances[None, :, None] * 10000.0**-rates
-        sinusoids = torch.cat([angles.sin(), angles.cos()], dim=-1)[..., : self.shape.dim]
-        return self.split(self.position(sinusoids.to(self.position.weight.dtype)))[0]
+        """W_R r_d of each distance: (H, P, E)."""
+        rows = sinusoids(distances, self.shape.dim)[None]
+        return self.split(self.position(rows.to(self.position.weight.dtype)))[0]
 
     def auxiliary_loss(self) -> Tensor | None:
         """Attention reconstruction of the last forward in training; None where f_c has nothing to learn."""
         if self._last is None:
             return None
         x, keep = self._last[0].to(self.value.weight.dtype), self._last[1][..., None]
-        h, h_keep = (_segments(part[:, None], self.segment)[:, 0] for part in (x, keep))
+        h, h_keep = (segments(part[:, None], self.segment)[:, 0] for part in (x, keep))
         old, old_keep = (self._leaving(part, h.shape[1]) for part in (x, keep))
         error = self._looked_up(h, old, old_keep) - self._looked_up(h, *self.compress(old, old_keep))
         real = (h_keep & old_keep.any(dim=2, keepdim=True)).flatten(0, 1)  # (B n, S, 1)
-        error = error.to(torch.promote_types(error.dtype, torch.float32)) * real
+        error = error.to(wide_dtype(error)) * real
         error, real = (part.view(len(x), -1, part.shape[-1]) for part in (error, real))
         # A mean of each sequence's mean, so that parts of a batch (ranks, micro-batches) add up to the whole.
         return (error.square().sum(dim=(1, 2)) / real.sum(dim=(1, 2)).clamp(min=1)).mean()
@@ -199,9 +199,9 @@ class CompressiveAttention(Attention):
         )
         return joined(attend(q, k, v, keep.flatten(0, 1)[:, None].transpose(-1, -2)))
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. A slot's weight is shared evenly by the kept tokens that it is made of: exact for the mean."""
-        keep = torch.ones_like(x[..., 0], dtype=torch.bool) if keep is None else keep
+        keep = all_kept(x, keep)
         place = torch.arange(x.shape[1], device=x.device)
         around = (0, 0, self.memory, -(len(place) + self.memory) % self.rate)
         slots, slot_keep = self.compress(*(functional.pad(part, around)[:, None] for part in (x, keep[..., None])))
@@ -245,19 +245,6 @@ def _compresses(length: int, segment: int, memory: int, rate: int) -> bool:
     """Whether the last segment of `length` tokens sees a slot: tokens have left the memory by then."""
     before_the_last = (-(-length // segment) - 1) * segment
     return before_the_last // rate > memory // rate
-
-
-def _segments(tokens: Tensor, segment: int) -> Tensor:
-    """(B, H, L, E) to (B, H, n, S, E), padded with zeros."""
-    batch, heads, _, width = tokens.shape
-    return padded_to(tokens, segment, 2).reshape(batch, heads, -1, segment, width)
-
-
-def _shifted(rows: Tensor, keys: int) -> Tensor:
-    """(…, S, P) to (…, S, keys): row i from its column S-1-i on; P >= keys + S."""
-    *front, segment, width = rows.shape
-    after_the_first = rows.flatten(-2)[..., segment - 1 : segment - 1 + segment * (width - 1)]
-    return torch.narrow(after_the_first.view(*front, segment, width - 1), -1, 0, keys)
 
 
 ATTENTION = CompressiveAttention

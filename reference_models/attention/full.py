@@ -10,7 +10,8 @@ Differences from the paper: none. It is the encoder's form, without a causal mas
 
 from torch import Tensor
 
-from reference_models.attention.base import Attention, Projected, attend, key_mask, softmax_weights
+from reference_models.attention.base import Attention, Projected
+from reference_models.attention.operations import attend, key_mask, softmax_weights
 
 
 class FullAttention(Attention):
@@ -23,12 +24,12 @@ class FullAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, v = projected
-        return attend(q, k, v, key_mask(keep), dropout=self.shape.dropout if self.training else 0.0)
+        return attend(q, k, v, key_mask(keep), dropout=self.attention_dropout)
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, _ = self.project(x)
-        return softmax_weights(q @ k.transpose(-1, -2) / self.shape.head_dim**0.5, key_mask(keep))
+        return softmax_weights(self.scaled_logits(q, k), key_mask(keep))
 
 
 ATTENTION = FullAttention

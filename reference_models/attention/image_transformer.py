@@ -22,15 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import (
-    Attention,
-    Projected,
-    Shape,
-    attend,
-    key_mask,
-    padded_to,
-    softmax_weights,
-)
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, attend, key_mask, padded_to, softmax_weights
 
 
 class ImageTransformerAttention(Attention):
@@ -80,9 +73,8 @@ class ImageTransformerAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         x, q, k, v = projected
-        if keep is None:
-            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
-        first, dropout = self.num_prefix, self.shape.dropout if self.training else 0.0
+        keep = all_kept(x, keep)
+        first, dropout = self.num_prefix, self.attention_dropout
         parts = []
         if first:
             parts.append(attend(q[:, :, :first], k, v, key_mask(keep), dropout=dropout))
@@ -118,7 +110,7 @@ class ImageTransformerAttention(Attention):
         picture = mixed.flatten(3, 4).flatten(1, 2)[:, : size[0], :columns]
         return picture.flatten(1, 2)[:, :count].transpose(1, 2)
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, _ = self.project(x)
         pixel = torch.arange(x.shape[1], device=x.device) - self.num_prefix
@@ -129,9 +121,7 @@ class ImageTransformerAttention(Attention):
             start = (place // block * block)[:, None]
             inside &= (place >= start - memory) & (place < start + block + memory)
         mask, kept = mask | inside, key_mask(keep)
-        return softmax_weights(
-            q @ k.transpose(-1, -2) / self.shape.head_dim**0.5, mask if kept is None else mask & kept
-        )
+        return softmax_weights(self.scaled_logits(q, k), mask if kept is None else mask & kept)
 
 
 def _picture(x: Tensor, columns: int, block: tuple[int, int]) -> Tensor:

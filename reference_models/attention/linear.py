@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, key_mask
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import key_mask, wide_dtype
 
 
 class LinearAttention(Attention):
@@ -44,7 +45,7 @@ class LinearAttention(Attention):
             norms = q @ k.sum(dim=-2)[..., None]  # (B, H, L, 1)
             return (q @ sums / (norms + self.eps)).to(v.dtype)
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. Rows sum to a little less than 1, because of ε."""
         _, q, k, _ = self.project(x)
         similar = torch.einsum("bhie,bhje->bhij", elu_plus_1(q), elu_plus_1(k))
@@ -56,7 +57,7 @@ class LinearAttention(Attention):
 
 def elu_plus_1(x: Tensor) -> Tensor:
     """φ in float32 or better: x + 1 above 0, else exp(x), which elu(x) + 1 would round to 0 from exp(-17) on."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = x.to(wide_dtype(x))
     return torch.where(x > 0, x + 1, x.clamp(max=0).exp())
 
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, attend
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, attend, xavier_matrices
 
 Sharing = Literal["none", "headwise", "key-value"]
 
@@ -42,9 +43,9 @@ class LinformerAttention(Attention):
             raise UsageError(f"expected a sharing of 'none', 'headwise' and 'key-value', got {sharing!r}")
         generator = self.generator()
         count = shape.heads if sharing == "none" else 1
-        self.project_keys = _length_projection(count, k, shape.max_length, generator)
+        self.project_keys = nn.Parameter(xavier_matrices(count, k, shape.max_length, generator))
         shared = sharing == "key-value"
-        self.project_values = None if shared else _length_projection(count, k, shape.max_length, generator)
+        self.project_values = None if shared else nn.Parameter(xavier_matrices(count, k, shape.max_length, generator))
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
@@ -53,30 +54,21 @@ class LinformerAttention(Attention):
             padding = ~keep[:, None, :, None]
             k, v = k.masked_fill(padding, 0.0), v.masked_fill(padding, 0.0)
         slots = _projected_length(self.project_keys, k), _projected_length(self._values(), v)  # (B, H, k, E) each
-        return attend(q, *slots, None, dropout=self.shape.dropout if self.training else 0.0)
+        return attend(q, *slots, None, dropout=self.attention_dropout)
 
     def _values(self) -> Tensor:
         """F."""
         return self.project_keys if self.project_values is None else self.project_values
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention: each query's weights of the slots, times F. Entries may be negative, rows sum to anything."""
         _, q, k, _ = self.project(x)
         length = x.shape[1]
-        kept = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if keep is None else keep
-        columns = kept[:, None, None].to(x.dtype)  # (B, 1, 1, L)
+        columns = all_kept(x, keep)[:, None, None].to(x.dtype)  # (B, 1, 1, L)
         by_key, by_value = (matrix[None, :, :, :length] * columns for matrix in (self.project_keys, self._values()))
-        logits = q @ (by_key @ k).transpose(-1, -2) / self.shape.head_dim**0.5
+        logits = self.scaled_logits(q, by_key @ k)
         weights: Tensor = logits.softmax(dim=-1) @ by_value
         return weights
-
-
-def _length_projection(count: int, k: int, length: int, generator: torch.Generator) -> nn.Parameter:
-    """E or F: (H or 1, k, L)."""
-    weights = torch.empty(count, k, length)
-    for matrix in weights:
-        nn.init.xavier_uniform_(matrix, generator=generator)
-    return nn.Parameter(weights)
 
 
 def _projected_length(matrix: Tensor, x: Tensor) -> Tensor:

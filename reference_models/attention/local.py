@@ -14,15 +14,8 @@ import torch
 from torch import Tensor
 
 from lra_data import UsageError
-from reference_models.attention.base import (
-    Attention,
-    Projected,
-    Shape,
-    attend,
-    key_mask,
-    padded_to,
-    softmax_weights,
-)
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, attend, key_mask, padded_to, softmax_weights
 
 
 class LocalAttention(Attention):
@@ -43,23 +36,21 @@ class LocalAttention(Attention):
         x, q, k, v = projected
         batch, length, _ = x.shape
         block = min(self.block, length)
-        if keep is None and length % block:
-            keep = x.new_ones(batch, length, dtype=torch.bool)  # or what fills up the last block would count
+        if length % block:
+            keep = all_kept(x, keep)  # or what fills up the last block would count
         if keep is not None:
             keep = padded_to(keep, block, 1, value=False).reshape(-1, block)
         q, k, v = _blocks(q, block), _blocks(k, block), _blocks(v, block)  # (B n, H, b, E)
-        mixed = attend(q, k, v, key_mask(keep), dropout=self.shape.dropout if self.training else 0.0)
+        mixed = attend(q, k, v, key_mask(keep), dropout=self.attention_dropout)
         return mixed.transpose(1, 2).reshape(batch, -1, *mixed.shape[1::2]).transpose(1, 2)[:, :, :length]
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, _ = self.project(x)
         number = torch.arange(x.shape[1], device=x.device) // self.block
         mask = number[:, None] == number
         kept = key_mask(keep)
-        return softmax_weights(
-            q @ k.transpose(-1, -2) / self.shape.head_dim**0.5, mask if kept is None else mask & kept
-        )
+        return softmax_weights(self.scaled_logits(q, k), mask if kept is None else mask & kept)
 
 
 def _blocks(heads: Tensor, block: int) -> Tensor:

@@ -25,15 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import (
-    Attention,
-    Projected,
-    Shape,
-    attend,
-    key_mask,
-    padded_to,
-    softmax_weights,
-)
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, attend, key_mask, padded_to, softmax_weights
 
 _SMALLEST_BLOCK = 16  # of queries that share a stretch of keys: below, the work is in the calls
 
@@ -72,8 +65,7 @@ class LongformerAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         x, q, k, v = projected
-        if keep is None:
-            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
+        keep = all_kept(x, keep)
         if len(set(self.dilations)) == 1:
             near = self._windows(q, k, v, keep, self.dilations[0])
         else:
@@ -86,7 +78,7 @@ class LongformerAttention(Attention):
             return near
         queries = self.split(self.query_global(x[:, : self.num_global]))
         keys, values = self.split(self.key_global(x)), self.split(self.value_global(x))
-        far = attend(queries, keys, values, key_mask(keep), dropout=self._dropout())
+        far = attend(queries, keys, values, key_mask(keep), dropout=self.attention_dropout)
         return torch.cat([far, near[:, :, self.num_global :]], dim=2)
 
     def _windows(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor, dilation: int) -> Tensor:
@@ -115,7 +107,7 @@ class LongformerAttention(Attention):
         near = _band(block, margin, self.radius, q.device)
         mask = kept[:, None, None] & functional.pad(near, [kept.shape[1] - near.shape[1], 0], value=True)
         mixed = attend(
-            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), mask, dropout=self._dropout()
+            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), mask, dropout=self.attention_dropout
         )  # (B d n, H, b, E)
         mixed = mixed.transpose(1, 2).reshape(batch, dilation, -1, heads, width)[:, :, :size]
         return mixed.permute(0, 3, 2, 1, 4).flatten(2, 3)[:, :, :length]
@@ -127,23 +119,20 @@ class LongformerAttention(Attention):
         reason = "all outputs that are read are of global tokens, which have projections of their own"
         return {f"{name}.weight": reason for name in ("query", "key", "value")}
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. Rows of global tokens weigh values of `value_global`, all others those of `value`."""
         _, q, k, _ = self.project(x)
         place = torch.arange(x.shape[1], device=x.device)
         apart = (place[:, None] - place).abs()
         dilation = torch.tensor(self.dilations, device=x.device)[:, None, None]
         mask = (apart % dilation == 0) & (apart <= self.radius * dilation) | (place < self.num_global)
-        logits = q @ k.transpose(-1, -2)
+        logits = self.scaled_logits(q, k)
         if self.num_global:
-            far = self.split(self.query_global(x)) @ self.split(self.key_global(x)).transpose(-1, -2)
+            far = self.scaled_logits(self.split(self.query_global(x)), self.split(self.key_global(x)))
             is_global = (place < self.num_global)[:, None]
             logits, mask = torch.where(is_global, far, logits), mask | is_global
         kept = key_mask(keep)
-        return softmax_weights(logits / self.shape.head_dim**0.5, mask if kept is None else mask & kept)
-
-    def _dropout(self) -> float:
-        return self.shape.dropout if self.training else 0.0
+        return softmax_weights(logits, mask if kept is None else mask & kept)
 
 
 def _classes(x: Tensor, dilation: int, block: int) -> Tensor:

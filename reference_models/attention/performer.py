@@ -26,6 +26,7 @@ from torch import Tensor
 
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import wide_dtype
 
 Kernel = Literal["softmax", "relu"]
 
@@ -98,11 +99,11 @@ class PerformerAttention(Attention):
 
     def _projections(self, x: Tensor) -> Tensor:
         """w_m x, and for the softmax kernel - |x|^2 / 2, of x = q or k by E^1/4: (B, H, L, M), in float32 or better."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32)) / self.shape.head_dim**0.25
+        x = x.to(wide_dtype(x)) / self.shape.head_dim**0.25
         products = x @ self.directions.to(x.dtype).T
         return products if self.kernel == "relu" else products - x.square().sum(dim=-1, keepdim=True) / 2
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. Features as the paper writes them, in float64 for want of a maximum for each of them."""
         _, q, k, _ = self.project(x)
         q, k = self._projections(q.double()), self._projections(k.double())

@@ -29,13 +29,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, padded_to, softmax_weights, unit, wide_dtype
 
 _SELF = 1e5  # section 2, "causal masking for shared-QK attention"
-_EPSILON = 1e-6  # of squared lengths, so that a query of zeros has a gradient
 
 
 class ReformerAttention(Attention):
@@ -81,24 +80,24 @@ class ReformerAttention(Attention):
         length = projected.q.shape[2]
         m = min(self.chunk, length)
         q, v = padded_to(projected.q, m, 2), padded_to(projected.v, m, 2)
-        keep = padded_to(_kept(keep, projected.q), m, 1, value=False)
+        keep = padded_to(all_kept(projected.x, keep), m, 1, value=False)
         bucket = self.buckets(q, keep)
         order = bucket.argsort(dim=-1, stable=True)  # (B, H, n, L): who stands at each place
         place = order.argsort(dim=-1)  # where each stands
         queries, values = _sorted(q, order, m), _sorted(v, order, m)  # (B, H, n, L / m, m, E)
-        logits = (queries @ _looking_back(_unit(queries)).transpose(-1, -2)).to(_wide(q))
+        logits = (queries @ _looking_back(unit(queries).to(q.dtype)).transpose(-1, -2)).to(wide_dtype(q))
         logits = logits - self._penalty(bucket, place // m, order, keep, m, logits.dtype)
         partition = logits.logsumexp(dim=-1)
-        weights = functional.dropout(logits.softmax(dim=-1).to(v.dtype), self.shape.dropout, self.training)
+        weights = self.drop(logits.softmax(dim=-1).to(v.dtype))
         found = (weights @ _looking_back(values)).flatten(3, 4)
         found = found.gather(3, place[..., None].expand(found.shape))
         shares = partition.flatten(3).gather(3, place).softmax(dim=2)
         return (shares[..., None] * found).sum(dim=2)[:, :, :length].to(v.dtype)
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. One softmax over the union of the rounds, from ranks that are counted, not sorted."""
         q = self.project(x).q
-        keep = _kept(keep, q)
+        keep = all_kept(x, keep)
         bucket = self.buckets(q, keep)
         one, other = bucket[..., :, None], bucket[..., None, :]
         position = torch.arange(x.shape[1], device=x.device)
@@ -107,7 +106,7 @@ class ReformerAttention(Attention):
         apart = chunk[..., :, None] - chunk[..., None, :]
         met = ((apart == 0) | (apart == 1)) & ((one == other) | self.across_buckets)
         own = position[:, None] == position
-        logits = q @ _unit(q).transpose(-1, -2) - _SELF * own
+        logits = q @ unit(q).to(q.dtype).transpose(-1, -2) - _SELF * own
         return softmax_weights(logits, (met.any(dim=2) | own) & keep[:, None, None])
 
     @torch.no_grad()
@@ -115,7 +114,9 @@ class ReformerAttention(Attention):
         """Buckets (B, H, n, L) of queries (B, H, L, E); padding, where keep (B, L) is False, has the last."""
         columns = self._columns(q.shape[2])
         with torch.autocast(q.device.type, enabled=False):
-            turned = torch.einsum("bhle,rhec->bhrlc", q.to(_wide(q)), self.rotations[..., :columns].to(_wide(q)))
+            turned = torch.einsum(
+                "bhle,rhec->bhrlc", q.to(wide_dtype(q)), self.rotations[..., :columns].to(wide_dtype(q))
+            )
         size = turned.abs()  # the greatest of [x; -x] is the greatest |x|, with its sign
         if self.num_buckets is None:
             used = torch.arange(columns, device=q.device) < -(-keep.sum(dim=1) // self.chunk)[:, None]
@@ -150,22 +151,6 @@ class ReformerAttention(Attention):
         own = torch.ones(m, keys.shape[-2], dtype=torch.bool, device=keep.device).tril(keys.shape[-2] - m)
         own = own & ~own.tril(keys.shape[-2] - m - 1)
         return rounds.log().masked_fill(~visible, math.inf).masked_fill(own, _SELF)
-
-
-def _kept(keep: Tensor | None, q: Tensor) -> Tensor:
-    """keep (B, L), also where all are kept."""
-    return torch.ones(q.shape[0], q.shape[2], dtype=torch.bool, device=q.device) if keep is None else keep
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    """float32, or float64 for float64."""
-    return torch.promote_types(x.dtype, torch.float32)
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Vectors of length 1."""
-    wide = x.to(_wide(x))
-    return (wide * (wide.square().sum(dim=-1, keepdim=True) + _EPSILON).rsqrt()).to(x.dtype)
 
 
 def _sorted(x: Tensor, order: Tensor, m: int) -> Tensor:

@@ -31,9 +31,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, attend, padded_to, softmax_weights
-
-_EPSILON = 1e-6  # of squared lengths, so that vectors of zeros have a gradient
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, attend, padded_to, softmax_weights, unit
 
 
 class RoutingAttention(Attention):
@@ -90,7 +89,7 @@ class RoutingAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, v = projected
-        n, dropout = self.local_heads, self.shape.dropout if self.training else 0.0
+        n, dropout = self.local_heads, self.attention_dropout
         routed = self._routed(q[:, n:], k[:, n:], v[:, n:], keep, dropout)
         return torch.cat([self._local(q[:, :n], k[:, :n], v[:, :n], keep, dropout), routed], dim=1) if n else routed
 
@@ -98,7 +97,7 @@ class RoutingAttention(Attention):
         """Heads that look at |i - j| <= w: blocks of w queries, each with its own and both neighbouring blocks."""
         batch, heads, length, width = q.shape
         w = min(self.local_window, length)
-        kept = functional.pad(padded_to(_kept(keep, q), w, 1, value=False), (w, w)).unfold(1, 3 * w, w)
+        kept = functional.pad(padded_to(all_kept(q, keep), w, 1, value=False), (w, w)).unfold(1, 3 * w, w)
         k, v = (functional.pad(padded_to(x, w, 2), (0, 0, w, w)).unfold(2, 3 * w, w) for x in (k, v))
         k, v = (x.permute(0, 2, 1, 4, 3).flatten(0, 1) for x in (k, v))  # (B L / w, H, 3 w, E)
         queries = padded_to(q, w, 2).reshape(batch, heads, -1, w, width).transpose(1, 2).flatten(0, 1)
@@ -110,7 +109,7 @@ class RoutingAttention(Attention):
     def _routed(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, dropout: float) -> Tensor:
         """Heads that attend within clusters."""
         batch, heads, length, _ = q.shape
-        unit_q, unit_k, kept = _unit(q), _unit(k), _kept(keep, q)
+        unit_q, unit_k, kept = unit(q), unit(k), all_kept(q, keep)
         first = length * torch.arange(batch * heads, device=q.device).view(batch, heads, 1, 1)  # of each row and head
         of_q, of_k = (self._members(x, kept) + first for x in (unit_q, unit_k))  # (B, H, k, w)
         taken = torch.arange(of_q.shape[-1], device=q.device) < self._sizes(kept)[:, None]  # (B, w): fewer if padded
@@ -159,14 +158,14 @@ class RoutingAttention(Attention):
             self.centroids.copy_(torch.where(counts > 0, functional.normalize(moved, dim=-1), self.centroids))
         return loss
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. Membership by counting the tokens that are nearer, not by sorting; cluster after cluster."""
         _, q, k, _ = self.project(x)
-        kept, scale, n = _kept(keep, q), self.shape.head_dim**-0.5, self.local_heads
+        kept, scale, n = all_kept(x, keep), self.shape.head_dim**-0.5, self.local_heads
         place = torch.arange(x.shape[1], device=x.device)
         near = kept[:, None, None] & ((place[:, None] - place).abs() <= self.local_window)
         local = softmax_weights(scale * q[:, :n] @ k[:, :n].transpose(-1, -2), near)
-        unit_q, unit_k = _unit(q[:, n:]), _unit(k[:, n:])
+        unit_q, unit_k = unit(q[:, n:]), unit(k[:, n:])
         one, other = (unit_q / scale, unit_k) if self.normalized else (scale * q[:, n:], k[:, n:])
         logits = one @ other.transpose(-1, -2)
         weights, clusters = torch.zeros_like(logits), torch.zeros_like(logits[..., :1])
@@ -183,11 +182,6 @@ class RoutingAttention(Attention):
         return (ahead.sum(dim=-1) < self._sizes(kept)[:, None, None]) & kept[:, None]
 
 
-def _kept(keep: Tensor | None, q: Tensor) -> Tensor:
-    """keep (B, L), also where all are kept."""
-    return torch.ones(q.shape[0], q.shape[2], dtype=torch.bool, device=q.device) if keep is None else keep
-
-
 def _ranks() -> int:
     """Processes that train together."""
     there = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -199,12 +193,6 @@ def _mean_over_ranks(tokens: Tensor) -> Tensor:
     if _ranks() > 1:
         torch.distributed.all_reduce(tokens)
     return (tokens / _ranks()).clamp(min=1.0)
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Vectors of length 1, in float32 or better."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return wide * (wide.square().sum(dim=-1, keepdim=True) + _EPSILON).rsqrt()
 
 
 def _rows(x: Tensor, members: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, attend, joined, key_mask, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import attend, joined, key_mask, projection, softmax_weights, split_heads
 
 
 class SetTransformerAttention(Attention):
@@ -38,22 +39,22 @@ class SetTransformerAttention(Attention):
         width = shape.heads * shape.head_dim
         self.inducing = nn.Parameter(torch.empty(num_inducing, shape.dim))  # I
         nn.init.xavier_uniform_(self.inducing, generator=self.generator())
-        self.inducing_query = _projection(shape.dim, width)  # W_Q of the first attention
-        self.inducing_output = _projection(width, shape.dim)  # W_O of the first
-        self.summary_key = _projection(shape.dim, width)  # W_K of the second
-        self.summary_value = _projection(shape.dim, width)  # W_V of the second
+        self.inducing_query = projection(shape.dim, width)  # W_Q of the first attention
+        self.inducing_output = projection(width, shape.dim)  # W_O of the first
+        self.summary_key = projection(shape.dim, width)  # W_K of the second
+        self.summary_value = projection(shape.dim, width)  # W_V of the second
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, v = projected
-        dropout = self.shape.dropout if self.training else 0.0
+        dropout = self.attention_dropout
         looking = self._inducing_queries().expand(len(v), -1, -1, -1)  # (B, H, m, E)
         summary = self.inducing_output(joined(attend(looking, k, v, key_mask(keep), dropout=dropout)))  # H: (B, m, D)
         return attend(
             q, self.split(self.summary_key(summary)), self.split(self.summary_value(summary)), None, dropout=dropout
         )
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """The product of both attention matrices: that of head h over the inducing points, times the mean over heads of
         theirs over the tokens, for H mixes the first attention's heads. Rows sum to 1. It says where the layer looks;
         with one head the outputs are this times x W_V W_O W_V' (V' the second attention's), with more they are a sum of
@@ -85,7 +86,7 @@ class PoolingByAttention(nn.Module):
         self.heads = heads
         self.seeds = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_seeds, dim)))
         self.before = nn.Linear(dim, dim)  # rFF(X)
-        self.query, self.key, self.value, self.output = (_projection(dim, dim) for _ in range(4))
+        self.query, self.key, self.value, self.output = (projection(dim, dim) for _ in range(4))
         self.after = nn.Linear(dim, dim)  # rFF(G)
         self.norm_attention, self.norm_output = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
@@ -93,24 +94,10 @@ class PoolingByAttention(nn.Module):
         """x: (B, L, D). keep: bool (B, L), True for real tokens, or None. Returns (B, k, D)."""
         x = self.before(x).relu()
         seeds = self.seeds.expand(len(x), -1, -1)
-        q, k, v = (self._split(part) for part in (self.query(seeds), self.key(x), self.value(x)))
+        q, k, v = (split_heads(part, self.heads) for part in (self.query(seeds), self.key(x), self.value(x)))
         seen = self.norm_attention(seeds + self.output(joined(attend(q, k, v, key_mask(keep)))))
         pooled: Tensor = self.norm_output(seen + self.after(seen).relu())
         return pooled
-
-    def _split(self, projected: Tensor) -> Tensor:
-        """(B, L, D) to (B, H, L, D / H)."""
-        batch, length, _ = projected.shape
-        if batch == 0 or length == 0:  # of no elements -1 could be any width
-            return projected.view(batch, length, self.heads, projected.shape[2] // self.heads).transpose(1, 2)
-        return projected.view(batch, length, self.heads, -1).transpose(1, 2)
-
-
-def _projection(inputs: int, outputs: int) -> nn.Linear:
-    """Like those of the contract: without bias, xavier-uniform."""
-    linear = nn.Linear(inputs, outputs, bias=False)
-    nn.init.xavier_uniform_(linear.weight)
-    return linear
 
 
 ATTENTION = SetTransformerAttention

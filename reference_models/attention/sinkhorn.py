@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import all_kept, padded_to, segments, softmax_weights, wide_dtype
 
 _BLOCK = 50  # b, where there are more tokens
 _FEW = 1e-6  # a sorted key of a smaller share of tokens does not count, so that nothing is divided by nearly 0
@@ -83,11 +84,10 @@ class SinkhornAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         x, q, k, v = projected
-        if keep is None:
-            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
+        keep = all_kept(x, keep)
         order = self.sorting(x, keep).to(v.dtype)
         kept = padded_to(keep, self.block, 1, value=False).view(len(x), 1, -1, self.block)
-        q, k, v = (self._blocks(part) for part in (q / self.shape.head_dim**0.5, k, v))  # (B, H, n, b, E)
+        q, k, v = (segments(part, self.block) for part in (q / self.shape.head_dim**0.5, k, v))  # (B, H, n, b, E)
         k, v = (part.masked_fill(~kept[..., None], 0.0) for part in (k, v))
         share = order @ kept.to(order.dtype)  # (B, H, n, b): how much of a sorted key is tokens
         keys, values = (
@@ -104,19 +104,14 @@ class SinkhornAttention(Attention):
             )
         share = share[..., None, :]  # (B, H, groups, 1, M)
         weights = softmax_weights(q @ keys.transpose(-1, -2) + share.clamp_min(_FEW).log(), share > _FEW).to(v.dtype)
-        mixed = functional.dropout(weights, self.shape.dropout, self.training) @ values
+        mixed = self.drop(weights) @ values
         return mixed.flatten(2, 3)[:, :, : x.shape[1]]
-
-    def _blocks(self, heads: Tensor) -> Tensor:
-        """(B, H, L, E) to (B, H, n, b, E)."""
-        batch, count, _, width = heads.shape
-        return padded_to(heads, self.block, 2).view(batch, count, -1, self.block, width)
 
     def sorting(self, x: Tensor, keep: Tensor) -> Tensor:
         """R (B, H, n, n) in float32 or better: row I says what block I takes of each block; rows sum to 1."""
         filled = padded_to(keep, self.block, 1, value=False).view(len(x), -1, self.block).any(dim=-1)
         tokens = padded_to(x.masked_fill(~keep[..., None], 0.0), self.block, 1)
-        dtype = torch.promote_types(x.dtype, torch.float32)
+        dtype = wide_dtype(x)
         with torch.autocast(x.device.type, enabled=False):  # exponentials of sums: bfloat16 is too coarse
             sums = tokens.to(dtype).view(len(x), -1, self.block, x.shape[-1]).sum(dim=2)
             scores = functional.linear(sums, self.sort.weight.to(dtype))
@@ -141,11 +136,10 @@ class SinkhornAttention(Attention):
         )
         return {"sort.weight": reason}
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. A token's weight is that of its own key and its part of the sorted keys' weights."""
         _, q, k, _ = self.project(x)
-        if keep is None:
-            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
+        keep = all_kept(x, keep)
         length, at = x.shape[1], torch.arange(padded_to(x, self.block, 1).shape[1], device=x.device)
         block, offset = at // self.block, at % self.block
         # Sorted place i takes of token j: (B, H, n b, L).

@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, key_mask, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import key_mask, padded_to, segments, softmax_weights
 
 
 class SparseAttention(Attention):
@@ -78,10 +79,10 @@ class SparseAttention(Attention):
             keep = torch.ones(1, length, dtype=torch.bool, device=q.device)
         kept = padded_to(keep, self.stride, 1, value=False)[:, None, :, None]  # (B, 1, L, 1), as if one more tensor k
         q, k, v = (padded_to(part, self.stride, 2) for part in (q / self.shape.head_dim**0.5, k, v))
-        near = _blocks(q, self.stride) @ self._near(k).transpose(-1, -2)  # (B, H, n, l, W)
+        near = segments(q, self.stride) @ self._near(k).transpose(-1, -2)  # (B, H, n, l, W)
         far = self._from_far(self._far_queries(q) @ self._far(k).transpose(-1, -2))  # (B, H, n, l, M)
         weights = softmax_weights(torch.cat([near, far], dim=-1), self._mask(kept)).to(v.dtype)
-        weights = functional.dropout(weights, self.shape.dropout, self.training)
+        weights = self.drop(weights)
         of_near, of_far = torch.split(weights, [near.shape[-1], far.shape[-1]], dim=-1)
         mixed: Tensor = of_near @ self._near(v) + self._from_far(self._to_far(of_far) @ self._far(v))
         return mixed.flatten(2, 3)[:, :, :length]
@@ -91,13 +92,13 @@ class SparseAttention(Attention):
     def _near(self, x: Tensor) -> Tensor:
         """What the queries of each block find near: (…, n, W, E), of W = l in "fixed", 3 l in "strided"."""
         if not self.strided:
-            return _blocks(x, self.stride)
+            return segments(x, self.stride)
         windows = functional.pad(x, (0, 0, self.stride, self.stride)).unfold(2, 3 * self.stride, self.stride)
         return windows.transpose(-1, -2)
 
     def _far(self, x: Tensor) -> Tensor:
         """What they find far: (…, G, M, E): in "strided" the n tokens of l columns; in "fixed" all summaries, once."""
-        blocks = _blocks(x, self.stride)
+        blocks = segments(x, self.stride)
         if self.strided:
             return blocks.transpose(2, 3)
         return blocks[..., self.stride - self.summary :, :].flatten(2, 3).unsqueeze(2)
@@ -107,16 +108,16 @@ class SparseAttention(Attention):
         return blocks.transpose(2, 3) if self.strided else blocks.flatten(2, 3).unsqueeze(2)
 
     def _far_queries(self, x: Tensor) -> Tensor:
-        return self._to_far(_blocks(x, self.stride))
+        return self._to_far(segments(x, self.stride))
 
     def _from_far(self, grouped: Tensor) -> Tensor:
         """Back to (…, n, l, E)."""
-        return grouped.transpose(2, 3) if self.strided else _blocks(grouped.squeeze(2), self.stride)
+        return grouped.transpose(2, 3) if self.strided else segments(grouped.squeeze(2), self.stride)
 
     def _mask(self, kept: Tensor) -> Tensor:
         """Which of the near and far keys count (B, 1 or H, n, l, W + M); a far key that is near counts as near."""
         at = torch.arange(kept.shape[2], device=kept.device)[None, None, :, None]
-        query = _blocks(at, self.stride)  # (1, 1, n, l, 1)
+        query = segments(at, self.stride)  # (1, 1, n, l, 1)
         near, far_query, far = self._near(at).transpose(-1, -2), self._far_queries(at), self._far(at).transpose(-1, -2)
         uses_near, uses_far = self.uses_near.unsqueeze(-1), self.uses_far.unsqueeze(-1)
         in_near = self._is_near(query, near) & self._near(kept).transpose(-1, -2) & uses_near
@@ -131,7 +132,7 @@ class SparseAttention(Attention):
             return (query - key).abs() <= self.stride
         return query // self.stride == key // self.stride
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, _ = self.project(x)
         i = torch.arange(x.shape[1], device=x.device)[:, None]
@@ -147,14 +148,7 @@ class SparseAttention(Attention):
         if self.causal:
             mask = mask & (j <= i)
         kept = key_mask(keep)
-        return softmax_weights(
-            q @ k.transpose(-1, -2) / self.shape.head_dim**0.5, mask if kept is None else mask & kept
-        )
-
-
-def _blocks(x: Tensor, stride: int) -> Tensor:
-    """(…, …, L, E) to (…, …, n, l, E)."""
-    return x.view(*x.shape[:2], -1, stride, x.shape[-1])
+        return softmax_weights(self.scaled_logits(q, k), mask if kept is None else mask & kept)
 
 
 ATTENTION = SparseAttention

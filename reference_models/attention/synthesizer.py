@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, key_mask, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import key_mask, softmax_weights, split_heads, xavier_matrices
 
 Kind = Literal["dense", "random", "factorized_dense", "factorized_random", "dot_product"]
 Mode = Kind | Literal["mixture"]
@@ -93,7 +94,7 @@ class SynthesizerAttention(Attention):
             found = [alpha * part for alpha, part in zip(self.mixture.softmax(dim=0), found, strict=True)]
         return functools.reduce(torch.add, found)
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention."""
         return softmax_weights(self._logits(x), key_mask(keep)).expand(len(x), -1, -1, -1)
 
@@ -104,14 +105,16 @@ class _FromToken(nn.Module):
     def __init__(self, shape: Shape, widths: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.hidden = nn.Parameter(_xavier(1, shape.heads * shape.head_dim, shape.dim, generator)[0])
+        self.hidden = nn.Parameter(xavier_matrices(1, shape.heads * shape.head_dim, shape.dim, generator)[0])
         self.hidden_bias = nn.Parameter(torch.zeros(shape.heads * shape.head_dim))
-        self.columns = nn.ParameterList(_xavier(shape.heads, shape.head_dim, width, generator) for width in widths)
+        self.columns = nn.ParameterList(
+            xavier_matrices(shape.heads, shape.head_dim, width, generator) for width in widths
+        )
         self.biases = nn.ParameterList(torch.zeros(shape.heads, 1, width) for width in widths)
 
     def entries(self, x: Tensor, counts: Sequence[int]) -> list[Tensor]:
         """The first so many entries of each: (B, L, D) to (B, H, L, count)."""
-        hidden = _split(functional.linear(x, self.hidden, self.hidden_bias).relu(), self.heads)
+        hidden = split_heads(functional.linear(x, self.hidden, self.hidden_bias).relu(), self.heads)
         weights = zip(self.columns, self.biases, counts, strict=True)
         return [hidden @ matrix[..., :count] + bias[..., :count] for matrix, bias, count in weights]
 
@@ -140,7 +143,7 @@ class _Random(nn.Module):
 
     def __init__(self, shape: Shape, trainable: bool, generator: torch.Generator) -> None:
         super().__init__()
-        _hold(self, "matrix", _xavier(shape.heads, shape.max_length, shape.max_length, generator), trainable)
+        _hold(self, "matrix", xavier_matrices(shape.heads, shape.max_length, shape.max_length, generator), trainable)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.matrix[None, :, : x.shape[1], : x.shape[1]]
@@ -166,25 +169,12 @@ class _DotProduct(nn.Module):
     def __init__(self, shape: Shape, generator: torch.Generator) -> None:
         super().__init__()
         self.shape = shape
-        self.weight = nn.Parameter(_xavier(2, shape.heads * shape.head_dim, shape.dim, generator))  # of Q, of K
+        self.weight = nn.Parameter(xavier_matrices(2, shape.heads * shape.head_dim, shape.dim, generator))  # of Q, of K
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k = (_split(functional.linear(x, w), self.shape.heads) for w in self.weight)
+        q, k = (split_heads(functional.linear(x, w), self.shape.heads) for w in self.weight)
         logits: Tensor = q @ k.transpose(-1, -2) / self.shape.head_dim**0.5
         return logits
-
-
-def _split(x: Tensor, heads: int) -> Tensor:
-    """(B, L, H * E) to (B, H, L, E)."""
-    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
-
-
-def _xavier(count: int, rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    """(count, rows, columns), each matrix for itself."""
-    drawn = torch.empty(count, rows, columns)
-    for matrix in drawn:
-        nn.init.xavier_uniform_(matrix, generator=generator)
-    return drawn
 
 
 def _hold(module: nn.Module, name: str, drawn: Tensor, trainable: bool) -> None:

@@ -27,7 +27,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, Projected, Shape, mix_in_pieces, padded_to, softmax_weights
+from reference_models.attention.base import Attention, Projected, Shape
+from reference_models.attention.operations import (
+    all_kept,
+    mix_in_pieces,
+    padded_to,
+    segments,
+    shifted,
+    sinusoids,
+    softmax_weights,
+)
 
 
 class TransformerXLAttention(Attention):
@@ -62,15 +71,15 @@ class TransformerXLAttention(Attention):
             k = _with_memory(k, self.split(self.key(before)), segment, memory)
             v = _with_memory(v, self.split(self.value(before)), segment, memory)
         else:
-            k, v = _segments(k, segment), _segments(v, segment)
+            k, v = segments(k, segment), segments(v, segment)
         mask = self._mask(x, keep, segment, memory)
         keys = memory + segment
         # One distance more than there are: the shift reads it, nobody uses it.
         positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
         mixed = mix_in_pieces(
             lambda some_q, some_k: self._logits(some_q, some_k, positions),
-            lambda weights: functional.dropout(weights, self.shape.dropout, self.training),
-            _segments(q, segment),
+            self.drop,
+            segments(q, segment),
             k,
             v,
             mask,
@@ -84,25 +93,21 @@ class TransformerXLAttention(Attention):
         keys = k.shape[3]
         content = (q + self.content_bias[:, None, None]) @ k.transpose(-1, -2)
         by_distance = torch.einsum("bhnse,hpe->bhnsp", q + self.position_bias[:, None, None], positions)
-        return torch.mul(content + _shifted(by_distance, keys), self.shape.head_dim**-0.5)
+        return torch.mul(content + shifted(by_distance, keys), self.shape.head_dim**-0.5)
 
     def _positions(self, distances: Tensor) -> Tensor:
-        """W_R r_d of each distance: (H, P, E). r_d: first all sines, then all cosines, not in turn."""
-        rates = torch.arange(0, self.shape.dim, 2, device=distances.device, dtype=torch.float64) / self.shape.dim
-        angles = distances[:, None] * 10000.0**-rates
-        sinusoids = torch.cat([angles.sin(), angles.cos()], dim=-1)[None, :, : self.shape.dim]
-        return self.split(self.position(sinusoids.to(self.position.weight.dtype)))[0]
+        """W_R r_d of each distance: (H, P, E)."""
+        rows = sinusoids(distances, self.shape.dim)[None]
+        return self.split(self.position(rows.to(self.position.weight.dtype)))[0]
 
     def _mask(self, x: Tensor, keep: Tensor | None, segment: int, memory: int) -> Tensor:
         """What each query may take: (B, 1, n, S or 1, M + S)."""
-        if keep is None:
-            keep = x.new_ones(x.shape[:2], dtype=torch.bool)
-        as_head = keep[:, None, :, None]
-        parts = _with_memory(as_head, as_head, segment, memory) if memory > 0 else _segments(as_head, segment)
+        as_head = all_kept(x, keep)[:, None, :, None]
+        parts = _with_memory(as_head, as_head, segment, memory) if memory > 0 else segments(as_head, segment)
         mask = parts.transpose(-1, -2)
         return mask & mask.new_ones(segment, memory + segment).tril(memory) if self.causal else mask
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. From coordinates: each pair (i, j) looks up its own distance."""
         _, q, k, _ = self.project(x)
         place = torch.arange(x.shape[1], device=x.device)
@@ -121,27 +126,14 @@ class TransformerXLAttention(Attention):
         return softmax_weights((content + by_distance) / self.shape.head_dim**0.5, mask)
 
 
-def _segments(tokens: Tensor, segment: int) -> Tensor:
-    """(B, H, L, E) to (B, H, n, S, E), padded with zeros."""
-    batch, heads, _, width = tokens.shape
-    return padded_to(tokens, segment, 2).reshape(batch, heads, -1, segment, width)
-
-
 def _with_memory(own: Tensor, before: Tensor, segment: int, memory: int) -> Tensor:
     """(B, H, L, E), the tokens as segments and as memory see them, to (B, H, n, M + S, E): each segment behind the M
     tokens before it, zeros where there are none.
     """
-    own = _segments(own, segment)
+    own = segments(own, segment)
     before = functional.pad(padded_to(before, segment, 2), (0, 0, memory, 0))
     windows = before.unfold(2, memory, segment)[:, :, : own.shape[2]]  # (B, H, n, E, M); window t ends where t begins
     return torch.cat([windows.transpose(-1, -2), own], dim=3)
-
-
-def _shifted(rows: Tensor, keys: int) -> Tensor:
-    """(…, S, P) to (…, S, keys): row i from its column S-1-i on; P >= keys + S."""
-    *front, segment, width = rows.shape
-    after_the_first = rows.flatten(-2)[..., segment - 1 : segment - 1 + segment * (width - 1)]
-    return torch.narrow(after_the_first.view(*front, segment, width - 1), -1, 0, keys)
 
 
 ATTENTION = TransformerXLAttention

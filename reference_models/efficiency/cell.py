@@ -29,8 +29,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reference_models.attention.base import Projected, key_mask
+from reference_models.attention.base import Projected
 from reference_models.attention.full import FullAttention
+from reference_models.attention.operations import key_mask
 from reference_models.model.classifier import Classifier
 from reference_models.model.encoder import AttentionLayer
 from reference_models.model.presets import preset

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.base import Attention, attend, joined, key_mask
+from reference_models.attention.base import Attention
+from reference_models.attention.operations import attend, joined, key_mask
 from reference_models.model.config import ModelConfig
 from reference_models.model.encoder import EPSILON, AttentionLayer, Encoder
 

@@ -29,6 +29,6 @@ MUTANTS = [
     Mutant("the batch's last block", ".amax(dim=-1)\n\n\nATTENTION", ".amax().expand(len(kept))\n\n\nATTENTION"),
     Mutant("the padded length's last block", "last = _last_block(kept)", "last = _last_block(torch.ones_like(kept))"),
     Mutant("heads take each other's blocks", "k.view(blocks)[here]", "k.view(blocks).flip(1)[here]"),
-    Mutant("no dropout, as in the ports", "dropout = self.shape.dropout if self.training else 0.0", "dropout = 0.0"),
+    Mutant("no dropout, as in the ports", "dropout = self.attention_dropout", "dropout = 0.0"),
     Mutant("no dropout of the blocks", "            dropout=dropout,\n", ""),
 ]

@@ -5,13 +5,13 @@ from tests.mutants.mutant import Mutant
 MUTANTS = [
     Mutant(
         "wrong scale",
-        "return torch.mul(content + _shifted(by_distance, keys), self.shape.head_dim**-0.5)",
-        "return content + _shifted(by_distance, keys)",
+        "return torch.mul(content + shifted(by_distance, keys), self.shape.head_dim**-0.5)",
+        "return content + shifted(by_distance, keys)",
     ),
     Mutant(
         "pads unmasked",
-        "_segments(keep[:, None, :, None], segment)).transpose",
-        "torch.ones_like(_segments(keep[:, None, :, None], segment))).transpose",
+        "segments(keep[:, None, :, None], segment)).transpose",
+        "torch.ones_like(segments(keep[:, None, :, None], segment))).transpose",
     ),
     Mutant(
         "pads of the memory unmasked",
@@ -39,7 +39,7 @@ MUTANTS = [
     Mutant("what leaves is the newest", "(0, 0, self.memory, self.segment))", "(0, 0, 0, self.memory + self.segment))"),
     Mutant("causal hides the memory", ".tril(k.shape[3] - segment)", ".tril()"),
     Mutant("distances off by one", "torch.arange(keys - 1, -segment - 1, -1,", "torch.arange(keys, -segment, -1,"),
-    Mutant("no shift", "_shifted(by_distance, keys)", "by_distance[..., :keys]"),
+    Mutant("no shift", "shifted(by_distance, keys)", "by_distance[..., :keys]"),
     Mutant("projections learn from the auxiliary loss", "projection.weight.detach()", "projection.weight"),
     Mutant("projections stop training", "projection.weight.detach()", "projection.weight.detach_()"),
     Mutant("the input learns from the auxiliary loss", "self._last = (x.detach(), keep)", "self._last = (x, keep)"),

@@ -1,6 +1,6 @@
 """Faults in the Image Transformer's attention, each of which a test must find (`scripts/mutants`)."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import BASE, Mutant
 
 MUTANTS = [
     Mutant("pads unmasked", "key_mask(with_prefix(keep))", "key_mask(with_prefix(torch.ones_like(keep)))"),
@@ -37,7 +37,7 @@ MUTANTS = [
         "mixed.transpose(1, 2).reshape(queries.transpose(2, 3).shape)",
     ),
     Mutant("no room for a prefix", "shape.max_length > num_prefix + grid[0]", "shape.max_length > grid[0]"),
-    Mutant("wrong scale of the dense weights", "self.shape.head_dim**0.5", "self.shape.head_dim"),
+    Mutant("wrong scale of the dense weights", "/ self.shape.head_dim**0.5", "/ self.shape.head_dim", BASE),
     Mutant("dense weights of a memory one too short", "place >= start - memory", "place > start - memory"),
-    Mutant("dropout in evaluation", "self.shape.dropout if self.training else 0.0", "self.shape.dropout"),
+    Mutant("dropout in evaluation", "self.num_prefix, self.attention_dropout", "self.num_prefix, self.shape.dropout"),
 ]

@@ -1,6 +1,6 @@
 """Faults in the Longformer's attention, each of which a test must find (`scripts/mutants`)."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import BASE, Mutant
 
 MUTANTS = [
     Mutant(
@@ -33,6 +33,6 @@ MUTANTS = [
     Mutant("no dilation", "keep, self.dilations[0])", "keep, 1)"),
     Mutant("classes put back in the wrong order", "permute(0, 3, 2, 1, 4)", "permute(0, 3, 1, 2, 4)"),
     Mutant("dense weights without the global projections", "torch.where(is_global, far, logits)", "logits"),
-    Mutant("wrong scale of the dense weights", "self.shape.head_dim**0.5", "self.shape.head_dim"),
-    Mutant("dropout in evaluation", "self.shape.dropout if self.training else 0.0", "self.shape.dropout"),
+    Mutant("wrong scale of the dense weights", "/ self.shape.head_dim**0.5", "/ self.shape.head_dim", BASE),
+    Mutant("dropout in evaluation", "self.shape.dropout if self.training else 0.0", "self.shape.dropout", BASE),
 ]

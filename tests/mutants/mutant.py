@@ -2,6 +2,10 @@
 
 from typing import NamedTuple
 
+# What several models share.
+BASE = "reference_models/attention/base.py"
+OPERATIONS = "reference_models/attention/operations.py"
+
 
 class Mutant(NamedTuple):
     """name: what is broken, in a few words. file: of the model's own file if empty, else a path from the root."""

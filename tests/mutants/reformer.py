@@ -1,14 +1,14 @@
 """Faults in the Reformer's attention, each of which a test must find (`scripts/mutants`)."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import OPERATIONS, Mutant
 
 MUTANTS = [
     Mutant(
         "divided by sqrt(E) too",
-        ".transpose(-1, -2)).to(_wide(q))",
-        ".transpose(-1, -2)).to(_wide(q)) / q.shape[-1] ** 0.5",
+        ".transpose(-1, -2)).to(wide_dtype(q))",
+        ".transpose(-1, -2)).to(wide_dtype(q)) / q.shape[-1] ** 0.5",
     ),
-    Mutant("keys of any length", "_looking_back(_unit(queries))", "_looking_back(queries)"),
+    Mutant("keys of any length", "_looking_back(unit(queries).to(q.dtype))", "_looking_back(queries)"),
     Mutant("rounds averaged", ".gather(3, place).softmax(dim=2)", ".gather(3, place).mul(0).softmax(dim=2)"),
     Mutant("keys of several rounds counted as often", "return rounds.log()", "return rounds.clamp(max=1).log()"),
     Mutant("first chunk looks back at the last", "(apart == 0) | (apart == 1)  #", "apart < 2  #"),
@@ -42,6 +42,6 @@ MUTANTS = [
     ),
     Mutant("steps draw the same", "self.generator(step=step)", "self.generator()"),
     Mutant("global generator", "generator=self.generator(step=step)", "generator=torch.manual_seed(step)"),
-    Mutant("wide softmax lost", ".transpose(-1, -2)).to(_wide(q))", ".transpose(-1, -2)).float()"),
-    Mutant("zero queries explode", "_EPSILON = 1e-6", "_EPSILON = 1e-30"),
+    Mutant("wide softmax lost", ".transpose(-1, -2)).to(wide_dtype(q))", ".transpose(-1, -2)).float()"),
+    Mutant("zero queries explode", "_EPSILON = 1e-6", "_EPSILON = 1e-30", OPERATIONS),
 ]

@@ -43,7 +43,7 @@ MUTANTS = [
     Mutant("pooling without the layer before", "self.before(x).relu()", "x"),
     Mutant(
         "pooling scrambles heads",
-        "projected.view(batch, length, self.heads, -1)",
-        "projected.view(batch, length, -1, self.heads).mT",
+        "split_heads(part, self.heads) for part",
+        "part.view(*part.shape[:2], -1, self.heads).mT.transpose(1, 2) for part",
     ),
 ]

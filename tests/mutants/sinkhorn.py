@@ -16,8 +16,8 @@ MUTANTS = [
     ),
     Mutant(
         "blocks of strided tokens, as in the release",
-        "view(batch, count, -1, self.block, width)",
-        "unflatten(2, (self.block, -1)).transpose(2, 3).contiguous()",
+        "segments(part, self.block) for part",
+        "padded_to(part, self.block, 2).unflatten(2, (self.block, -1)).transpose(2, 3).contiguous() for part",
     ),
     Mutant("sort net not trained", "return scores.exp()", "return scores.exp().detach()"),
     Mutant("columns not normalised", "scores = scores - scores.logsumexp(dim=-2, keepdim=True)\n", "pass\n"),
@@ -52,7 +52,7 @@ MUTANTS = [
         "[..., :count].transpose(1, 2)\n",
         "[..., :count].transpose(1, 2)[:, :1].repeat(1, self.shape.heads, 1, 1)\n",
     ),
-    Mutant("no dropout", "functional.dropout(weights, self.shape.dropout, self.training)", "weights"),
+    Mutant("no dropout", "self.drop(weights)", "weights"),
     Mutant(
         "bfloat16 in the sort net",
         "(x.device.type, enabled=False)",

@@ -37,11 +37,7 @@ MUTANTS = [
         '"separate": torch.full((shape.heads,), -1),',
     ),
     Mutant("layers do not take turns", "shape.layer % 2)", "0)"),
-    Mutant(
-        "dropout in evaluation",
-        "functional.dropout(weights, self.shape.dropout, self.training)",
-        "functional.dropout(weights, self.shape.dropout)",
-    ),
-    Mutant("no dropout", "functional.dropout(weights, self.shape.dropout, self.training)", "weights"),
+    Mutant("dropout in evaluation", "self.drop(weights)", "functional.dropout(weights, self.shape.dropout)"),
+    Mutant("no dropout", "self.drop(weights)", "weights"),
     Mutant("what fills up counts", "self.stride, 1, value=False)", "self.stride, 1, value=True)"),
 ]

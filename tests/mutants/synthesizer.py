@@ -1,6 +1,6 @@
 """Faults in Synthesizer, each of which a test must find (`scripts/mutants`)."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import OPERATIONS, Mutant
 
 MUTANTS = [
     Mutant("pads unmasked", "key_mask(keep)).to(v.dtype)", "None).to(v.dtype)"),
@@ -11,7 +11,7 @@ MUTANTS = [
     ),
     Mutant(
         "heads scrambled in the dense mode",
-        "_split(functional.linear(x, self.hidden, self.hidden_bias).relu(), self.heads)",
+        "split_heads(functional.linear(x, self.hidden, self.hidden_bias).relu(), self.heads)",
         "functional.linear(x, self.hidden, self.hidden_bias).relu().view(len(x), self.heads, x.shape[1], -1)",
     ),
     Mutant("an unweighted sum", "self.mixture.softmax(dim=0)", "torch.ones_like(self.mixture)"),
@@ -41,6 +41,7 @@ MUTANTS = [
         "one matrix for all heads",
         "nn.init.xavier_uniform_(matrix, generator=generator)",
         "nn.init.xavier_uniform_(matrix, generator=generator).copy_(drawn[0])",
+        OPERATIONS,
     ),
     Mutant("small factors", "(shape.max_length * k) ** -0.25", "(shape.max_length * k) ** -0.5"),
     Mutant("drawn from the global stream", "generator = self.generator()", "generator = torch.default_generator"),

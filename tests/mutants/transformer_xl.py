@@ -1,6 +1,6 @@
 """Faults in Transformer-XL's attention, each of which a test must find (`scripts/mutants`)."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import OPERATIONS, Mutant
 
 MUTANTS = [
     Mutant("wrong scale", "self.shape.head_dim**-0.5", "(self.shape.heads * self.shape.head_dim) ** -0.5"),
@@ -12,7 +12,11 @@ MUTANTS = [
         "self.split(self.value(before)).detach()",
     ),
     Mutant("pads unmasked", "mask = parts.transpose(-1, -2)", "mask = torch.ones_like(parts.transpose(-1, -2))"),
-    Mutant("mask of another example", "as_head = keep[:, None, :, None]", "as_head = keep.flip(0)[:, None, :, None]"),
+    Mutant(
+        "mask of another example",
+        "as_head = all_kept(x, keep)[:, None, :, None]",
+        "as_head = all_kept(x, keep).flip(0)[:, None, :, None]",
+    ),
     Mutant("causal ignores the memory's width", ".tril(memory)", ".tril()"),
     Mutant("never causal", "if self.causal else mask", "if False else mask"),
     Mutant("distances reversed", "torch.arange(keys - 1, -segment - 1, -1,", "torch.arange(1 - keys, segment + 1, 1,"),
@@ -22,7 +26,7 @@ MUTANTS = [
         "self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))",
         "self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device).abs())",
     ),
-    Mutant("no shift", "content + _shifted(by_distance, keys)", "content + by_distance[..., :keys]"),
+    Mutant("no shift", "content + shifted(by_distance, keys)", "content + by_distance[..., :keys]"),
     Mutant(
         "the authors' shift, for causal rows alone",
         "positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))",
@@ -33,14 +37,19 @@ MUTANTS = [
         "sines and cosines in turn",
         "torch.cat([angles.sin(), angles.cos()], dim=-1)",
         "torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)",
+        OPERATIONS,
     ),
     Mutant("u for v", "q + self.position_bias[:, None, None]", "q + self.content_bias[:, None, None]"),
     Mutant("no u", "(q + self.content_bias[:, None, None])", "q"),
     Mutant("biases from the global generator", ".normal_(0, 0.02, generator=self.generator())", ".normal_(0, 0.02)"),
     Mutant(
         "positions not trained",
-        "return self.split(self.position(sinusoids",
-        "return self.split(self.position.requires_grad_(False)(sinusoids",
+        "return self.split(self.position(rows",
+        "return self.split(self.position.requires_grad_(False)(rows",
     ),
-    Mutant("dropout in evaluation", "self.shape.dropout, self.training)", "self.shape.dropout, True)"),
+    Mutant(
+        "dropout in evaluation",
+        "            self.drop,\n",
+        "            lambda weights: functional.dropout(weights, self.shape.dropout, True),\n",
+    ),
 ]

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reference_models.attention.base import Attention, joined
+from reference_models.attention.base import Attention
 from reference_models.attention.compressive import CompressiveAttention
+from reference_models.attention.operations import joined
 from tests.reference_models.attention.test_transformer_xl import HOLES, KEEP, LENGTH, same, step
 from tests.support.harness import Options, build, dense, inputs, lengths_mask, with_gradients
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import joined
 from reference_models.attention.catalogue import attention_class, attention_names
+from reference_models.attention.operations import joined
 from tests.conftest import ROOT
 from tests.support.harness import Options, build, cases, declared, inputs, lengths_mask
 

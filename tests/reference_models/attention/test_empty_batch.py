@@ -71,6 +71,15 @@ def assert_takes(model: Classifier, texts: Tensor, lengths: Tensor) -> None:
     assert len(texts) or all(torch.equal(tensor, before[name]) for name, tensor in model.named_buffers())
 
 
+@pytest.mark.parametrize(("name", "options"), list(cases()))
+@pytest.mark.parametrize(("batch", "length"), SHAPES)
+def test_dense_weights_of_nothing_are_an_empty_matrix(name: str, options: Options, batch: int, length: int) -> None:
+    layer = build(name, options)
+    for keep in (None, torch.zeros(batch, length, dtype=torch.bool)):
+        found = layer.dense_weights(torch.zeros(batch, length, layer.shape.dim), keep)
+        assert (found.shape, found.dtype) == ((batch, layer.shape.heads, length, length), torch.float32)
+
+
 @every_attention
 def test_the_batch_of_a_rank_without_examples(attention: str) -> None:
     """Our own loader's, in the last step of an epoch."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reference_models.attention.base import joined
+from reference_models.attention.operations import joined
 from tests.support.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [{}]

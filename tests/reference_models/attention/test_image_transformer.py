@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Shape, joined
+from reference_models.attention.base import Shape
 from reference_models.attention.image_transformer import ImageTransformerAttention
+from reference_models.attention.operations import joined
 from tests.support.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 # Grids hold the longest sequence of the contract tests, 2048: the measured part of the picture grows with it.

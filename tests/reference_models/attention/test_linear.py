@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Projected, joined
+from reference_models.attention.base import Projected
 from reference_models.attention.linear import elu_plus_1
+from reference_models.attention.operations import joined
 from tests.support.harness import Options, assert_same, build, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [{}, {"eps": 0.03}]

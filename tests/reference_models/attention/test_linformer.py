@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Attention, joined
+from reference_models.attention.base import Attention
+from reference_models.attention.operations import joined
 from tests.support.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [{"k": 7}, {"k": 11, "sharing": "headwise"}, {"k": 5, "sharing": "none"}]

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Attention, Shape, joined
+from reference_models.attention.base import Attention, Shape
 from reference_models.attention.local import LocalAttention
+from reference_models.attention.operations import joined
 from tests.support.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [{"block": 7}, {"block": 1000}, {"block": 8}]

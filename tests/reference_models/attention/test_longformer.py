@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Attention, Shape, joined
+from reference_models.attention.base import Attention, Shape
 from reference_models.attention.longformer import LongformerAttention
+from reference_models.attention.operations import joined
 from tests.support.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 CASES: list[Options] = [

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Projected, Shape, joined
+from reference_models.attention.base import Projected, Shape
+from reference_models.attention.operations import joined
 from reference_models.attention.performer import PerformerAttention, orthogonal_directions
 from tests.support.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 

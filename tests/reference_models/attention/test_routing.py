@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, distributed
 
-from reference_models.attention.base import joined
+from reference_models.attention.operations import joined
 from reference_models.attention.routing import RoutingAttention
 from tests.conftest import ROOT
 from tests.support import harness

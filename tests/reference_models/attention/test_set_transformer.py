@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Attention, Projected, joined
+from reference_models.attention.base import Attention, Projected
+from reference_models.attention.operations import joined
 from reference_models.attention.set_transformer import PoolingByAttention
 from tests.support.harness import Options, build, dense, inputs, lengths_mask, with_gradients
 

@@ -71,7 +71,7 @@ class Made(Attention):
         self.together = max(self.together, len(projected.v))
         return projected.v
 
-    def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         assert keep is not None
         weights = torch.full((len(x), len(self.patterns), x.shape[1], x.shape[1]), math.nan)
         self.most = max(self.most, weights.numel() * 4)

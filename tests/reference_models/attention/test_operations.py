@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_models.attention import base
+from reference_models.attention import operations
 from reference_models.attention.base import Shape
 from reference_models.attention.catalogue import attention_class
 
@@ -40,7 +40,7 @@ def test_pieces_change_nothing(name: str, causal: bool, segments: int, monkeypat
     assert set(cut) == {1}
     cut.clear()
     keys = {"compressive": 20, "transformer_xl": 16}[name]
-    monkeypatch.setattr(base, "_PIECE_BYTES", segments * 4 * 2 * 2 * 8 * keys)
+    monkeypatch.setattr(operations, "_PIECE_BYTES", segments * 4 * 2 * 2 * 8 * keys)
     in_pieces, of_pieces = output_and_gradient()
     assert set(cut) == {-(-8 // segments)}
     torch.testing.assert_close(in_pieces, whole, rtol=1e-12, atol=1e-12)

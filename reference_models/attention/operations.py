@@ -1,0 +1,138 @@
+"""What several attentions compute alike: heads, masks, softmax, padding, segments, initial weights.
+
+Letters are those of `base.py`. What one attention alone computes is in its own file.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_EPSILON = 1e-6  # of squared lengths, so that a vector of zeros has a gradient
+
+
+def joined(heads: Tensor) -> Tensor:
+    """(B, H, L, E) to (B, L, H * E)."""
+    return heads.transpose(1, 2).flatten(2)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: float = 0.0, scale: float | None = None
+) -> Tensor:
+    """softmax(q k^T / sqrt(E)) v by PyTorch's fused kernels, for tensors of four axes (…, …, L, E).
+
+    mask: bool, True = keep, may be broadcast over heads and queries; a query without any key gets 0. scale: in place of
+    1 / sqrt(E).
+    """
+    mixed: Tensor = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
+    return mixed
+
+
+def wide_dtype(x: Tensor) -> torch.dtype:
+    """float32, or float64 for float64: what sums and exponentials are computed in."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Vectors of length 1, in float32 or better."""
+    wide = x.to(wide_dtype(x))
+    return wide * (wide.square().sum(dim=-1, keepdim=True) + _EPSILON).rsqrt()
+
+
+def softmax_weights(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax over the last axis in float32 or better; masked entries are 0, and so is a row without any key."""
+    wide = logits.to(wide_dtype(logits))
+    if mask is None:
+        return wide.softmax(dim=-1)
+    weights = wide.masked_fill(~mask, -math.inf).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)  # a row of -inf alone is NaN
+
+
+def key_mask(keep: Tensor | None) -> Tensor | None:
+    """keep (B, L) as a mask over keys (B, 1, 1, L), which keeps the fused kernels fast."""
+    return None if keep is None else keep[:, None, None, :]
+
+
+def all_kept(x: Tensor, keep: Tensor | None) -> Tensor:
+    """keep (B, L), also where it is None because all tokens are kept. x: (B, …, L, width)."""
+    return torch.ones(x.shape[0], x.shape[-2], dtype=torch.bool, device=x.device) if keep is None else keep
+
+
+def split_heads(projected: Tensor, heads: int) -> Tensor:
+    """(B, L, H * E) to (B, H, L, E)."""
+    batch, length, width = projected.shape
+    return projected.view(batch, length, heads, width // heads).transpose(1, 2)
+
+
+def padded_to(x: Tensor, multiple: int, dim: int, value: float | bool = 0) -> Tensor:
+    """Right-pad x with `value` along `dim` to a multiple of `multiple`."""
+    missing = -x.shape[dim] % multiple
+    if missing == 0:
+        return x
+    after = [0, 0] * (x.ndim - 1 - dim % x.ndim) + [0, missing]
+    padded: Tensor = functional.pad(x, after, value=value)
+    return padded
+
+
+def segments(x: Tensor, size: int) -> Tensor:
+    """Cut into segments of S tokens, the last padded with zeros: (B, H, L, E) to (B, H, n, S, E)."""
+    return padded_to(x, size, 2).reshape(*x.shape[:2], -1, size, x.shape[3])
+
+
+# glibc keeps freed memory of up to 32 MiB; what is larger it takes from the system each time, page by page.
+_PIECE_BYTES = 16 * 2**20
+
+
+def mix_in_pieces(
+    logits: Callable[[Tensor, Tensor], Tensor],
+    drop: Callable[[Tensor], Tensor],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+) -> Tensor:
+    """softmax(logits(q, k)) v for n segments, (B, H, n, S, E), as many of them at once as have small logits.
+
+    q: (B, H, n, S, E). k, v: (B, H, n, K, E). mask: (B, 1, n, S or 1, K). logits: from q and k of some of the segments
+    to (B, H, n', S, K). drop: dropout of the weights.
+    """
+    batch, heads, _, length, _ = q.shape
+    at_once = max(1, _PIECE_BYTES // (4 * batch * heads * length * k.shape[3]))
+    mixed = [
+        drop(softmax_weights(logits(some_q, some_k), some_mask)).to(v.dtype) @ some_v
+        for some_q, some_k, some_v, some_mask in zip(
+            *(torch.split(part, at_once, dim=2) for part in (q, k, v, mask)), strict=True
+        )
+    ]
+    return torch.cat(mixed, dim=2)
+
+
+def projection(inputs: int, outputs: int) -> nn.Linear:
+    """A dense layer without bias, xavier-uniform, as the LRA encoder has them."""
+    linear = nn.Linear(inputs, outputs, bias=False)
+    nn.init.xavier_uniform_(linear.weight)
+    return linear
+
+
+def xavier_matrices(count: int, rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """(count, rows, columns), each matrix xavier-uniform for itself."""
+    drawn = torch.empty(count, rows, columns)
+    for matrix in drawn:
+        nn.init.xavier_uniform_(matrix, generator=generator)
+    return drawn
+
+
+def sinusoids(distances: Tensor, dim: int) -> Tensor:
+    """r_d of each distance (P): float64 (P, D), first all sines, then all cosines, not in turn."""
+    rates = torch.arange(0, dim, 2, device=distances.device, dtype=torch.float64) / dim
+    angles = distances[:, None] * 10000.0**-rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :dim]
+
+
+def shifted(rows: Tensor, keys: int) -> Tensor:
+    """(…, S, P) to (…, S, keys): row i from its column S-1-i on; P >= keys + S."""
+    *front, count, width = rows.shape
+    after_the_first = rows.flatten(-2)[..., count - 1 : count - 1 + count * (width - 1)]
+    return torch.narrow(after_the_first.view(*front, count, width - 1), -1, 0, keys)
