@@ -8,8 +8,8 @@ Official digests cannot replace it, because batches that someone saved again mus
 known. A `pickle.Unpickler` with a restricted `find_class` is not enough for those: a file of 9 bytes makes it take
 4 GB, one of 142 bytes keeps it busy for as long as its author likes (docs/log.md).
 
-Upstream's files were written by Python 2. People save them again, with any protocol, with NumPy 1 or 2: then keys may be
-text, labels an array or NumPy's own numbers, and from protocol 5 on arrays come as buffers.
+Upstream's files were written by Python 2. People save them again, with any protocol, with NumPy 1 or 2: then keys may
+be text, labels an array or NumPy's own numbers, and with protocol 5 arrays come as buffers.
 """
 
 import io

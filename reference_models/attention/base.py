@@ -43,7 +43,7 @@ class Shape:
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "head_dim", "max_length", "num_layers"):
             if getattr(self, name) < 1:
-                raise UsageError(f"expected {name} from 1 on, got {getattr(self, name)}")
+                raise UsageError(f"expected {name} >= 1, got {getattr(self, name)}")
         if not 0 <= self.layer < self.num_layers:
             raise UsageError(f"expected a layer from 0 to {self.num_layers - 1}, got {self.layer}")
         if not 0.0 <= self.dropout < 1.0:

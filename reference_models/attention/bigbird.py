@@ -40,9 +40,9 @@ class BigBirdAttention(Attention):
     def __init__(self, shape: Shape, *, block: int = 64, num_random: int = 3) -> None:
         super().__init__(shape)
         if block < 1:
-            raise UsageError(f"expected a block from 1 on, got {block}")
+            raise UsageError(f"expected a block >= 1, got {block}")
         if num_random < 0:
-            raise UsageError(f"expected num_random from 0 on, got {num_random}")
+            raise UsageError(f"expected num_random >= 0, got {num_random}")
         self.block = block
         self.register_buffer("graph", _random_graph(shape, -(-shape.max_length // block), num_random, self.generator()))
 

@@ -80,7 +80,7 @@ class CompressiveAttention(Attention):
         segment, memory, compressed = _sizes(shape.max_length, *given, rate=rate)
         if min(segment, rate) < 1 or segment % rate or min(memory, compressed) < 0:
             got = f"{segment=}, {rate=}, {memory=}, {compressed=}"
-            raise UsageError(f"expected segment a multiple of rate, both from 1, the others from 0 on, got {got}")
+            raise UsageError(f"expected segment a multiple of rate, both from 1, the others >= 0, got {got}")
         if compression not in get_args(Compression):
             raise UsageError(f"expected compression from {get_args(Compression)}, got {compression!r}")
         self.segment, self.memory, self.compressed, self.rate = segment, memory, compressed, rate

@@ -57,10 +57,10 @@ class ImageTransformerAttention(Attention):
         if mode not in ("1d", "2d"):
             raise UsageError(f"expected mode '1d' or '2d', got {mode!r}")
         if min(block, height, width, *grid) < 1:
-            raise UsageError(f"expected blocks and a grid from 1 on, got {block}, {height} x {width}, {grid}")
+            raise UsageError(f"expected blocks and a grid >= 1, got {block}, {height} x {width}, {grid}")
         if min(memory, memory_height, memory_width, num_prefix) < 0:
             got = f"{memory}, {memory_height} x {memory_width}, {num_prefix}"
-            raise UsageError(f"expected memories and num_prefix from 0 on, got {got}")
+            raise UsageError(f"expected memories and num_prefix >= 0, got {got}")
         if mode == "2d" and shape.max_length > num_prefix + grid[0] * grid[1]:
             room = f"num_prefix + {grid[0]} * {grid[1]} = {num_prefix + grid[0] * grid[1]}"
             raise UsageError(f"expected max_length of at most {room}, got {shape.max_length}")

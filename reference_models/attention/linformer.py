@@ -38,7 +38,7 @@ class LinformerAttention(Attention):
     def __init__(self, shape: Shape, *, k: int = 256, sharing: Sharing = "key-value") -> None:
         super().__init__(shape)
         if k < 1:
-            raise UsageError(f"expected k from 1 on, got {k}")
+            raise UsageError(f"expected k >= 1, got {k}")
         if sharing not in ("none", "headwise", "key-value"):
             raise UsageError(f"expected a sharing of 'none', 'headwise' and 'key-value', got {sharing!r}")
         generator = self.generator()

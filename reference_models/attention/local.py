@@ -28,7 +28,7 @@ class LocalAttention(Attention):
     def __init__(self, shape: Shape, *, block: int = 50) -> None:
         super().__init__(shape)
         if block < 1:
-            raise UsageError(f"expected a block from 1 on, got {block}")
+            raise UsageError(f"expected a block >= 1, got {block}")
         self.block = block
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:

@@ -49,11 +49,11 @@ class LongformerAttention(Attention):
         super().__init__(shape)
         dealt = (dilation,) if isinstance(dilation, int) else dilation
         if window < 1:
-            raise UsageError(f"expected a window from 1 on, got {window}")
+            raise UsageError(f"expected a window >= 1, got {window}")
         if not dealt or min(dealt) < 1:
-            raise UsageError(f"expected dilations from 1 on, got {dilation}")
+            raise UsageError(f"expected dilations >= 1, got {dilation}")
         if num_global < 0:
-            raise UsageError(f"expected num_global from 0 on, got {num_global}")
+            raise UsageError(f"expected num_global >= 0, got {num_global}")
         self.radius = window // 2
         self.dilations = [dealt[head % len(dealt)] for head in range(shape.heads)]
         self.num_global = num_global

@@ -56,9 +56,9 @@ class PerformerAttention(Attention):
     ) -> None:
         super().__init__(shape)
         if features is not None and features < 1:
-            raise UsageError(f"expected features from 1 on, got {features}")
+            raise UsageError(f"expected features >= 1, got {features}")
         if redraw_every is not None and redraw_every < 1:
-            raise UsageError(f"expected redraw_every from 1 on, got {redraw_every}")
+            raise UsageError(f"expected redraw_every >= 1, got {redraw_every}")
         if kernel not in ("softmax", "relu"):
             raise UsageError(f"expected a kernel of 'softmax' and 'relu', got {kernel!r}")
         self.features = features or max(1, math.ceil(shape.head_dim * math.log(shape.head_dim)))

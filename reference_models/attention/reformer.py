@@ -62,9 +62,9 @@ class ReformerAttention(Attention):
     ) -> None:
         super().__init__(shape)
         if num_hashes < 1 or chunk < 1:
-            raise UsageError(f"expected num_hashes and chunk from 1 on, got {num_hashes} and {chunk}")
+            raise UsageError(f"expected num_hashes and chunk >= 1, got {num_hashes} and {chunk}")
         if num_buckets is not None and (num_buckets < 2 or num_buckets % 2):
-            raise UsageError(f"expected num_buckets even and from 2 on, got {num_buckets}")
+            raise UsageError(f"expected num_buckets even and >= 2, got {num_buckets}")
         self.num_hashes, self.chunk = num_hashes, chunk
         self.num_buckets, self.across_buckets = num_buckets, across_buckets
         columns = self._columns(shape.max_length)

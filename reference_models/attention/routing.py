@@ -69,11 +69,11 @@ class RoutingAttention(Attention):
         self.decay, self.beta, self._loss = decay, beta, None
         for name in ("num_clusters", "window_size", "local_window"):
             if (size := getattr(self, name)) is not None and size < 1:
-                raise UsageError(f"expected {name} from 1 on, got {size}")
+                raise UsageError(f"expected {name} >= 1, got {size}")
         if not 0 <= self.local_heads < shape.heads:
             raise UsageError(f"expected local_heads from 0 to {shape.heads - 1}, got {self.local_heads}")
         if not 0.0 <= decay <= 1.0 or beta < 0.0:
-            raise UsageError(f"expected decay from 0 to 1 and beta from 0 on, got {decay} and {beta}")
+            raise UsageError(f"expected decay from 0 to 1 and beta >= 0, got {decay} and {beta}")
         routing = shape.heads - self.local_heads
         drawn = torch.randn(routing, self.num_clusters, shape.head_dim, generator=self.generator())
         self.register_buffer("centroids", functional.normalize(drawn, dim=-1))

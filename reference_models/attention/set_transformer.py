@@ -35,7 +35,7 @@ class SetTransformerAttention(Attention):
     def __init__(self, shape: Shape, *, num_inducing: int = 64) -> None:
         super().__init__(shape)
         if num_inducing < 1:
-            raise UsageError(f"expected num_inducing from 1 on, got {num_inducing}")
+            raise UsageError(f"expected num_inducing >= 1, got {num_inducing}")
         width = shape.heads * shape.head_dim
         self.inducing = nn.Parameter(torch.empty(num_inducing, shape.dim))  # I
         nn.init.xavier_uniform_(self.inducing, generator=self.generator())

@@ -63,7 +63,7 @@ class SinkhornAttention(Attention):
             block = _BLOCK if shape.max_length > _BLOCK else -(-shape.max_length // 2)
         for name, number in (("block", block), ("iterations", iterations), ("sortcut", sortcut)):
             if number is not None and number < 1:
-                raise UsageError(f"expected {name} from 1 on, got {number}")
+                raise UsageError(f"expected {name} >= 1, got {number}")
         if not temperature > 0:
             raise UsageError(f"expected a temperature above 0, got {temperature}")
         self.block, self.temperature, self.iterations, self.sortcut = block, temperature, iterations, sortcut

@@ -57,7 +57,7 @@ class SparseAttention(Attention):
         if pattern not in ("strided", "fixed"):
             raise UsageError(f"expected the pattern strided or fixed, got {pattern!r}")
         if stride < 1:
-            raise UsageError(f"expected a stride from 1 on, got {stride}")
+            raise UsageError(f"expected a stride >= 1, got {stride}")
         if pattern == "fixed" and not 1 <= summary <= stride:
             raise UsageError(f"expected a summary from 1 to stride = {stride}, got {summary}")
         if heads not in ("merged", "separate", "interleaved"):

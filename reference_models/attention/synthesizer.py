@@ -60,7 +60,7 @@ class SynthesizerAttention(Attention):
     ) -> None:
         super().__init__(shape)
         if k < 1:
-            raise UsageError(f"expected k from 1 on, got {k}")
+            raise UsageError(f"expected k >= 1, got {k}")
         if a is not None and not 1 <= a <= shape.max_length:
             raise UsageError(f"expected a from 1 to max_length = {shape.max_length}, got {a}")
         generator = self.generator()

@@ -52,7 +52,7 @@ class TransformerXLAttention(Attention):
     def __init__(self, shape: Shape, *, segment: int = 512, memory: int = 512, causal: bool = False) -> None:
         super().__init__(shape)
         if segment < 1 or memory < 0:
-            raise UsageError(f"expected segment from 1 and memory from 0 on, got {segment=}, {memory=}")
+            raise UsageError(f"expected segment from 1 and memory >= 0, got {segment=}, {memory=}")
         self.segment, self.memory, self.causal = segment, memory, causal
         self.position = nn.Linear(shape.dim, shape.heads * shape.head_dim, bias=False)  # W_R
         nn.init.xavier_uniform_(self.position.weight)

@@ -75,7 +75,7 @@ def efficiency(
     try:
         asked = None if lengths is None else [int(word) for word in lengths.split(",")]
     except ValueError:
-        raise UsageError(f"expected as --lengths whole numbers such as 1024,4096, got {lengths!r}") from None
+        raise UsageError(f"--lengths must be integers such as 1024,4096, got {lengths!r}") from None
     rows = measure(
         names_of(models) or attention_names(),
         asked,

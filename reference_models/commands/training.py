@@ -255,7 +255,7 @@ def names_of(words: str | None) -> list[str] | None:
         return None
     names = [word.strip() for word in words.split(",")]
     if not all(names):
-        raise UsageError(f"expected as --models names such as linear,local, got {words!r}")
+        raise UsageError(f"--models must be names such as linear,local, got {words!r}")
     return names
 
 
@@ -270,7 +270,7 @@ def _changes(options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             given["clip_norm"] = None if text == "none" else float(text)
         except ValueError:
-            raise UsageError(f"expected as --clip-norm a number or none, got {text!r}") from None
+            raise UsageError(f"--clip-norm must be a number or none, got {text!r}") from None
     return given
 
 

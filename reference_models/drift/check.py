@@ -142,7 +142,7 @@ def check(
     checking = _Checking(models, open_split, device, num_workers, progress)
     if all(model.card.fresh is not None for model in models.values()):
         if known == other_seed:
-            raise UsageError(f"expected as other seed one that no model learned, got {other_seed}")
+            raise UsageError(f"the other seed must be one that no model learned, got {other_seed}")
         checking.compare(known)
         checking.count(other_seed if seed == known else seed)
     elif seed == known:

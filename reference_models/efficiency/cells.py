@@ -47,11 +47,11 @@ def lengths_of(model: str) -> tuple[int, ...]:
 def settings_for(device: str, dtype: str, threads: int) -> Settings:
     """The settings of a run; raises UsageError for values that are not possible."""
     if device not in _PROTOCOLS:
-        raise UsageError(f"expected as device one of {', '.join(_PROTOCOLS)}, got {device!r}")
+        raise UsageError(f"device must be one of {', '.join(_PROTOCOLS)}, got {device!r}")
     if dtype not in DTYPES:
-        raise UsageError(f"expected as dtype one of {', '.join(DTYPES)}, got {dtype!r}")
+        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if threads < 1:
-        raise UsageError(f"expected threads from 1 on, got {threads}")
+        raise UsageError(f"expected threads >= 1, got {threads}")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("expected a CUDA device, got none that torch can use: measure with device cpu")
     name = device_name(torch.device(device))
@@ -76,7 +76,7 @@ def chosen_cells(models: Sequence[str], lengths: Sequence[int] | None, quick: bo
     for length in lengths or ():
         number = checks.plain_int(length)
         if number is None or number < 1:
-            raise UsageError(f"expected lengths from 1 on, got {length}")
+            raise UsageError(f"expected lengths >= 1, got {length}")
         asked.append(number)
     chosen = QUICK if quick else None if lengths is None else asked
     pairs = [(length, model) for model in models for length in (lengths_of(model) if chosen is None else chosen)]

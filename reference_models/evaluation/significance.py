@@ -89,6 +89,6 @@ def _quantile(level: float) -> float:
 
 def _check_counts(correct: int, total: int) -> None:
     if total < 1:
-        raise UsageError(f"expected a total from 1 on, got {total!r}: no examples say nothing")
+        raise UsageError(f"expected a total >= 1, got {total!r}: no examples say nothing")
     if not 0 <= correct <= total:
         raise UsageError(f"expected from 0 to {total} correct ones, got {correct!r}")

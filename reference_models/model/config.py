@@ -59,10 +59,10 @@ class ModelConfig:
             ("head", ("single", "concat", "four-way", "cross")),
         ):
             if getattr(self, name) not in known:
-                raise UsageError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise UsageError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be a share from 0 to below 1, got {getattr(self, name)!r}")
 
     @property
     def num_sequences(self) -> int:
@@ -76,7 +76,7 @@ class ModelConfig:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's whole numbers as ints, also in tuples: a card is JSON."""
+    """NumPy's integers as ints, also in tuples: a card is JSON."""
     if isinstance(value, tuple):
         return tuple(_plain(item) for item in value)
     number = checks.plain_int(value)

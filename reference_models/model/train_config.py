@@ -59,17 +59,17 @@ class TrainConfig:
             ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in known:
-                raise UsageError(f"expected as {name} one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if not self.learning_rate > 0:
             raise UsageError(f"expected a learning_rate above 0, got {self.learning_rate!r}")
         if self.learning_rate == math.inf:
             raise UsageError(f"expected a finite learning_rate, got {self.learning_rate!r}")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"expected as {name} a share from 0 to below 1, got {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be a share from 0 to below 1, got {getattr(self, name)!r}")
         for name in ("epsilon", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"expected as {name} a number from 0 on, got {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be a number >= 0, got {getattr(self, name)!r}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UsageError(f"expected a clip_norm above 0 or none, got {self.clip_norm!r}")
         if self.batch_size % self.accumulate:

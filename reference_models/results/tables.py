@@ -100,7 +100,7 @@ def _checked(card: Card, name: str) -> Card:
         ("trivial", "shares by name", card.trivial, card.trivial is not None),
     ):
         if not holds:
-            raise UsageError(f"{name}: expected as {entry} {expected}, got {value!r}: train it again, or leave it out")
+            raise UsageError(f"{name}: {entry} must be {expected}, got {value!r}: train it again, or leave it out")
     return card
 
 

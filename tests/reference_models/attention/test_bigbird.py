@@ -147,9 +147,9 @@ def test_parameters_are_the_transformers() -> None:
 
 
 def test_wrong_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected a block from 1 on, got 0"):
+    with pytest.raises(ValueError, match="expected a block >= 1, got 0"):
         build("bigbird", {"block": 0})
-    with pytest.raises(ValueError, match="expected num_random from 0 on, got -1"):
+    with pytest.raises(ValueError, match="expected num_random >= 0, got -1"):
         build("bigbird", {"num_random": -1})
 
 

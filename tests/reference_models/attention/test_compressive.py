@@ -363,7 +363,7 @@ def test_the_convolution_learns_under_autocast(autocast: bool) -> None:
     [{"segment": 0}, {"memory": -1}, {"compressed": -1}, {"rate": 0}, {"segment": 5, "rate": 2}],
 )
 def test_refuses_sizes_that_cannot_be(options: Options) -> None:
-    with pytest.raises(ValueError, match="expected segment a multiple of rate, both from 1, the others from 0 on, got"):
+    with pytest.raises(ValueError, match="expected segment a multiple of rate, both from 1, the others >= 0, got"):
         build("compressive", options)
 
 

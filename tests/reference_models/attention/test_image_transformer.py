@@ -152,11 +152,11 @@ def test_a_token_before_the_picture_needs_room_beside_it() -> None:
     ("options", "message"),
     [
         ({"mode": "3d"}, "expected mode '1d' or '2d', got '3d'"),
-        ({"block": 0}, "expected blocks and a grid from 1 on, got 0"),
-        ({"width": 0}, "expected blocks and a grid from 1 on, got 256, 8 x 0"),
-        ({"grid": (0, 4)}, "expected blocks and a grid from 1 on"),
-        ({"memory": -1}, "expected memories and num_prefix from 0 on, got -1"),
-        ({"num_prefix": -1}, "expected memories and num_prefix from 0 on"),
+        ({"block": 0}, "expected blocks and a grid >= 1, got 0"),
+        ({"width": 0}, "expected blocks and a grid >= 1, got 256, 8 x 0"),
+        ({"grid": (0, 4)}, "expected blocks and a grid >= 1"),
+        ({"memory": -1}, "expected memories and num_prefix >= 0, got -1"),
+        ({"num_prefix": -1}, "expected memories and num_prefix >= 0"),
     ],
 )
 def test_refuses_what_makes_no_sense(options: Options, message: str) -> None:

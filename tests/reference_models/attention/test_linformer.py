@@ -108,7 +108,7 @@ def test_attention_dropout_is_on_in_training_alone() -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ValueError, match="k from 1 on, got 0"):
+    with pytest.raises(ValueError, match="k >= 1, got 0"):
         build("linformer", {"k": 0})
     with pytest.raises(ValueError, match="'key-value', got 'layerwise'"):
         build("linformer", {"sharing": "layerwise"})

@@ -88,7 +88,7 @@ def test_the_block_is_the_papers() -> None:
 
 
 def test_a_block_has_a_token() -> None:
-    with pytest.raises(ValueError, match="expected a block from 1 on, got 0"):
+    with pytest.raises(ValueError, match="expected a block >= 1, got 0"):
         build("local", {"block": 0})
 
 

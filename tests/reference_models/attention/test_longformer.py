@@ -185,10 +185,10 @@ def test_the_defaults_are_the_benchmarks_window_and_one_global_token() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0}, "expected a window from 1 on, got 0"),
-        ({"dilation": (1, 0)}, r"expected dilations from 1 on, got \(1, 0\)"),
-        ({"dilation": ()}, "expected dilations from 1 on"),
-        ({"num_global": -1}, "expected num_global from 0 on, got -1"),
+        ({"window": 0}, "expected a window >= 1, got 0"),
+        ({"dilation": (1, 0)}, r"expected dilations >= 1, got \(1, 0\)"),
+        ({"dilation": ()}, "expected dilations >= 1"),
+        ({"num_global": -1}, "expected num_global >= 0, got -1"),
     ],
 )
 def test_refuses_what_makes_no_sense(options: Options, message: str) -> None:

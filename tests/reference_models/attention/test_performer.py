@@ -152,9 +152,9 @@ def test_padding_alone_gives_zero() -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ValueError, match="features from 1 on, got 0"):
+    with pytest.raises(ValueError, match="features >= 1, got 0"):
         build("performer", {"features": 0})
-    with pytest.raises(ValueError, match="redraw_every from 1 on, got -1"):
+    with pytest.raises(ValueError, match="redraw_every >= 1, got -1"):
         build("performer", {"redraw_every": -1})
     with pytest.raises(ValueError, match="kernel of 'softmax' and 'relu', got 'exp'"):
         build("performer", {"kernel": "exp"})

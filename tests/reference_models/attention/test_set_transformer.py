@@ -170,7 +170,7 @@ def test_the_inducing_points_come_from_the_seed_and_the_layer() -> None:
 
 
 def test_refuses_no_inducing_points() -> None:
-    with pytest.raises(ValueError, match="expected num_inducing from 1 on, got 0"):
+    with pytest.raises(ValueError, match="expected num_inducing >= 1, got 0"):
         build("set_transformer", {"num_inducing": 0})
 
 

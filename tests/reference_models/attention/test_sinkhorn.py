@@ -238,9 +238,9 @@ def test_the_sort_nets_parameters_are_added_to_the_transformers() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"block": 0}, "expected block from 1 on, got 0"),
-        ({"iterations": 0}, "expected iterations from 1 on, got 0"),
-        ({"sortcut": 0}, "expected sortcut from 1 on, got 0"),
+        ({"block": 0}, "expected block >= 1, got 0"),
+        ({"iterations": 0}, "expected iterations >= 1, got 0"),
+        ({"sortcut": 0}, "expected sortcut >= 1, got 0"),
         ({"temperature": 0.0}, "expected a temperature above 0, got 0.0"),
     ],
 )

@@ -138,7 +138,7 @@ def test_parameters_are_the_transformers() -> None:
     ("options", "message"),
     [
         ({"pattern": "local"}, "expected the pattern strided or fixed, got 'local'"),
-        ({"stride": 0}, "expected a stride from 1 on, got 0"),
+        ({"stride": 0}, "expected a stride >= 1, got 0"),
         ({"stride": 4, "summary": 5}, "expected a summary from 1 to stride = 4, got 5"),
         ({"heads": "both"}, "expected heads merged, separate or interleaved, got 'both'"),
     ],

@@ -197,7 +197,7 @@ def test_options_are_checked() -> None:
         ({"mode": "sparse"}, "got 'sparse'"),
         ({"mode": "mixture", "mixed": ()}, "got 'mixture' of"),
         ({"mode": "mixture", "mixed": ("mixture",)}, "got 'mixture' of"),
-        ({"k": 0}, "k from 1 on, got 0"),
+        ({"k": 0}, "k >= 1, got 0"),
         ({"a": 65}, "a from 1 to max_length = 64, got 65"),
     ]
     for options, message in wrong:

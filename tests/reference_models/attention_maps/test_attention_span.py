@@ -503,9 +503,9 @@ def test_what_cannot_be_is_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"^expected at most 12 examples, which is all there are, got 1000: ask .*$"):
         attention_span(model_of(SMALL), LISTOPS)
     for examples in (0, -1):
-        with pytest.raises(ValueError, match=f"expected as examples a whole number from 1 on, got {examples}"):
+        with pytest.raises(ValueError, match=f"examples must be an integer >= 1, got {examples}"):
             drawn(12, examples, 0)
-    with pytest.raises(ValueError, match="expected as seed a whole number from 0 on, got -1"):
+    with pytest.raises(ValueError, match="seed must be an integer >= 0, got -1"):
         drawn(12, 3, -1)
     with pytest.raises(ValueError, match="max_length"):
         attention_span(model_of(SMALL, max_length=100), LISTOPS, examples=2)

@@ -109,9 +109,9 @@ def test_efficiency_quick_is_1k_and_2k_with_a_table_and_a_picture(tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["efficiency", "--lengths", "1k"], "expected as --lengths whole numbers such as 1024,4096, got '1k'"),
+        (["efficiency", "--lengths", "1k"], "--lengths must be integers such as 1024,4096, got '1k'"),
         (["evaluate", "nowhere", "listops/mini"], "expected a folder with card.json, or a bundled checkpoint, got 'no"),
-        (["train", "listops/mini", "linear", "--clip-norm", "much"], "expected as --clip-norm a number or none"),
+        (["train", "listops/mini", "linear", "--clip-norm", "much"], "--clip-norm must be a number or none"),
         (["train", "listops/mini", "linar"], "unknown attention 'linar'"),
         (["train", "listops/lra", "linear"], "choose a larger preset"),
         (["sweep", "listops/mini"], "expected TASK:MODEL such as listops/mini:linear or listops/mini:all, got 'listo"),

@@ -498,13 +498,13 @@ def test_models_of_two_seeds_or_two_ways_of_reading(zoo: Path) -> None:
     config = replace(models["local"].classifier.config, max_length=500)
     longer = Model(Classifier(config), models["local"].card)
     assert report_of({"local": longer}).lines  # one way of reading: listops/mini is no longer than 127
-    with pytest.raises(UsageError, match="expected as other seed one that no model learned, got 0"):
+    with pytest.raises(UsageError, match="the other seed must be one that no model learned, got 0"):
         report_of(models, other_seed=0)
 
 
 def test_names_may_have_blanks() -> None:
     assert names_of("linear, local") == ["linear", "local"]
-    with pytest.raises(UsageError, match=r"^expected as --models names such as linear,local, got 'linear,'$"):
+    with pytest.raises(UsageError, match=r"^--models must be names such as linear,local, got 'linear,'$"):
         names_of("linear,")
 
 

@@ -220,11 +220,11 @@ def test_a_baseline_without_memory_is_left_out_of_the_rounds(monkeypatch: pytest
     [
         ({"models": ["linea"]}, "Did you mean 'linear'"),
         ({"models": []}, "at least one model"),
-        ({"lengths": [0]}, "lengths from 1 on, got 0"),
+        ({"lengths": [0]}, "lengths >= 1, got 0"),
         ({"quick": True}, "either quick or lengths"),
         ({"device": "tpu"}, "one of cpu, cuda, got 'tpu'"),
         ({"dtype": "float16"}, "one of float32, bfloat16, got 'float16'"),
-        ({"threads": 0}, "threads from 1 on, got 0"),
+        ({"threads": 0}, "threads >= 1, got 0"),
         ({"cap_seconds": 0}, "cap_seconds above 0"),
     ],
 )

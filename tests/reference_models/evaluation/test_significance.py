@@ -140,7 +140,7 @@ def test_more_comparisons_ask_for_more() -> None:
 
 def test_what_is_no_count_or_level_is_refused() -> None:
     for total in (0, -1):
-        with pytest.raises(ValueError, match=f"expected a total from 1 on, got {total}: no examples say nothing"):
+        with pytest.raises(ValueError, match=f"expected a total >= 1, got {total}: no examples say nothing"):
             wilson(0, total)
     for correct in (-1, 11):
         with pytest.raises(ValueError, match=f"expected from 0 to 10 correct ones, got {correct}"):
@@ -150,9 +150,9 @@ def test_what_is_no_count_or_level_is_refused() -> None:
             wilson(5, 10, level=level)
     for place in range(2):
         counts = [(0, 0) if place == number else (1, 2) for number in range(2)]
-        with pytest.raises(ValueError, match="expected a total from 1 on, got 0"):
+        with pytest.raises(ValueError, match="expected a total >= 1, got 0"):
             differ(*counts[0], *counts[1])
-    with pytest.raises(ValueError, match="expected as comparisons a whole number from 1 on, got 0"):
+    with pytest.raises(ValueError, match="comparisons must be an integer >= 1, got 0"):
         differ(1, 2, 1, 2, comparisons=0)
 
 

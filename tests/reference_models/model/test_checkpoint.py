@@ -204,7 +204,7 @@ def test_a_card_with_an_unknown_entry(place: str, saved: Path) -> None:
         ("test.correct", 2001, "test: expected correct <= examples = 2000, got 2001"),
         ("model", [], "model: expected object, got array"),
         ("model.heads", "2", "model.heads: expected int, got str"),
-        ("recipe.steps", 0, "recipe: expected as steps a whole number from 1 on, got 0"),
+        ("recipe.steps", 0, "recipe: steps must be an integer >= 1, got 0"),
         ("recipe.schedule", "steps", "recipe.schedule: invalid enum value 'steps'"),
         ("trivial", {"majority": 12.3}, "trivial[...]: expected float <= 1.0"),
         ("data.seed", None, "missing entry data.seed"),

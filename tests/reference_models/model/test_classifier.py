@@ -152,9 +152,9 @@ def test_reversible_blocks_give_the_gradients_of_plain_ones() -> None:
 def test_what_a_configuration_refuses() -> None:
     for changes, message in (
         ({"heads": 3}, "expected a qkv_dim that 3 heads divide, got 8"),
-        ({"dim": 0}, "expected as dim a whole number from 1 on, got 0"),
-        ({"pooling": "max"}, "expected as pooling one of cls, mean, got 'max'"),
-        ({"dropout": 1.0}, "expected as dropout a share from 0 to below 1, got 1.0"),
+        ({"dim": 0}, "dim must be an integer >= 1, got 0"),
+        ({"pooling": "max"}, "pooling must be one of cls, mean, got 'max'"),
+        ({"dropout": 1.0}, "dropout must be a share from 0 to below 1, got 1.0"),
     ):
         with pytest.raises(ValueError, match=message):
             replace(SMALL, **changes)

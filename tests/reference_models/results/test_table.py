@@ -310,5 +310,5 @@ def test_broken_cards_are_refused_in_one_line(name: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("use", [rows, markdown, as_json])
 def test_a_card_that_cannot_be_used_is_refused_by_number_too(use: Callable[[list[Card]], Any]) -> None:
-    with pytest.raises(ValueError, match=r"card 1: expected as preset one of .*, got 'maxi': "):
+    with pytest.raises(ValueError, match=r"card 1: preset must be one of .*, got 'maxi': "):
         use([card(), card(preset="maxi")])
