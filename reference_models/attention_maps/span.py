@@ -39,7 +39,6 @@ from reference_models.model.config import ModelConfig
 # Of the float32 weights of one layer that are at hand at a time; those of one sequence may be more.
 LARGEST_WEIGHTS = 64 * 2**20
 
-_PICTURES = ("image", "pathfinder")
 _SUM_TOLERANCE, _LEAST_ENTRY, _LEAST_SHARE = 1e-3, -1e-6, 1e-6
 
 # A product of two attentions has rows that sum to 1, and is no head's weights (see `dense_weights` there).
@@ -108,8 +107,8 @@ def drawn(count: int, examples: int, seed: int) -> list[int]:
 
 def distances_in(task: Any, length: int, width: int | None = None) -> list[Tensor]:
     """The measures of distance for a task's sequences of L elements: of tokens, and for pictures of pixels."""
-    if task.family in _PICTURES:
-        channels = getattr(task.config, "channels", 1)
+    if task.picture_shape is not None:
+        channels = task.picture_shape[2] if len(task.picture_shape) == 3 else 1
         return [distances_of_tokens(length), distances_of_pixels(length, width, channels=channels)]
     if width is not None:
         raise UsageError(f"expected no width for {task.name}, which has no pictures, got {width}")

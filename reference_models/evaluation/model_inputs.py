@@ -15,8 +15,6 @@ from reference_models.model.config import ModelConfig
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
 
-_DOCUMENTS = ("text", "retrieval")
-
 
 def reading(config: ModelConfig, dataset: "Dataset") -> dict[str, Any]:
     """The words for `Dataset.batches` with which a model reads a dataset.
@@ -36,7 +34,7 @@ def reading(config: ModelConfig, dataset: "Dataset") -> dict[str, Any]:
             f"expected a model with a vocabulary of {task.vocab_size} ids for {task.name}, got one of "
             f"{config.vocab_size}"
         )
-    if task.max_length > config.max_length and task.family not in _DOCUMENTS:
+    if task.max_length > config.max_length and not task.is_document:
         raise UsageError(
             f"expected a model for {task.name}'s {task.max_length:,} elements, got one of max_length "
             f"{config.max_length:,}: choose a larger preset (or a smaller set)"

@@ -95,7 +95,7 @@ def test_bytes_travel_as_they_are_and_are_widened_on_the_device(name: str, corpo
     ):
         assert str(found.inputs.dtype).endswith("int32")
         for one, two in zip(found, wide, strict=False):
-            assert np.array_equal(np.asarray(one), two)
+            assert np.array_equal(np.asarray(one), np.asarray(two))
 
 
 def test_jax_arrays_go_where_they_are_told(small: Dataset) -> None:
