@@ -46,7 +46,7 @@ def measure_preset(preset: str, repeats: int) -> dict[str, Any]:
 
     from lra_data import get_task
     from lra_data.pathfinder.generated_task import Pathfinder
-    from lra_data.pathfinder.generator.kernel import EXTENSIONS
+    from lra_data.pathfinder.generator.chains import EXTENSIONS
     from tests.oracles.pathfinder_oracle import attempt_succeeds, draw_example
 
     task = get_task(f"pathfinder/{preset}")

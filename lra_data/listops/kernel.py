@@ -8,7 +8,6 @@ Not here: the meaning of the token ids (`vocabulary.py`), Arrow (`task.py`), and
 nothing with this file).
 """
 
-from math import lcm
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from lra_data.kernel_cache import compiled
-from lra_data.listops.config import LARGEST_ARGS, OPERATORS, Config
+from lra_data.kernel_cache import compiled, compiled_part
+from lra_data.listops.config import LARGEST_ARGS, OPERATORS
 from lra_data.listops.vocabulary import CLOSE_ID, DIGIT_0_ID
 from lra_data.random_bits import philox4x64
 
@@ -40,29 +39,6 @@ EVERY_LANE = np.uint64(sum(1 << 6 * digit for digit in range(10)))
 LANE_TOPS = np.uint64(sum(32 << 6 * digit for digit in range(10)))
 EVEN_LANES = np.uint64(sum(63 << 12 * pair for pair in range(5)))
 EVERY_PAIR = np.uint64(sum(1 << 12 * pair for pair in range(5)))
-
-
-def operator_records(config: Config) -> NDArray[np.uint64]:
-    """What a pick decides, one word each: token id, number of arguments and the two ranks whose mean is the value.
-
-    Bits 0-7 token id; 8-15 arguments; 16-23 and 24-31 ranks in the sorted arguments (SM does not use them).
-    """
-    records = []
-    for name in config.operators:
-        for arguments in range(config.min_args, config.max_args + 1):
-            low, high = {
-                "MIN": (0, 0),
-                "MAX": (arguments - 1, arguments - 1),
-                "MED": ((arguments - 1) // 2, arguments // 2),
-                "SM": (0, 0),
-            }[name]
-            records.append(OPERATORS.index(name) + 1 | arguments << 8 | low << 16 | high << 24)
-    return np.array(records, dtype=np.uint64)
-
-
-def chunk_limit(num_records: int) -> int:
-    """Chunks whose lower 14 bits are not below this are skipped, so that 10 and `num_records` both divide the rest."""
-    return 2**14 - 2**14 % lcm(10, num_records)
 
 
 @intrinsic
@@ -90,7 +66,7 @@ def _trailing_zeros(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), emit
 
 
-@compiled
+@compiled_part
 def _nth_smallest(at_most: np.uint64, rank: np.uint64) -> np.uint64:
     """The digit at `rank` of the sorted arguments: the number of digits d with at most `rank` arguments <= d.
 
@@ -100,7 +76,7 @@ def _nth_smallest(at_most: np.uint64, rank: np.uint64) -> np.uint64:
     return TEN - (((exceeds * EVERY_LANE) >> np.uint64(54)) & np.uint64(63))
 
 
-@compiled(inline="always")
+@compiled_part
 def _value(record: np.uint64, counts: np.uint64) -> np.uint64:
     """The value of a finished operator from the histogram of its arguments."""
     at_most = counts * EVERY_LANE  # multiplying by ones in every lane makes running sums
@@ -112,7 +88,7 @@ def _value(record: np.uint64, counts: np.uint64) -> np.uint64:
     return total % TEN if (record & LOW_BYTE) == SUM_MOD else (low + high) >> ONE
 
 
-@compiled(inline="always")
+@compiled_part
 def _decode(
     draw: np.uint64,
     attempt: np.uint64,
@@ -156,7 +132,7 @@ def _decode(
     return np.uint64(num_chunks), np.uint64(operators)
 
 
-@compiled
+@compiled_part
 def _grow(
     index: np.uint64,
     attempt: np.uint64,
@@ -228,7 +204,7 @@ def _grow(
 
 
 @compiled(nogil=True)  # threads of a loader draw side by side
-def draw_examples(
+def _draw_examples(
     indices: NDArray[np.int64],
     key_0: np.uint64,
     key_1: np.uint64,
@@ -243,19 +219,13 @@ def draw_examples(
     offsets: NDArray[np.int32],
     labels: NDArray[np.int64],
     depths: NDArray[np.int64],
+    levels: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    chunks: NDArray[np.uint16],
+    digits: NDArray[np.uint8],
+    counts_before: NDArray[np.uint64],
 ) -> np.int64:
-    """Draw the examples of `indices` one after another into `tokens`.
-
-    `tokens` needs max_length - 1 bytes an example and RUN at its end, since a run is copied whole; offsets[i] :
-    offsets[i + 1] are those of example i. No example is begun after `budget` attempts, so that the interpreter hears
-    signals between two calls. Returns how many are drawn, or -1 - i if the `max_attempts` attempts at example i all
-    fell outside the window.
-    """
-    levels = np.empty((max_depth + ONE, np.uint64(3)), np.uint64)
-    words = np.empty(CHUNKS // 4, np.uint64)
-    chunks = words.view(np.uint16)
-    digits = np.empty(CHUNKS + RUN, np.uint8)
-    counts_before = np.empty(CHUNKS + 1, np.uint64)
+    """See `draw_examples`; the last five arrays are memory to work in, of any content."""
     # x div (limit / number of records) as a multiplication; exact, since x < 2^14 and the divisor is above 2^3.
     pick_reciprocal = np.uint64(2**32) // (np.uint64(limit) // np.uint64(len(records))) + ONE
     at = ZERO
@@ -272,23 +242,9 @@ def draw_examples(
             if root >= BELOW_IS_OPERATOR and (root & LOW_14_BITS) < limit:
                 continue  # a bare digit
             length, value, depth = _grow(
-                index,
-                np.uint64(attempt),
-                key_0,
-                key_1,
-                max_depth,
-                max_length,
-                limit,
-                pick_reciprocal,
-                records,
-                tokens,
-                at,
-                levels,
-                words,
-                chunks,
-                digits,
-                counts_before,
-            )
+                index, np.uint64(attempt), key_0, key_1, max_depth, max_length, limit, pick_reciprocal, records, tokens,
+                at, levels, words, chunks, digits, counts_before,
+            )  # fmt: skip
             if min_length < length < max_length:
                 break
             length = ZERO
@@ -299,3 +255,35 @@ def draw_examples(
         labels[i] = value
         depths[i] = depth
     return np.int64(len(indices))
+
+
+def draw_examples(
+    indices: NDArray[np.int64],
+    key_0: np.uint64,
+    key_1: np.uint64,
+    max_depth: np.uint64,
+    min_length: np.uint64,
+    max_length: np.uint64,
+    limit: np.uint16,
+    records: NDArray[np.uint64],
+    max_attempts: np.int64,
+    budget: np.int64,
+    tokens: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    labels: NDArray[np.int64],
+    depths: NDArray[np.int64],
+) -> int:
+    """Draw the examples of `indices` one after another into `tokens`.
+
+    `tokens` needs max_length - 1 bytes an example and RUN at its end, since a run is copied whole; offsets[i] :
+    offsets[i + 1] are those of example i. No example is begun after `budget` attempts, so that the interpreter hears
+    signals between two calls. Returns how many are drawn, or -1 - i if the `max_attempts` attempts at example i all
+    fell outside the window.
+    """
+    words = np.empty(CHUNKS // 4, np.uint64)
+    drawn: int = _draw_examples(
+        indices, key_0, key_1, max_depth, min_length, max_length, limit, records, max_attempts, budget, tokens, offsets,
+        labels, depths, np.empty((int(max_depth) + 1, 3), np.uint64), words, words.view(np.uint16),
+        np.empty(CHUNKS + RUN, np.uint8), np.empty(CHUNKS + 1, np.uint64),
+    )  # fmt: skip
+    return drawn

@@ -9,7 +9,7 @@ Not here: which shapes a configuration allows (`task.py` compares the form found
 import numpy as np
 from numpy.typing import NDArray
 
-from lra_data.kernel_cache import compiled
+from lra_data.kernel_cache import compiled, compiled_part
 from lra_data.listops.vocabulary import VOCABULARY
 
 # What is wrong with a token sequence; 0 is for sound ones.
@@ -21,7 +21,6 @@ _MIN, _MAX, _MED, _SM, _CLOSE, _ZERO = (
 )
 
 
-@compiled
 def solve(tokens: NDArray[np.uint8], offsets: NDArray[np.int32], found: NDArray[np.int64]) -> None:
     """Evaluate each row tokens[offsets[i] : offsets[i + 1]].
 
@@ -29,15 +28,23 @@ def solve(tokens: NDArray[np.uint8], offsets: NDArray[np.int32], found: NDArray[
     any operator, and the operators used (bit i for the word i of the vocabulary). All but the first mean nothing if
     there is a fault.
     """
-    longest = 0
-    for row in range(len(found)):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    operands = np.empty(longest + 1, np.int64)
-    operators = np.empty(longest + 1, np.int64)  # open operators, innermost last
-    bases = np.empty(longest + 1, np.int64)  # where on `operands` their arguments begin
+    longest = int(np.diff(offsets[: len(found) + 1]).max(initial=0))
+    _solve(tokens, offsets, found, *np.empty((3, longest + 1), np.int64))
+
+
+@compiled
+def _solve(
+    tokens: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    found: NDArray[np.int64],
+    operands: NDArray[np.int64],
+    operators: NDArray[np.int64],
+    bases: NDArray[np.int64],
+) -> None:
+    """See `solve`. operators: the open ones, innermost last; bases: where on `operands` their arguments begin."""
     for row in range(len(found)):
         num_operands = num_open = deepest = most = 0
-        fewest = longest
+        fewest = len(operands) - 1
         used = 0
         fault = SOUND
         for position in range(offsets[row], offsets[row + 1]):
@@ -77,7 +84,7 @@ def solve(tokens: NDArray[np.uint8], offsets: NDArray[np.int32], found: NDArray[
         found[row, 5] = used
 
 
-@compiled
+@compiled_part
 def _apply(operator: np.int64, arguments: NDArray[np.int64]) -> np.int64:
     if operator == _SM:
         return np.int64(np.sum(arguments) % 10)
@@ -92,7 +99,7 @@ def _apply(operator: np.int64, arguments: NDArray[np.int64]) -> np.int64:
     return (arguments[middle - 1] + arguments[middle]) // 2
 
 
-@compiled
+@compiled_part
 def _sort(values: NDArray[np.int64]) -> None:
     """Insertion sort in place: there are few values, and np.sort allocates."""
     for i in range(1, len(values)):

@@ -148,7 +148,8 @@ class ListOps(Task):
     def _draw(self, split: str, indices: NDArray[np.int64], seed: int) -> pa.RecordBatch:
         """The rows of the first indices, as many as one kernel call draws."""
         # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
-        from lra_data.listops.kernel import RUN, chunk_limit, draw_examples, operator_records
+        from lra_data.listops.kernel import RUN, draw_examples
+        from lra_data.listops.records import chunk_limit, operator_records
         from lra_data.random_bits import stream_key
 
         key_0, key_1 = stream_key(self.family, self.version, self.keyed_config(), seed, split)

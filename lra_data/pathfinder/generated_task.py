@@ -19,16 +19,12 @@ from lra_data.arrow_columns import (
     picture,
 )
 from lra_data.corpus import Corpus
-from lra_data.errors import BuildError, SetError, UsageError
+from lra_data.errors import SetError, UsageError
 from lra_data.pathfinder.checks.tracer_agreement import AGREEMENT
 from lra_data.pathfinder.config import PRESETS, Config
 from lra_data.pathfinder.generator.drawing_tables import drawing_tables, tables_digest
 from lra_data.task import Preset, Task, check_request
 from lra_data.task_parts import Statistics, TaskCard, Viewer
-
-# Pictures, and attempts at contours, between two moments at which an interrupt is heard.
-ROWS_A_CALL = 64
-ATTEMPTS_A_CALL = 2**13
 
 GEOMETRY = ("margin", "attempts", "origin", "tips", "contours", "distractors", "num_distractors")
 
@@ -183,84 +179,25 @@ class Pathfinder(Task):
         return pa.RecordBatch.from_arrays([arrays[name] for name in names], schema=self.schema)
 
     def draw(self, split: str, indices: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
-        """The columns of these rows by name, geometry included.
-
-        Beside them `offsets` of the distractors, int32 (n + 1,), and `counters`, int64 (n, 4): see `kernel.EXTENSIONS`.
-        """
+        """The columns of these rows by name, geometry included, with `offsets` and `counters`: see `draw_rows`."""
         # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
-        from lra_data.pathfinder.generator.kernel import MAX_ATTEMPTS, draw_heads, draw_images
-        from lra_data.pathfinder.generator.kernel_tables import prepare
+        from lra_data.pathfinder.generator.contours import MAX_ATTEMPTS
+        from lra_data.pathfinder.generator.draw_rows import draw_rows
         from lra_data.random_bits import stream_key
 
-        config, n = self.config, len(indices)
-        margins = np.array(config.paddle_margin_list, dtype=np.int8)
-        most_strewn = config.num_distractor_snakes * config.distractor_length + max(
-            config.num_single_paddles(margin) for margin in config.paddle_margin_list
-        )
-        label, origin, margin_places = np.empty((3, n), dtype=np.int64)
-        inputs = np.zeros((n, config.resolution**2), dtype=np.uint8)
-        attempts = np.zeros(n, dtype=np.int32)
-        tips = np.zeros((n, 8), dtype=np.int16)
-        contours = np.zeros((n, 2 * config.contour_length * 4), dtype=np.int16)
-        strewn = np.zeros((n, most_strewn * 4), dtype=np.int16)
-        placed = np.zeros((n, 2), dtype=np.int16)
-        counters = np.zeros((n, 4), dtype=np.int64)
-        key_0, key_1 = stream_key(self.family, self.version, self.keyed_config(), seed, split)
-        draw_heads(indices, key_0, key_1, np.int64(len(margins)), label, margin_places, origin)
-        for place, margin in enumerate(margins.tolist()):
-            rules, plates = prepare(config, margin)
-            rows = np.flatnonzero(margin_places == place)
-            start, failed = np.int64(0), np.int64(0)
-            while start < len(rows):
-                drawn, failed = draw_images(
-                    rows[start : start + ROWS_A_CALL],
-                    indices,
-                    key_0,
-                    key_1,
-                    label,
-                    origin,
-                    rules,
-                    plates,
-                    inputs,
-                    attempts,
-                    tips,
-                    contours,
-                    strewn,
-                    placed,
-                    counters,
-                    failed,
-                    np.int64(ATTEMPTS_A_CALL),
-                )
-                start += drawn
-                if failed == MAX_ATTEMPTS:
-                    raise BuildError(self._failure(f"{split} {indices[rows[start]]} (margin {margin})", attempts))
-        counts = 4 * (placed[:, 0].astype(np.int64) * config.distractor_length + placed[:, 1])
-        used = np.arange(strewn.shape[1]) < counts[:, None]
-        return {
-            "inputs": inputs,
-            "label": label,
-            "margin": margins[margin_places],
-            "attempts": attempts,
-            "origin": origin.astype(np.int8),
-            "tips": tips,
-            "contours": contours,
-            "distractors": strewn[used],
-            "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
-            "num_distractors": placed[:, 0].copy(),
-            "counters": counters,
-        }
+        def failure(place: int, margin: int, attempts: NDArray[np.int32]) -> str:
+            """What is said when an example's attempts all failed, with the acceptance measured up to there."""
+            successes = int(np.count_nonzero(attempts))
+            total = int(attempts.sum()) + MAX_ATTEMPTS
+            return (
+                f"{self.name}: expected two contours of {self.config.contour_length} paddles in {MAX_ATTEMPTS:,} "
+                f"attempts at {split} {indices[place]} (margin {margin}), got none; measured acceptance "
+                f"{successes / total:.1e} ({successes} of {total:,} attempts in this batch): shorten the contours, "
+                "lower margin or continuity, or enlarge the canvas"
+            )
 
-    def _failure(self, where: str, attempts: NDArray[np.int32]) -> str:
-        """What is said when an example's attempts all failed, with the acceptance measured up to there."""
-        from lra_data.pathfinder.generator.kernel import MAX_ATTEMPTS
-
-        successes = int(np.count_nonzero(attempts))
-        total = int(attempts.sum()) + MAX_ATTEMPTS
-        return (
-            f"{self.name}: expected two contours of {self.config.contour_length} paddles in {MAX_ATTEMPTS:,} attempts "
-            f"at {where}, got none; measured acceptance {successes / total:.1e} ({successes} of {total:,} attempts in "
-            "this batch): shorten the contours, lower margin or continuity, or enlarge the canvas"
-        )
+        key = stream_key(self.family, self.version, self.keyed_config(), seed, split)
+        return draw_rows(self.config, key, indices, failure)
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
         """Derive each label from geometry and picture. Geometry that was left out is asked back by index."""

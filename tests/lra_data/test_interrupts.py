@@ -215,12 +215,13 @@ def test_a_kernel_returns_between_two_calls(tmp_path: Path, monkeypatch: pytest.
     import lra_data
     from lra_data.listops import task as listops
     from lra_data.pathfinder import generated_task
+    from lra_data.pathfinder.generator import draw_rows
 
     wanted = {name: lra_data.generate(name, "train", 0, 40) for name in ("pathfinder/32-hard", "listops/mini")}
     counters = generated_task.Pathfinder(lra_data.get_task("pathfinder/32-hard").config)
     indices = wanted["pathfinder/32-hard"]["index"].to_numpy()
     expected = counters.draw("train", indices, 0)["counters"]
-    monkeypatch.setattr(generated_task, "ATTEMPTS_A_CALL", 7)
+    monkeypatch.setattr(draw_rows, "ATTEMPTS_A_CALL", 7)
     monkeypatch.setattr(listops, "ATTEMPTS_A_CALL", 5)
     for name, rows in wanted.items():
         assert lra_data.generate(name, "train", 0, 40).equals(rows)

@@ -69,7 +69,7 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), emit
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, _nrt=True)  # numba makes no array of an address without its runtime
 def locate(
     table: NDArray[np.int64],
     numbers: NDArray[np.int64],
@@ -111,7 +111,7 @@ def locate(
     return FINE, 0
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, _nrt=True)
 def fill(addresses: NDArray[np.int64], lengths: NDArray[np.int32], offset: int, out: NDArray[Any]) -> int:
     """Copy rows of uint8, each value plus `offset`, into out (n, S, L), of int32 or uint8, and 0 behind them.
 

@@ -12,8 +12,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from lra_data.kernel_cache import compiled
-from lra_data.pathfinder.generator.kernel_tables import LANES, Plates, Rules
+from lra_data.kernel_cache import compiled_part
+from lra_data.pathfinder.generator.kernel_tables import LANES, Grid, Stamps
 
 # Columns of a paddle: where it is drawn from, its patch, and the position of its contrast.
 PADDLE_Y, PADDLE_X, PATCH, CONTRAST = range(4)
@@ -99,67 +99,65 @@ def copy_bytes(typing_context: Any, target: Any, source: Any, count: Any) -> Any
     return types.void(target, source, count), emit
 
 
-@compiled
-def place_of(y: np.int64, x: np.int64, border: np.int64, stride: np.int64) -> np.int64:
-    """Where pixel (y, x) of the image stands on a canvas."""
-    return (y + border) * stride + x + border
+@compiled_part
+def place_of(y: np.int64, x: np.int64, grid: Grid) -> np.int64:
+    """Where pixel (y, x) of the image is on a canvas."""
+    return (y + grid.border) * grid.stride + x + grid.border
 
 
-@compiled
+@compiled_part
 def add_paddle(
-    paddle: NDArray[np.int64],
-    rules: Rules,
-    plates: Plates,
-    mask: NDArray[np.uint8],
-    wide: NDArray[np.uint8],
+    paddle: NDArray[np.int64], grid: Grid, stamps: Stamps, mask: NDArray[np.uint8], wide: NDArray[np.uint8]
 ) -> None:
     """Add a paddle's patch to a mask and to its dilated twin."""
-    y, x, patch = paddle[PADDLE_Y], paddle[PADDLE_X], paddle[PATCH]
-    at = place_of(y - rules.reach, x - rules.reach, rules.border, rules.stride)
-    start = patch * (2 * rules.reach + 1) * rules.row_bytes
-    for _ in range(2 * rules.reach + 1):
-        for lane in range(0, rules.row_bytes, LANES):
-            _raise_row_inside(mask, at + lane, plates.masks, start + lane, plates.inside)
-        at += rules.stride
-        start += rules.row_bytes
-    at = place_of(y - rules.wide_reach, x - rules.wide_reach, rules.border, rules.stride)
-    start = patch * (2 * rules.wide_reach + 1) * rules.wide_row_bytes
-    for _ in range(2 * rules.wide_reach + 1):
-        for lane in range(0, rules.wide_row_bytes, LANES):
-            _raise_row(wide, at + lane, plates.wide_masks, start + lane)
-        at += rules.stride
-        start += rules.wide_row_bytes
+    rows = 2 * grid.reach + 1
+    at = place_of(paddle[PADDLE_Y] - grid.reach, paddle[PADDLE_X] - grid.reach, grid)
+    start = paddle[PATCH] * rows * grid.row_bytes
+    for _ in range(rows):
+        for lane in range(0, grid.row_bytes, LANES):
+            _raise_row_inside(mask, at + lane, stamps.masks, start + lane, stamps.inside)
+        at += grid.stride
+        start += grid.row_bytes
+    rows = 2 * grid.wide_reach + 1
+    at = place_of(paddle[PADDLE_Y] - grid.wide_reach, paddle[PADDLE_X] - grid.wide_reach, grid)
+    start = paddle[PATCH] * rows * grid.wide_row_bytes
+    for _ in range(rows):
+        for lane in range(0, grid.wide_row_bytes, LANES):
+            _raise_row(wide, at + lane, stamps.wide_masks, start + lane)
+        at += grid.stride
+        start += grid.wide_row_bytes
 
 
-@compiled
+@compiled_part
 def copy_window(
     paddle: NDArray[np.int64],
-    rules: Rules,
+    grid: Grid,
     source_mask: NDArray[np.uint8],
     source_wide: NDArray[np.uint8],
     mask: NDArray[np.uint8],
     wide: NDArray[np.uint8],
 ) -> None:
     """Copy what a paddle may have changed from other canvases."""
-    at = place_of(paddle[PADDLE_Y] - rules.wide_reach, paddle[PADDLE_X] - rules.wide_reach, rules.border, rules.stride)
-    for _ in range(2 * rules.wide_reach + 1):
-        for lane in range(0, rules.wide_row_bytes, LANES):
+    at = place_of(paddle[PADDLE_Y] - grid.wide_reach, paddle[PADDLE_X] - grid.wide_reach, grid)
+    for _ in range(2 * grid.wide_reach + 1):
+        for lane in range(0, grid.wide_row_bytes, LANES):
             _copy_row(mask, at + lane, source_mask)
             _copy_row(wide, at + lane, source_wide)
-        at += rules.stride
+        at += grid.stride
 
 
-@compiled
+@compiled_part
 def fits(
-    y: np.int64, x: np.int64, patch: np.int64, rules: Rules, thresholds: NDArray[np.uint8], mask: NDArray[np.uint8]
+    y: np.int64, x: np.int64, patch: np.int64, grid: Grid, thresholds: NDArray[np.uint8], mask: NDArray[np.uint8]
 ) -> bool:
     """Whether mask and paddle together stay below TOO_MUCH everywhere."""
-    at = place_of(y - rules.reach, x - rules.reach, rules.border, rules.stride)
-    start = patch * (2 * rules.reach + 1) * rules.row_bytes
+    rows = 2 * grid.reach + 1
+    at = place_of(y - grid.reach, x - grid.reach, grid)
+    start = patch * rows * grid.row_bytes
     exceeded = np.uint32(0)
-    for _ in range(2 * rules.reach + 1):
-        for lane in range(0, rules.row_bytes, LANES):
+    for _ in range(rows):
+        for lane in range(0, grid.row_bytes, LANES):
             exceeded |= _row_exceeds(mask, at + lane, thresholds, start + lane)
-        at += rules.stride
-        start += rules.row_bytes
+        at += grid.stride
+        start += grid.row_bytes
     return exceeded == np.uint32(0)

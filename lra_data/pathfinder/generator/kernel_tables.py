@@ -1,4 +1,4 @@
-"""The drawing tables laid out for the kernel's canvas: what `kernel.py` and `canvas.py` read in their loops.
+"""The drawing tables laid out for the kernel's canvas: what the kernels read in their loops.
 
 A canvas is a picture with a margin around it, so that patches need no clipping, as one flat array of bytes, row by row.
 A patch is a run of rows that are filled up to a multiple of LANES bytes, so that it is laid on in whole vectors.
@@ -22,9 +22,8 @@ NEVER = 255  # a threshold that no byte exceeds
 
 
 class Rules(NamedTuple):
-    """What the kernel needs of a configuration at one margin, and the measures of its canvas: int64 each."""
+    """What the contours, distractors and markers of a configuration are, as int64."""
 
-    resolution: int
     contour_length: int
     distractor_length: int
     num_distractors: int
@@ -38,6 +37,12 @@ class Rules(NamedTuple):
     same_contrast: int
     distance_step: int
     marker_value: int
+
+
+class Grid(NamedTuple):
+    """The measures of a canvas and of what is laid on it, in pixels or bytes, as int64."""
+
+    resolution: int
     border: int
     stride: int
     reach: int
@@ -47,69 +52,131 @@ class Rules(NamedTuple):
     ring_radius: int
 
 
-class Plates(NamedTuple):
-    """The drawing tables of one margin, laid out for the canvas.
+class Stamps(NamedTuple):
+    """What is laid on masks.
 
-    thresholds: a byte of the mask above this rejects the paddle. masks, wide_masks: a paddle's mask and that mask
-    dilated. These three are flat: one patch after the other, row by row, each row filled up to a multiple of LANES.
-    turns: for each angle the first row in `near`, the number of rows, and the step to the new pivot. near: the
-    candidates with a turn weight; place on the canvas relative to the pivot, weight, number, y and x relative to the
-    pivot. footprint_first, footprint_place: for each degree the places of the footprint's pixels relative to its pixel.
-    inside: 255 in the image, 0 around it. empty_mask, empty_wide: the canvases at the start.
+    The first three are flat: one patch after the other, row by row, each row filled up to a multiple of LANES.
+    thresholds: a byte of the mask above this rejects the paddle.
+    masks, wide_masks: a paddle's mask, and that mask dilated.
+    inside: 255 in the image, 0 around it, as a canvas.
     """
 
-    lines: NDArray[np.uint8]
     thresholds: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     wide_masks: NDArray[np.uint8]
+    inside: NDArray[np.uint8]
+
+
+class Chains(NamedTuple):
+    """How one paddle follows from another.
+
+    heads, pivots: for each degree the step from tail to head, and from head to pivot.
+    leaves: for each degree whether the footprint can leave the image.
+    turns: for each angle the first row in `near`, the number of rows, and the step to the new pivot.
+    near: the ring candidates with a turn weight: place on the canvas relative to the pivot, weight, number, y and x
+    relative to the pivot.
+    """
+
     heads: NDArray[np.int64]
     pivots: NDArray[np.int64]
-    drawn_angles: NDArray[np.int16]
     leaves: NDArray[np.bool_]
-    starts: NDArray[np.int64]
-    start_by_parity: NDArray[np.int64]
     turns: NDArray[np.int64]
     near: NDArray[np.int64]
-    footprint_first: NDArray[np.int64]
-    footprint_place: NDArray[np.int64]
+
+
+class Starts(NamedTuple):
+    """Where contours begin.
+
+    contour_0: for each degree first row and column of the start pixels, their rows and columns.
+    contour_1: by parity of the first tail's coordinate and by direction, second tail less first.
+    """
+
+    contour_0: NDArray[np.int64]
+    contour_1: NDArray[np.int64]
+
+
+class Footprints(NamedTuple):
+    """place[first[d] : first[d + 1]] are the places of the pixels of the footprint at degree d, relative to its own."""
+
+    first: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+class Ink(NamedTuple):
+    """What pictures are painted with: lines by patch, discs by class of y and x, and brightness by contrast."""
+
+    lines: NDArray[np.uint8]
     markers: NDArray[np.uint8]
     marker_class: NDArray[np.int64]
     contour_values: NDArray[np.int64]
     distractor_values: NDArray[np.int64]
-    inside: NDArray[np.uint8]
+
+
+class Tables(NamedTuple):
+    """All that the kernels read at one margin, with the canvases at the start and the angles as drawn."""
+
+    rules: Rules
+    grid: Grid
+    stamps: Stamps
+    chains: Chains
+    starts: Starts
+    footprints: Footprints
+    ink: Ink
     empty_mask: NDArray[np.uint8]
     empty_wide: NDArray[np.uint8]
+    drawn_angles: NDArray[np.int16]
 
 
 @lru_cache(maxsize=8)
-def prepare(config: Config, margin: int) -> tuple[Rules, Plates]:
-    """Rules and plates of a configuration at one of its margins."""
+def prepare(config: Config, margin: int) -> Tables:
+    """The tables of a configuration at one of its margins."""
     tables = drawing_tables(config)
     masks = tables[f"masks_{margin}"]
     ring = tables[f"ring_{margin}"].astype(np.int64)
-    size = config.resolution
-    reach = masks.shape[1] // 2
-    radius = config.paddle_length + margin
-    # Room for a patch on any pixel of the image, and for the ring around any pivot from which the ring reaches the
-    # image.
-    border = max(reach + margin, marker_reach(config), 2 * radius + 1)
-    stride = size + 2 * border
+    grid = _grid(config, margin, reach=masks.shape[1] // 2)
     wide = _dilated(np.pad(masks, ((0, 0), (margin, margin), (margin, margin))), margin)
-    turns, near = _turns(tables[f"steps_{margin}"], tables[f"weights_{margin}"], ring, stride)
-    footprints = [_footprint_places(mask, config.paddle_length, margin, stride) for mask in masks[:DEGREES]]
-    inside, empty_mask = np.zeros((2, stride, stride), dtype=np.uint8)
-    image = slice(border, border + size)
-    clear = slice(border + config.padding, border + size - config.padding)
-    inside[image, image] = 255
-    empty_mask[image, image] = 255
-    empty_mask[clear, clear] = 0
-    empty_wide = np.full((1, stride, stride), 255, dtype=np.uint8)
-    empty_wide[0, image, image] = _dilated(
-        np.pad(empty_mask[image, image][None], ((0, 0), (margin,) * 2, (margin,) * 2)), margin
-    )[0, margin:-margin, margin:-margin]
+    turns, near = _turns(tables[f"steps_{margin}"], tables[f"weights_{margin}"], ring, grid.stride)
+    footprints = [_footprint_places(mask, config.paddle_length, margin, grid.stride) for mask in masks[:DEGREES]]
+    inside, empty_mask, empty_wide = _canvases(config, margin, grid)
     marker_value, contour_values, distractor_values = contrast_values(config)
-    rules = Rules(
-        resolution=size,
+    return Tables(
+        rules=_rules(config, margin, marker_value),
+        grid=grid,
+        stamps=Stamps(
+            thresholds=_in_lanes(
+                np.where(masks >= TOO_MUCH - 255, TOO_MUCH - 1 - masks.astype(np.int64), NEVER), NEVER
+            ),
+            masks=_in_lanes(masks, 0),
+            wide_masks=_in_lanes(wide, 0),
+            inside=inside,
+        ),
+        chains=Chains(
+            heads=tables[f"heads_{margin}"].astype(np.int64),
+            pivots=tables[f"pivots_{margin}"].astype(np.int64),
+            leaves=tables[f"leaves_{margin}"],
+            turns=turns,
+            near=near,
+        ),
+        starts=Starts(
+            contour_0=tables[f"starts_{margin}"].astype(np.int64),
+            contour_1=tables["start_by_parity"].astype(np.int64),
+        ),
+        footprints=Footprints(first=_firsts(footprints), place=np.concatenate(footprints)),
+        ink=Ink(
+            lines=tables[f"lines_{margin}"],
+            markers=tables["markers"],
+            marker_class=marker_classes(config.resolution, marker_reach(config)),
+            contour_values=contour_values,
+            distractor_values=distractor_values,
+        ),
+        empty_mask=empty_mask,
+        empty_wide=empty_wide,
+        drawn_angles=tables[f"drawn_angles_{margin}"],
+    )
+
+
+def _rules(config: Config, margin: int, marker_value: int) -> Rules:
+    return Rules(
         contour_length=config.contour_length,
         distractor_length=config.distractor_length,
         num_distractors=config.num_distractor_snakes,
@@ -123,38 +190,40 @@ def prepare(config: Config, margin: int) -> tuple[Rules, Plates]:
         same_contrast=int(config.same_contrast),
         distance_step=config.distance_step,
         marker_value=marker_value,
+    )
+
+
+def _grid(config: Config, margin: int, reach: int) -> Grid:
+    radius = config.paddle_length + margin
+    # Room for a patch on any pixel of the image, and for the ring around any pivot from which the ring reaches the
+    # image.
+    border = max(reach + margin, marker_reach(config), 2 * radius + 1)
+    return Grid(
+        resolution=config.resolution,
         border=border,
-        stride=stride,
+        stride=config.resolution + 2 * border,
         reach=reach,
         row_bytes=_full_lanes(2 * reach + 1),
         wide_reach=reach + margin,
         wide_row_bytes=_full_lanes(2 * (reach + margin) + 1),
         ring_radius=radius,
     )
-    plates = Plates(
-        lines=tables[f"lines_{margin}"],
-        thresholds=_in_lanes(np.where(masks >= TOO_MUCH - 255, TOO_MUCH - 1 - masks.astype(np.int64), NEVER), NEVER),
-        masks=_in_lanes(masks, 0),
-        wide_masks=_in_lanes(wide, 0),
-        heads=tables[f"heads_{margin}"].astype(np.int64),
-        pivots=tables[f"pivots_{margin}"].astype(np.int64),
-        drawn_angles=tables[f"drawn_angles_{margin}"],
-        leaves=tables[f"leaves_{margin}"],
-        starts=tables[f"starts_{margin}"].astype(np.int64),
-        start_by_parity=tables["start_by_parity"].astype(np.int64),
-        turns=turns,
-        near=near,
-        footprint_first=_firsts(footprints),
-        footprint_place=np.concatenate(footprints),
-        markers=tables["markers"],
-        marker_class=marker_classes(size, marker_reach(config)),
-        contour_values=contour_values,
-        distractor_values=distractor_values,
-        inside=_canvas(inside),
-        empty_mask=_canvas(empty_mask),
-        empty_wide=_canvas(empty_wide[0]),
-    )
-    return rules, plates
+
+
+def _canvases(
+    config: Config, margin: int, grid: Grid
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """`inside` of Stamps, and the two canvases at the start."""
+    inside, empty_mask = np.zeros((2, grid.stride, grid.stride), dtype=np.uint8)
+    image = slice(grid.border, grid.border + grid.resolution)
+    clear = slice(grid.border + config.padding, grid.border + grid.resolution - config.padding)
+    inside[image, image] = 255
+    empty_mask[image, image] = 255
+    empty_mask[clear, clear] = 0
+    empty_wide = np.full((grid.stride, grid.stride), 255, dtype=np.uint8)
+    padded = np.pad(empty_mask[image, image][None], ((0, 0), (margin, margin), (margin, margin)))
+    empty_wide[image, image] = _dilated(padded, margin)[0, margin:-margin, margin:-margin]
+    return _canvas(inside), _canvas(empty_mask), _canvas(empty_wide)
 
 
 def contrast_values(config: Config) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
@@ -202,7 +271,7 @@ def _firsts(lists: list[Any]) -> NDArray[np.int64]:
 def _turns(
     steps: NDArray[Any], weights: NDArray[Any], ring: NDArray[np.int64], stride: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`turns` and `near` of Plates."""
+    """`turns` and `near` of Chains."""
     angles, candidates = np.nonzero(weights)
     near = np.column_stack(
         [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lra_data import BuildError, generate, get_task, take
 from lra_data.listops.config import OPERATORS, PRESETS, Config
-from lra_data.listops.kernel import chunk_limit, operator_records
+from lra_data.listops.records import chunk_limit, operator_records
 from lra_data.store.digests import LogicalDigest, row_digests
 from tests.oracles.listops_oracle import draw_example
 

@@ -15,7 +15,7 @@ from scipy import stats
 
 from lra_data import get_task
 from lra_data.pathfinder.generated_task import Pathfinder
-from lra_data.pathfinder.generator.kernel import DRAWINGS, EXTENSIONS, TRIES
+from lra_data.pathfinder.generator.chains import DRAWINGS, EXTENSIONS, TRIES
 from tests.support.reference_pathfinder import original_pictures
 
 # A difference of more standard errors has a chance of 1 in 1,000.

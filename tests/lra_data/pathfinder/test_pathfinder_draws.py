@@ -9,7 +9,7 @@ import pytest
 from lra_data import generate, get_task, take
 from lra_data.pathfinder.config import PRESETS, Config
 from lra_data.pathfinder.generated_task import Pathfinder
-from lra_data.pathfinder.generator.kernel import CHOICES, EXTENSIONS, TRIES
+from lra_data.pathfinder.generator.chains import CHOICES, EXTENSIONS, TRIES
 from lra_data.store.digests import LogicalDigest, row_digests
 from tests.oracles.pathfinder_oracle import attempt_succeeds, draw_example
 
