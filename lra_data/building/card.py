@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from lra_data.arrow_columns import features_of, webdataset_features
 from lra_data.store.formats.shard_format import get_format
 from lra_data.store.manifest import MANIFEST, Description, Manifest, Shard
 from lra_data.task import Task
@@ -93,9 +92,7 @@ def _header(task: Task, manifest: Manifest) -> dict[str, Any]:
     """One configuration, of the set's first format: `datasets` reads a folder with one kind of reader only."""
     description = manifest.description
     splits = {split: manifest.shards_of(split) for split in description.sizes}
-    features = features_of(task.schema)
-    if description.formats[0] == "webdataset":
-        features = webdataset_features(task.schema)
+    features = get_format(description.formats[0]).features(task.schema)
     size = sum(_bytes(shards) for shards in splits.values())
     total = sum(description.sizes.values())
     return {
@@ -151,12 +148,13 @@ def _loading_lines(description: Description, splits: Mapping[str, list[Shard]]) 
     ]
     for name in others:
         files = ", ".join(f'"{split}": "{_glob(name, split, len(shards))}"' for split, shards in splits.items())
-        lines.append(f'load_dataset("{name}", data_dir=folder, data_files={{{files}}})')
+        builder = get_format(name).datasets_builder
+        lines.append(f'load_dataset("{builder}", data_dir=folder, data_files={{{files}}})')
     return [*lines, "```"]
 
 
 def _glob(format_name: str, split: str, num_shards: int) -> str:
-    return f"{split}-*-of-{num_shards:05d}.{get_format(format_name).EXTENSION}"
+    return f"{split}-*-of-{num_shards:05d}.{get_format(format_name).extension}"
 
 
 def _split_rows(manifest: Manifest) -> list[tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lra_data.store.formats.shard_format import get_format
 from lra_data.store.manifest import Manifest, Shard
 from lra_data.task import Task
 
@@ -52,12 +53,6 @@ _CONTEXT = {
     "transform": "cr:transform",
 }
 
-_ENCODINGS = {
-    "arrow": "application/vnd.apache.arrow.stream",
-    "parquet": "application/x-parquet",
-    "webdataset": "application/x-tar",
-}
-
 
 def croissant_text(task: Task, manifest: Manifest) -> str:
     """The JSON-LD document of a finished set."""
@@ -75,7 +70,9 @@ def croissant_text(task: Task, manifest: Manifest) -> str:
         "citeAs": task.card.citation,
         "datePublished": task.card.published,
         "distribution": [_file_object(shard) for shard in manifest.shards],
-        "recordSet": [_record_set(task, shard) for shard in manifest.shards if shard.format == "parquet"],
+        "recordSet": [
+            _record_set(task, shard) for shard in manifest.shards if get_format(shard.format).croissant_columns
+        ],
     }
     return json.dumps(document, indent=1) + "\n"
 
@@ -88,14 +85,14 @@ def _file_object(shard: Shard) -> dict[str, Any]:
         "description": f"rows {shard.start} to {shard.stop - 1} of {shard.split}",
         "contentUrl": shard.file,
         "contentSize": f"{shard.bytes} B",
-        "encodingFormat": _ENCODINGS[shard.format],
+        "encodingFormat": get_format(shard.format).media_type,
         "sha256": shard.sha256,
     }
 
 
 def _record_set(task: Task, shard: Shard) -> dict[str, Any]:
     """One record set a file: mlcroissant, the reference reader, cannot join local files into one."""
-    name = shard.file.removesuffix(".parquet")
+    name = shard.file.rpartition(".")[0]
     fields = []
     for column in task.schema:
         is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)

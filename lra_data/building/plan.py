@@ -38,7 +38,7 @@ class RowRange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def file_name(self, format_name: str) -> str:
         """`train-00003-of-00016.arrow`."""
-        return f"{self.split}-{self.number:05d}-of-{self.count:05d}.{get_format(format_name).EXTENSION}"
+        return f"{self.split}-{self.number:05d}-of-{self.count:05d}.{get_format(format_name).extension}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ def write_shards(job: ShardJob, task: Task, formats: list[str]) -> tuple[dict[st
             bytes=files[name].tell(),
             sha256=files[name].sha256,
             batch_rows=batch_rows(task),
-            batch_offsets=tuple(getattr(writers[name], "batch_offsets", ())),
+            batch_offsets=tuple(writers[name].batch_offsets),
             **tally.figures(),
         )
         publish_text(_marker(job, name), json.dumps(structs.asdict(shards[name])) + "\n", build_folder)

@@ -1,7 +1,7 @@
 """The record batches of one split of a built set, each opened when a row of it is first needed.
 
-Arrow shards are mapped into memory, once each: a batch is a view of the file. Those of Parquet files are decoded one
-row group at a time, those of tar files one shard at a time, and the last few are kept.
+Shards of a mapped format (Arrow) are mapped into memory, once each: a batch is a view of the file. Others are decoded,
+one batch at a time where the format can (Parquet), else one shard at a time (tar files), and the last few are kept.
 """
 
 import os
@@ -34,7 +34,8 @@ class OpenBatches:
 
     def __init__(self, folder: SetFolder, shards: Sequence[Shard], task: Task) -> None:
         self._folder, self._shards, self._task = folder, shards, task
-        self.mapped = shards[0].format == "arrow"
+        self._format = get_format(shards[0].format)
+        self.mapped = self._format.is_mapped
         counts = np.array([-(-(shard.stop - shard.start) // shard.batch_rows) for shard in shards], dtype=np.int64)
         self._first = np.concatenate([[0], np.cumsum(counts)])
         self.starts: NDArray[np.int64] = np.concatenate(
@@ -65,7 +66,7 @@ class OpenBatches:
         """A record batch, sound but not compared with its digest's file; raises SetError for one that is not."""
         place = int(np.searchsorted(self._first, number, side="right")) - 1
         shard, inside = self._shards[place], number - int(self._first[place])
-        if shard.format == "webdataset":
+        if not self.mapped and not self._format.reads_one_batch:
             return self._decoded(place)[inside]
         batch = self._read_mapped(place, inside) if self.mapped else self._groups(place, inside)
         expected = int(self.starts[number + 1] - self.starts[number])
@@ -116,17 +117,15 @@ class OpenBatches:
         return batch
 
     def _read_group(self, place: int, inside: int) -> pa.RecordBatch:
-        from lra_data.store.formats.parquet_file import read_group
-
         path = self._folder.shard_path(self._shards[place])
-        batch = read_group(path, self._task.schema, inside)
+        batch = self._format.read_batch(path, self._task.schema, inside)
         check_batch(path, batch, self._task)
         return batch
 
     def _decode(self, place: int) -> list[pa.RecordBatch]:
         shard = self._shards[place]
         path = self._folder.shard_path(shard)
-        batches = list(get_format(shard.format).read(path, self._task.schema))
+        batches = list(self._format.read(path, self._task.schema))
         whole = pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], schema=self._task.schema)
         check_batch(path, whole, self._task)
         if len(whole) != shard.stop - shard.start:

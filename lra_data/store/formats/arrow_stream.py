@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from lra_data.errors import SetError
 from lra_data.store.atomic_files import Sink
+from lra_data.store.formats.shard_format import ShardFormat, ShardWriter
 
-EXTENSION = "arrow"
 
-
-class _Writer:
+class _Writer(ShardWriter):
     def __init__(self, sink: Sink, schema: pa.Schema) -> None:
         self._sink = sink
         self._schema_bytes = schema.serialize().size
@@ -31,28 +30,33 @@ class _Writer:
         self._stream.close()
 
 
-def libraries(schema: pa.Schema) -> dict[str, str]:
-    """None: the bytes do not move."""
-    return {}
+class ArrowStream(ShardFormat):
+    """See ShardFormat."""
+
+    extension = "arrow"
+    media_type = "application/vnd.apache.arrow.stream"
+    datasets_builder = "arrow"
+    is_mapped = True
+
+    def open_writer(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
+        """Begin a stream; its writer's `batch_offsets` are the positions of the record batches."""
+        return _Writer(sink, schema)
+
+    def read(self, path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Memory-map the file and yield its batches without a copy."""
+        try:
+            with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+                if not stream.schema.equals(schema, check_metadata=True):
+                    raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
+                yield from stream
+        except (pa.ArrowException, OSError) as error:
+            raise SetError(f"{path}: expected an Arrow IPC stream, got: {str(error).splitlines()[0]}") from error
 
 
-def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
-    """Begin a stream; its writer's `batch_offsets` are the positions of the record batches."""
-    return _Writer(sink, schema)
+FORMAT = ArrowStream()
 
 
-def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Memory-map the file and yield its batches without a copy."""
-    try:
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-            if not stream.schema.equals(schema, check_metadata=True):
-                raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
-            yield from stream
-    except (pa.ArrowException, OSError) as error:
-        raise SetError(f"{path}: expected an Arrow IPC stream, got: {str(error).splitlines()[0]}") from error
-
-
-def read_batch(path: Path, schema: pa.Schema, offset: int) -> pa.RecordBatch:
+def read_batch_at(path: Path, schema: pa.Schema, offset: int) -> pa.RecordBatch:
     """The one record batch that begins at byte `offset`, without reading what is before it."""
     try:
         with pa.memory_map(str(path)) as source:

@@ -12,11 +12,10 @@ import pyarrow.parquet as pq
 
 from lra_data.errors import SetError
 from lra_data.store.atomic_files import Sink
+from lra_data.store.formats.shard_format import ShardFormat, ShardWriter
 
-EXTENSION = "parquet"
 
-
-class _Writer:
+class _Writer(ShardWriter):
     def __init__(self, sink: Sink, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(sink, schema, compression="zstd")
 
@@ -27,29 +26,38 @@ class _Writer:
         self._writer.close()
 
 
-def libraries(schema: pa.Schema) -> dict[str, str]:
-    """Pyarrow, whose releases write other bytes."""
-    return {"pyarrow": pa.__version__}
+class ParquetFile(ShardFormat):
+    """See ShardFormat."""
+
+    extension = "parquet"
+    media_type = "application/x-parquet"
+    datasets_builder = "parquet"
+    reads_one_batch = True
+    croissant_columns = True
+
+    def libraries(self, schema: pa.Schema) -> dict[str, str]:
+        """Pyarrow, whose releases write other bytes."""
+        return {"pyarrow": pa.__version__}
+
+    def open_writer(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
+        """Begin a Parquet file with the Arrow schema in its metadata."""
+        return _Writer(sink, schema)
+
+    def read(self, path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the row groups in order, each as one batch with the task's schema."""
+        with _opened(path, schema) as file:
+            for group in range(file.num_row_groups):
+                yield _batch(file, group, schema)
+
+    def read_batch(self, path: Path, schema: pa.Schema, number: int) -> pa.RecordBatch:
+        """One row group."""
+        with _opened(path, schema) as file:
+            if number >= file.num_row_groups:
+                raise SetError(f"{path}: expected row group {number}, got {file.num_row_groups} groups")
+            return _batch(file, number, schema)
 
 
-def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
-    """Begin a Parquet file with the Arrow schema in its metadata."""
-    return _Writer(sink, schema)
-
-
-def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the row groups in order, each as one batch with the task's schema."""
-    with _opened(path, schema) as file:
-        for group in range(file.num_row_groups):
-            yield _batch(file, group, schema)
-
-
-def read_group(path: Path, schema: pa.Schema, group: int) -> pa.RecordBatch:
-    """One row group as a batch, without reading the others."""
-    with _opened(path, schema) as file:
-        if group >= file.num_row_groups:
-            raise SetError(f"{path}: expected row group {group}, got {file.num_row_groups} groups")
-        return _batch(file, group, schema)
+FORMAT = ParquetFile()
 
 
 def _batch(file: pq.ParquetFile, group: int, schema: pa.Schema) -> pa.RecordBatch:

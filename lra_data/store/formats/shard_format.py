@@ -1,60 +1,103 @@
-"""The contract of a shard format, and the formats there are: one module each in this folder.
+"""The contract of a shard format, and how formats are found: every other module of this folder is one.
 
 A format turns a schema and batches into one file and back. The bytes depend on the rows and on the library versions it
-names, on nothing else.
+names, on nothing else. Its name is that of its module up to the underscore: `arrow_stream.py` holds the format arrow.
+Modules are not called like the libraries that read such files, which they would hide.
 """
 
 import importlib
+import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from lra_data.arrow_columns import features_of
 from lra_data.errors import unknown_name
+from lra_data.store import formats
 from lra_data.store.atomic_files import Sink
 
-# Module names differ from the libraries' on purpose: a module named like one would hide it.
-_MODULES = {"arrow": "arrow_stream", "parquet": "parquet_file", "webdataset": "webdataset_tar"}
-FORMATS = tuple(_MODULES)
 
+class ShardWriter(ABC):
+    """Takes the shard's batches in order.
 
-class ShardWriter(Protocol):
-    """Takes the shard's batches in order."""
+    batch_offsets: byte positions of the batches, for a format that is mapped.
+    """
 
+    batch_offsets: Sequence[int] = ()
+
+    @abstractmethod
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a batch."""
 
+    @abstractmethod
     def close(self) -> None:
         """Finish the file; the sink stays open."""
 
 
-class Format(Protocol):
-    """What a format's module defines."""
+class ShardFormat(ABC):
+    """What a format's module defines as FORMAT.
 
-    EXTENSION: str
+    extension: of its files, in small letters.
+    media_type: of its files.
+    datasets_builder: the name under which Hugging Face `datasets` reads it.
+    is_mapped: whether record batches lie in the file as they lie in memory, at the writer's `batch_offsets`.
+    reads_one_batch: whether `read_batch` can be called; otherwise a shard is decoded as a whole.
+    croissant_columns: whether Croissant readers decode it, so that croissant.json says where each column is.
+    """
 
-    @staticmethod
-    def libraries(schema: pa.Schema) -> dict[str, str]:
+    extension: ClassVar[str]
+    media_type: ClassVar[str]
+    datasets_builder: ClassVar[str]
+    is_mapped: ClassVar[bool] = False
+    reads_one_batch: ClassVar[bool] = False
+    croissant_columns: ClassVar[bool] = False
+
+    def libraries(self, schema: pa.Schema) -> dict[str, str]:
         """Versions of the libraries on which the bytes of such a file with this schema depend."""
+        return {}
 
-    @staticmethod
-    def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> ShardWriter:
+    def features(self, schema: pa.Schema) -> dict[str, Any]:
+        """The columns as `datasets` reads them, by name, in the form of its Arrow metadata."""
+        return features_of(schema)
+
+    @abstractmethod
+    def open_writer(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> ShardWriter:
         """Begin a shard; `key_prefix` begins the keys of formats that name each example."""
 
-    @staticmethod
-    def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    @abstractmethod
+    def read(self, path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The shard's batches in order; raises SetError for bytes that are no such file."""
 
-
-def get_format(name: str) -> Format:
-    """The format module for `arrow`, `parquet` or `webdataset`; raises UsageError for another name."""
-    if name not in _MODULES:
-        raise unknown_name("format", name, FORMATS)
-    return importlib.import_module(f"lra_data.store.formats.{_MODULES[name]}")  # type: ignore[return-value]
+    def read_batch(self, path: Path, schema: pa.Schema, number: int) -> pa.RecordBatch:
+        """One batch as it was written, without reading the others; raises SetError like `read`."""
+        raise AssertionError(f"{type(self).__name__} decodes whole shards")
 
 
-def library_versions(formats: Sequence[str], schema: pa.Schema) -> dict[str, str]:
+def format_names() -> tuple[str, ...]:
+    """Every format, sorted. None is imported for it."""
+    return tuple(sorted(_modules()))
+
+
+@cache
+def get_format(name: str) -> ShardFormat:
+    """The format with this name; raises UsageError for another name."""
+    if name not in _modules():
+        raise unknown_name("format", name, format_names())
+    return importlib.import_module(f"{formats.__name__}.{_modules()[name]}").FORMAT  # type: ignore[no-any-return]
+
+
+def library_versions(names: Sequence[str], schema: pa.Schema) -> dict[str, str]:
     """Versions of the libraries on which the bytes of these formats depend, by name."""
-    found = {library: version for name in formats for library, version in get_format(name).libraries(schema).items()}
+    found = {library: version for name in names for library, version in get_format(name).libraries(schema).items()}
     return dict(sorted(found.items()))
+
+
+def _modules() -> dict[str, str]:
+    """Module names by format."""
+    contract = __name__.rpartition(".")[2]
+    modules = (module.name for module in pkgutil.iter_modules(formats.__path__) if module.name != contract)
+    return {module.partition("_")[0]: module for module in modules}

@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lra_data.arrow_columns import numbers, picture_shapes, webdataset_members
+from lra_data.arrow_columns import numbers, picture_shapes, webdataset_features, webdataset_members
 from lra_data.errors import SetError
 from lra_data.picture_files import png_bytes, png_versions, read_png
 from lra_data.store.atomic_files import Sink
-
-EXTENSION = "tar"
+from lra_data.store.formats.shard_format import ShardFormat, ShardWriter
 
 _ROWS_A_BATCH = 1024
 
 
-class _Writer:
+class _Writer(ShardWriter):
     def __init__(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> None:
         # numpy's npy, json's output and tarfile's USTAR headers are fixed formats: no library version in the bytes. The
         # bytes of a PNG move with the compressor.
@@ -65,45 +64,58 @@ class _Writer:
         self._tar.close()
 
 
-def libraries(schema: pa.Schema) -> dict[str, str]:
-    """For pictures Pillow and the zlib it compresses with; nothing for other examples."""
-    if not picture_shapes(schema):
-        return {}
-    return png_versions()
+class WebdatasetTar(ShardFormat):
+    """See ShardFormat."""
+
+    extension = "tar"
+    media_type = "application/x-tar"
+    datasets_builder = "webdataset"
+
+    def libraries(self, schema: pa.Schema) -> dict[str, str]:
+        """For pictures Pillow and the zlib it compresses with; nothing for other examples."""
+        if not picture_shapes(schema):
+            return {}
+        return png_versions()
+
+    def features(self, schema: pa.Schema) -> dict[str, Any]:
+        """The members of an example."""
+        return webdataset_features(schema)
+
+    def open_writer(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
+        """Begin a tar file whose keys are `<key_prefix>-<index>`."""
+        return _Writer(sink, schema, key_prefix)
+
+    def read(self, path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the examples in batches with the task's schema; raises SetError for a damaged or foreign tar."""
+        inputs = {extension: name for name, extension in webdataset_members(schema).items()}
+        rows: list[dict[str, Any]] = []
+        key, row = "", dict[str, Any]()
+        try:
+            with tarfile.open(path, mode="r:") as tar:
+                for member in tar:
+                    file = tar.extractfile(member)
+                    if file is None:
+                        raise SetError(f"{path}: expected plain files, got {member.name!r}")
+                    member_key, _, extension = member.name.partition(".")
+                    if member_key != key and row:
+                        rows.append(row)
+                        row = {}
+                        if len(rows) == _ROWS_A_BATCH:
+                            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+                            rows = []
+                    key = member_key
+                    row |= _decode(extension, file.read(), inputs)
+            _check_end(path)
+            if row:
+                rows.append(row)
+            if rows:
+                yield pa.RecordBatch.from_pylist(rows, schema=schema)
+        except (tarfile.TarError, OSError, ValueError, KeyError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise SetError(f"{path}: expected a WebDataset tar of this task, got: {reason}") from error
 
 
-def open_writer(sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
-    """Begin a tar file whose keys are `<key_prefix>-<index>`."""
-    return _Writer(sink, schema, key_prefix)
-
-
-def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the examples in batches with the task's schema; raises SetError for a damaged or foreign tar."""
-    inputs = {extension: name for name, extension in webdataset_members(schema).items()}
-    rows: list[dict[str, Any]] = []
-    key, row = "", dict[str, Any]()
-    try:
-        with tarfile.open(path, mode="r:") as tar:
-            for member in tar:
-                file = tar.extractfile(member)
-                if file is None:
-                    raise SetError(f"{path}: expected plain files, got {member.name!r}")
-                member_key, _, extension = member.name.partition(".")
-                if member_key != key and row:
-                    rows.append(row)
-                    row = {}
-                    if len(rows) == _ROWS_A_BATCH:
-                        yield pa.RecordBatch.from_pylist(rows, schema=schema)
-                        rows = []
-                key = member_key
-                row |= _decode(extension, file.read(), inputs)
-        _check_end(path)
-        if row:
-            rows.append(row)
-        if rows:
-            yield pa.RecordBatch.from_pylist(rows, schema=schema)
-    except (tarfile.TarError, OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise SetError(f"{path}: expected a WebDataset tar of this task, got: {str(error).splitlines()[0]}") from error
+FORMAT = WebdatasetTar()
 
 
 def _check_end(path: Path) -> None:

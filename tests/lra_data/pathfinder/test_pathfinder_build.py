@@ -127,17 +127,17 @@ def test_a_damaged_png_is_a_set_error(tmp_path: Path) -> None:
     task = get_task("pathfinder/32-easy")
     buffer = io.BytesIO()
     buffer.close = lambda: None  # type: ignore[method-assign]
-    writer = webdataset_tar.open_writer(buffer, task.schema, "x")
+    writer = webdataset_tar.FORMAT.open_writer(buffer, task.schema, "x")
     writer.write(task.take("train", [0]))
     writer.close()
     path = tmp_path / "x.tar"
     path.write_bytes(buffer.getvalue())
-    assert len(list(webdataset_tar.read(path, task.schema))) == 1
+    assert len(list(webdataset_tar.FORMAT.read(path, task.schema))) == 1
     png = png_bytes(rows_of(task.take("train", [0])["inputs"]).reshape(32, 32))
     assert png in buffer.getvalue()
     path.write_bytes(buffer.getvalue().replace(png[40:60], bytes(20)))
     with pytest.raises(SetError, match="expected a WebDataset tar of this task, got: expected a PNG picture"):
-        list(webdataset_tar.read(path, task.schema))
+        list(webdataset_tar.FORMAT.read(path, task.schema))
 
 
 def test_hugging_face_reads_every_format(picture_set: Path, tmp_path: Path) -> None:
