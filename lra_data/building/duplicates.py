@@ -1,4 +1,4 @@
-"""Which examples of a set are the same, within a split and across splits: found by the digests of all rows."""
+"""Which examples of a set are equal, within a split and across splits: found by the digests of all rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """within: rows of each split that repeat an earlier row of it. across: distinct examples that stand in two splits,
-    by those, such as `validation and test`. first: one of them in words, such as `train 5 and test 7`.
+    """Examples that occur more than once.
+
+    within: rows of each split that repeat an earlier row of the same split.
+    across: distinct examples that appear in two splits, by the pair of splits, such as `validation and test`.
+    first: one example of `across` in words, such as `train 5 and test 7`; empty if there is none.
     """
 
     within: dict[str, int]
@@ -20,7 +23,10 @@ class Duplicates:
 
 
 def find_duplicates(digests: Mapping[str, NDArray[np.uint8]]) -> Duplicates:
-    """What the row digests tell: for each split uint8 of shape (rows, 16), in row order."""
+    """The duplicates among all rows.
+
+    digests: for each split the row digests in row order, uint8 of shape (rows, 16).
+    """
     numbered = _numbered(digests)
     distinct = {split: np.unique(rows) for split, rows in numbered.items()}
     across, first = {}, ""

@@ -1,7 +1,6 @@
 """What a build is going to make: the description of the set and the row ranges of its shards.
 
-A plan follows from the request alone. Workers, engine and time are not in it; that is why the bytes do not depend on
-them.
+A plan depends on the request alone. It does not contain workers, engine or time, so the bytes do not depend on them.
 """
 
 import json
@@ -50,7 +49,7 @@ class Plan:
 
 
 class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file as it is written: the description's entries lie beside the ranges, which are called shards there."""
+    """plan.json: the entries of the description, and the ranges under the name `shards`."""
 
     shards: tuple[RowRange, ...]
 
@@ -63,7 +62,7 @@ def make_plan(
     seed: int,
     sizes: Mapping[str, int] | None,
 ) -> Plan:
-    """The plan of a request; raises UsageError for one that cannot be."""
+    """The plan of a request; raises UsageError for an invalid request."""
     if not isinstance(formats, Iterable):
         raise UsageError(f"expected formats such as ('arrow', 'parquet'), got {formats!r}")
     formats = tuple(dict.fromkeys([formats] if isinstance(formats, str) else formats))

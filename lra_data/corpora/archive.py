@@ -22,7 +22,10 @@ __all__ = ["Limits", "Source", "stamp"]
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """What changes when an archive, or a file of a folder, is replaced: newest change in ns, and size or file count."""
+    """A value that changes when an archive, or a file of a folder, is replaced.
+
+    It is the time of the newest change in ns, with the size of the archive or the number of files.
+    """
     try:
         if not path.exists():
             return 0, 0
@@ -38,7 +41,7 @@ def stamp(path: Path) -> tuple[int, int]:
 class Source:
     """An archive (zip, or tar, also compressed with gzip, bzip2 or xz) or a folder. `members` reads it.
 
-    passed_over: counts by kind, to which a reader adds what it passes over in the files.
+    passed_over: counts of ignored things by kind; a reader adds what it ignores in the files.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:

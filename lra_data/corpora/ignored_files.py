@@ -1,4 +1,4 @@
-"""What a reader passes over because it carries nothing of a corpus, and how many of each kind it met.
+"""What a reader ignores because it is not part of a corpus, and how many of each kind it met.
 
 Operating systems and editors leave such things in copies: files whose names begin with a dot, a byte order mark before
 the first line of a list, blank lines after its last one, links in an archive. None of them decides a row, so the counts
@@ -55,7 +55,7 @@ def numbered_lines(lines: Iterable[bytes], passed_over: Counter[str]) -> Iterato
 
 
 def described(source: Mapping[str, Any], *counts: Mapping[str, int]) -> dict[str, Any]:
-    """How a copy was given, with the counts of what was passed over in it; without them where there is none."""
+    """How a copy was given, with the counts of what was ignored in it, if there are any."""
     total: Counter[str] = Counter(source.get(_KEY, {}))
     for some in counts:
         total.update(some)

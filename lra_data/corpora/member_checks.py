@@ -1,4 +1,4 @@
-"""What each member of a copy is checked for, whatever it comes in: path, kind, size, and whether its name is hidden."""
+"""What each member of an archive or folder is checked for: path, kind, size, and whether its name is hidden."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +13,11 @@ _MOST_LINKS = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a sound copy of a corpus stays within: bytes of its largest file, and of all files together."""
+    """The most that a sound copy of a corpus has.
+
+    largest: bytes of its largest file.
+    total: bytes of all files together.
+    """
 
     largest: int
     total: int

@@ -26,7 +26,7 @@ _CLOSING = 2 * tarfile.BLOCKSIZE
 def tar_files(guard: Guard, wanted: Callable[[str], bool], digest: Any) -> Iterator[tuple[str, bytes]]:
     """Path and content of each wanted file, in the archive's order; those that are hard links come last.
 
-    digest: takes every byte of the file on disk. Raises SetError for an archive that is damaged, hostile or none.
+    digest: takes every byte of the file on disk. Raises SetError for a file that is damaged, hostile or not an archive.
     """
     leads_to: dict[str, str] = {}  # from each hard link to the file, over links to links
     followed: dict[int, tuple[str, str]] = {}  # place in the archive: name of a wanted link, and where it leads
@@ -150,7 +150,7 @@ class _Hashing:
 
 
 class _Stream:
-    """A stream whose beginning can be looked at, and that remembers its end: a tar ends in two blocks of zeros."""
+    """A stream that can be peeked at its beginning and keeps its last bytes: a tar ends in two blocks of zeros."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

@@ -23,7 +23,7 @@ class Deadline:
         self._until = None if seconds is None else time.monotonic() + seconds
 
     def __call__(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
-        """`call(*arguments)`; TimeoutError if there is no answer in time."""
+        """The answer of `call(*arguments)`; raises TimeoutError if it does not come in time."""
         if self._until is None:
             return call(*arguments)
         answer: Future[Answer] = Future()

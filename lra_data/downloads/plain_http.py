@@ -38,7 +38,7 @@ class HttpSource:
         headers = {"User-Agent": "lra-data", "Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        # Made anew each time: the environment may name other proxies by then.
+        # Made each time: the environment may name other proxies by then.
         opener = build_opener(_PlainHandler, _SecureHandler(context=_certificates()))
         try:
             answer = opener.open(Request(self._url, headers=headers), timeout=CONNECT_S)

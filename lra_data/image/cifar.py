@@ -1,7 +1,7 @@
 """The corpus: CIFAR-10, in its Python or its binary layout, read and checked.
 
-A picture's number is its place in upstream's order, 0 to 49,999 of the five training batches and 0 to 9,999 of the test
-batch: it follows from file and place, so a part of the corpus gives its pictures the numbers they have in the whole.
+A picture's number is its place in upstream's order: 0 to 49,999 in the five training batches, 0 to 9,999 in the test
+batch. It depends on file and place only, so pictures have the same numbers in a part of the corpus and in the whole.
 """
 
 import hashlib
@@ -40,8 +40,11 @@ _LIMITS = Limits(largest=2**26, total=2**29)
 
 
 class Pictures:
-    """A copy of the corpus. For each half: numbers int64 (n,), ascending; labels uint8 (n,); and values uint8 (n,
-    3072), red, green and blue planes.
+    """A copy of the corpus. Each field holds both halves, `train` and `test`.
+
+    numbers: of the pictures, ascending, int64 (n,).
+    labels: uint8 (n,).
+    values: red, green and blue planes, uint8 (n, 3072).
     """
 
     def __init__(self, batches: dict[str, "Batch"], source: dict[str, Any], recognised: list[str]) -> None:

@@ -1,5 +1,6 @@
-"""How rows lie on disk: the shard formats, their digests, and the manifest that makes a folder a finished set.
+"""How rows are stored: the shard formats, their digests, and the manifest that makes a folder a finished set.
 
-Reading order: `files` (atomic publishing), `digests`, one module a format, `formats` (their contract), `manifest`,
-`tally` (one shard), `rows` (a whole set). Nothing here knows a task by name or decides what a shard holds.
+Reading order: `atomic_files` (publishing), `digests`, `formats/shard_format` (the contract) and one module a format,
+`strict_json` and `manifest`, `shard_reading` (one shard), `record_batches` (one split), `row_access` (a whole set),
+`location` (a folder here, or an address). Nothing here knows a task by name or decides what a shard holds.
 """

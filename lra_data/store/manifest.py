@@ -105,13 +105,13 @@ class Manifest:
 
 
 class _Version(Struct):
-    """The one entry that says how to read the others."""
+    """The entry that says how to read the others."""
 
     format_version: Any = None
 
 
 class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file as it is written: the description's entries lie beside the others."""
+    """manifest.json: the entries of the description, and the others."""
 
     format_version: int
     duplicates: Mapping[str, Count]
@@ -159,7 +159,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
 
 
 def description_in(entries: Description) -> Description:
-    """The description among the entries of a file that has others beside it."""
+    """The description in a file that has further entries."""
     return Description(**{name: getattr(entries, name) for name in Description.__struct_fields__})
 
 

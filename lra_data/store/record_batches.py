@@ -27,8 +27,9 @@ _KEPT_SHARDS = 4
 
 
 class OpenBatches:
-    """Record batch `number` holds rows starts[number] .. starts[number + 1] - 1 of the split: starts is int64.
+    """The batches of one split; batch `number` holds rows starts[number] .. starts[number + 1] - 1.
 
+    starts: int64.
     mapped: whether batches are views of files that stay mapped, so that their memory outlives them.
     """
 

@@ -1,4 +1,4 @@
-"""One shard at a time: its batches, and the tally of what they hold, to hold against the manifest."""
+"""One shard at a time: its batches, and counts of their content to compare with the manifest."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from lra_data.task import Task
 
 @dataclass(kw_only=True)
 class Tally:
-    """What is counted while a shard's batches pass by: digests, and the figures of the manifest."""
+    """Digests of the rows of a shard, and the figures that the manifest has of it."""
 
     num_classes: int
     logical: LogicalDigest
@@ -75,9 +75,9 @@ def read_shard(path: Path, shard: Shard, task: Task) -> Iterator[pa.RecordBatch]
 
 
 def check_batch(path: Path | str, batch: pa.RecordBatch, task: Task) -> None:
-    """Raise SetError for rows that cannot be worked with: bad offsets, nulls, unknown labels or ids.
+    """Raise SetError for unusable rows: bad offsets, nulls, unknown labels or ids.
 
-    Whether rows that can be worked with are right is the business of `verify`.
+    Whether usable rows are right is checked by `verify`.
     """
     fault = ""
     try:

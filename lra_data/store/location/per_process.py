@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class PerProcess(Generic[Value]):
-    """`make()`, called at the first use in each process: the value is not pickled, and made anew after a fork."""
+    """`make()`, called at the first use in each process: the value is not pickled, and made again after a fork."""
 
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make

@@ -1,4 +1,4 @@
-"""Where the files of a built set are: a folder here, or one behind an address (`remote.py`). Two calls stand for both.
+"""The files of a built set: a folder on this machine, or one behind an address (`remote.py`), with the same two calls.
 
 A shard's bytes are compared with the manifest's SHA-256 once a process, when its first row is asked for.
 """
@@ -18,14 +18,17 @@ class SetFolder(Protocol):
     """A finished set's files."""
 
     def manifest(self) -> Manifest:
-        """The manifest; raises SetError where there is none."""
+        """The manifest; raises SetError if there is none."""
 
     def shard_path(self, shard: Shard) -> Path:
-        """A local file with the shard's bytes; raises SetError where they are not what the manifest says."""
+        """A local file with the shard's bytes; raises SetError if they are not those of the manifest."""
 
 
 class LocalFolder:
-    """A set in a folder of this machine. check_digests: False trusts its files, for who has verified them."""
+    """A set in a folder of this machine.
+
+    check_digests: whether to compare each shard with its digest; False for a set that was just verified.
+    """
 
     def __init__(self, folder: Path, *, check_digests: bool = True) -> None:
         self.folder, self._check = folder, check_digests
@@ -57,8 +60,10 @@ _MEND = "run `lra-data repair` on the set"
 def set_folder(
     where: Path | str, *, check_digests: bool = True, storage_options: Mapping[str, Any] | None = None
 ) -> SetFolder:
-    """The folder at a path or address. storage_options: for fsspec, which opens addresses; their shards are always
-    checked.
+    """The folder at a path or address.
+
+    check_digests: for a path; shards from an address are always checked.
+    storage_options: for fsspec, which opens addresses.
     """
     if isinstance(where, str) and is_address(where):
         return RemoteFolder(where, storage_options=storage_options)
