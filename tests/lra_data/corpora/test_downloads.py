@@ -180,6 +180,15 @@ def test_a_part_of_another_file_costs_no_address(server: Server, tmp_path: Path)
     assert server.asked == ["bytes=1000-", "all"]
 
 
+def test_a_longer_part_leaves_nothing_behind_a_whole_answer(server: Server, tmp_path: Path) -> None:
+    """Neither size nor digest would tell."""
+    server.with_ranges = False
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "file.tar.gz.part").write_bytes(CONTENT + b"12345")
+    path = fetch_archive([archive(f"{server.url}/file", digest=None, size=None)], silent)
+    assert path.read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
 def test_a_file_of_another_size_is_refused_also_without_a_digest(server: Server, size: int) -> None:
     with pytest.raises(LraDataError, match=rf"expected a file with {size:,} bytes, got {len(CONTENT):,} bytes\. Fetch"):
