@@ -1,4 +1,4 @@
-"""`lra-zoo`: what X-formers there are, and the commands of `training.py` and `measuring.py`.
+"""`lra-zoo`: the X-formers, and the commands of `training.py`, `evaluating.py` and `measuring.py`.
 
 Torch is loaded by the commands that need it.
 """
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lra_data import LraDataError, UsageError, interrupts
+from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
-from reference_models.commands.training import check, evaluate, sweep, train
+from reference_models.commands.training import sweep, train
 
 if TYPE_CHECKING:
     from reference_models.model.classifier import Classifier
@@ -32,16 +33,16 @@ _AFTER_INTERRUPT = {
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Sixteen X-formers in one encoder, each computing what its paper says."""
+    """Sixteen X-formers in one encoder: list, train, evaluate and measure them."""
     interrupts.say_when_interrupted(_AFTER_INTERRUPT.get(context.invoked_subcommand or "", ""))
 
 
-@cli.command("list")
-@click.option("--preset", default="mini", show_default=True, help="lra-paper, lra-release, xiong or mini.")
+@cli.command("list", short_help="List the models.")
+@click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
 @click.option("--task", default="listops", show_default=True, help="listops, text, retrieval, image or pathfinder.")
-@click.option("--json", "as_json", is_flag=True, help="For a machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(preset: str, task: str, as_json: bool) -> None:
-    """List the models: family, cost in the length L, paper, and parameters in a preset."""
+    """List the models with family, cost in the length L, paper, and number of parameters in a preset."""
     from reference_models.attention.catalogue import attention_class, attention_names
     from reference_models.model.classifier import count_parameters
 
@@ -67,12 +68,12 @@ def list_models(preset: str, task: str, as_json: bool) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-@cli.command()
+@cli.command(short_help="Describe a model.")
 @click.argument("model")
-@click.option("--preset", default="mini", show_default=True, help="lra-paper, lra-release, xiong or mini.")
+@click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
 @click.option("--task", default="listops", show_default=True, help="listops, text, retrieval, image or pathfinder.")
 def describe(model: str, preset: str, task: str) -> None:
-    """Say what MODEL computes, where it differs from its paper, and its configuration in a preset."""
+    """Print what MODEL computes, where it differs from its paper, and its configuration in a preset."""
     from dataclasses import fields
 
     from reference_models.attention.catalogue import attention_class
@@ -94,10 +95,10 @@ def describe(model: str, preset: str, task: str) -> None:
         click.echo(f"  never trained: {name}: {reason}")
 
 
-@cli.command()
-@click.option("--out", type=click.Path(), default="docs/images/xformers", show_default=True, help="Folder.")
+@cli.command(short_help="Draw where each model looks.")
+@click.option("--out", type=click.Path(), default="docs/images/xformers", show_default=True, help="Output folder.")
 def draw(out: str) -> None:
-    """Draw what each attention looks at, one small picture a model."""
+    """Draw one small picture per model of the positions that its attention looks at."""
     from pathlib import Path
 
     from reference_models.attention.catalogue import attention_names

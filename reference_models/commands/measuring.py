@@ -9,18 +9,18 @@ from typing import Any
 import click
 
 from lra_data import paths
-from reference_models.commands.training import dataset_options, dataset_source, names_of, set_threads
+from reference_models.commands.shared_options import dataset_options, dataset_source, names_of, set_threads
 
 
-@click.command()
+@click.command(short_help="Table of scores beside published ones.")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For a machine.")
-@click.option("--out", type=click.Path(path_type=Path), help="File, instead of standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write instead of standard output.")
 def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
-    """Set trained models' scores beside the published ones and the trivial predictors.
+    """Print a table of trained models' scores beside published ones and the trivial predictors.
 
-    FOLDERS: of `lra-zoo train` and `sweep`; the bundled models without one. What is not finished is left out, and named
-    on stderr.
+    FOLDERS are results of `lra-zoo train` and `sweep`; without one, the bundled models. Unfinished trainings are left
+    out and named on stderr.
     """
     from reference_models.model.bundled import BUNDLED
     from reference_models.results.tables import as_json as json_of
@@ -35,22 +35,24 @@ def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
     _give(json_of(cards) + "\n" if as_json else markdown(cards), out)
 
 
-@click.command()
-@click.option("--models", help="Such as linear,local; default: all.")
-@click.option("--lengths", help="Such as 1024,4096; default: 1K to 4K, and 8K and 16K where the cost allows.")
-@click.option("--quick", is_flag=True, help="1K and 2K only.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda (batch 32).")
+@click.command(short_help="Measure training speed and memory by length.")
+@click.option("--models", help="Models, such as linear,local. Default: all.")
+@click.option(
+    "--lengths", help="Lengths, such as 1024,4096. Default: 1K to 4K; 8K and 16K too for models below L² in cost."
+)
+@click.option("--quick", is_flag=True, help="Measure 1K and 2K only.")
+@click.option("--device", default="cpu", show_default=True, help="Device: cpu (batch 1) or cuda (batch 32).")
 @click.option("--dtype", default="float32", show_default=True, help="float32, or bfloat16 for autocast.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of a process.")
-@click.option("--cap", type=float, default=120.0, show_default=True, help="Seconds a cell.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each process.")
+@click.option("--cap", type=float, default=120.0, show_default=True, help="Time limit of a cell in seconds.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default="efficiency.jsonl",
     show_default=True,
-    help="A line a measurement; what it has is not measured again.",
+    help="File with a line per measurement; what it holds is not measured again.",
 )
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw time against length into this PNG.")
+@click.option("--plot", type=click.Path(path_type=Path), help="PNG file for a plot of time against length.")
 def efficiency(
     models: str | None,
     lengths: str | None,
@@ -62,9 +64,9 @@ def efficiency(
     out: Path,
     plot: Path | None,
 ) -> None:
-    """Measure steps a second and memory by length, beside a naive and a fused Transformer, as LRA's Table 2 does.
+    """Measure steps per second and memory by length, as LRA's Table 2 does.
 
-    Prints a Markdown table; progress goes to stderr.
+    Each model is measured beside a naive and a fused Transformer. Prints a Markdown table; progress goes to stderr.
     """
     from lra_data import UsageError
     from reference_models.attention.catalogue import attention_names
@@ -93,19 +95,19 @@ def efficiency(
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="Measure how far a model's attention looks.")
 @click.argument("checkpoint")
 @click.argument("dataset")
-@click.option("--split", default="validation", show_default=True)
-@click.option("--examples", type=click.IntRange(1), default=1000, show_default=True, help="Drawn at random.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
-@click.option("--width", type=int, help="Pixels in a row of a picture that is not square.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), help="Of the CPU; default: torch's own choice.")
-@click.option("--json", "as_json", is_flag=True, help="For a machine.")
+@click.option("--split", default="validation", show_default=True, help="Split of DATASET.")
+@click.option("--examples", type=click.IntRange(1), default=1000, show_default=True, help="Examples drawn at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
+@click.option("--width", type=int, help="Pixels per row, for pictures that are not square.")
+@click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(1), help="Number of CPU threads. Default: torch's own choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @dataset_options
 def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
-    """Measure how far CHECKPOINT's attention looks on DATASET: LRA's required attention span, by layer and head."""
+    """Measure LRA's required attention span of CHECKPOINT on DATASET, by layer and head."""
     from reference_models.attention_maps.span import attention_span
     from reference_models.devices import chosen_device
     from reference_models.model.bundled import checkpoint_folder

@@ -3,8 +3,8 @@
 Rows of the cards' own seed are compared one by one: their digests, the digests of the batches made of them, and the
 answers. Rows of another seed, which no card can know, are answered, and two things are compared with the card's: the
 share of right answers, and the mean of label - answer in each group of rows (`fingerprint.groups`), which moves where a
-rule of the labels changes that few answers depend on. All intervals together hold at 99.9 %. What is found is laid at a
-door:
+rule of the labels changes that few answers depend on. All intervals together hold at 99.9 %. Each finding is attributed
+to a cause:
 
     data changed        the rows are others, or what models make of rows that no card knows is
     reading changed     the rows are the same, the batches made of them are not
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
     from lra_data.task import Task
 
-Door = Literal["data changed", "reading changed", "models drifted"]
+Cause = Literal["data changed", "reading changed", "models drifted"]
 
 # Answers that may differ where data and reading are the same: rounding differs between machines.
 MOST_DIFFERENT = 0.005
@@ -45,7 +45,7 @@ OpenSplit = Callable[[str, int], "Dataset"]
 class Finding:
     """One thing that is not as recorded. text: what was expected, and what came."""
 
-    door: Door
+    cause: Cause
     text: str
 
 
@@ -240,9 +240,9 @@ class _Checking:
         )
         if outside:
             # What has been found in rows that are known explains this too.
-            door = self.report.findings[0].door if self.report.findings else "data changed"
+            cause = self.report.findings[0].cause if self.report.findings else "data changed"
             self._find(
-                door,
+                cause,
                 f"seed {seed}: expected the recorded figures within joint {LEVEL:.1%} intervals, got "
                 f"{', '.join(outside)}",
             )
@@ -259,20 +259,22 @@ class _Checking:
             progress=self.progress,
         )
 
-    def _same_blocks(self, split: str, rows: int, expected: list[str], found: list[str], door: Door, what: str) -> bool:
+    def _same_blocks(
+        self, split: str, rows: int, expected: list[str], found: list[str], cause: Cause, what: str
+    ) -> bool:
         """Whether all digests are the recorded ones; otherwise a finding says which blocks are not."""
         changed = [number for number, digest in enumerate(found) if digest != expected[number]]
         self.report.lines.append(f"{split}: {what} of {rows:,} examples, {len(changed)} of {len(found)} blocks changed")
         if changed:
             self._find(
-                door,
+                cause,
                 f"{split}: expected the recorded {what}, {len(changed)} of {len(found)} blocks of {BLOCK} are others, "
                 f"first that of example {changed[0] * BLOCK:,}",
             )
         return not changed
 
-    def _find(self, door: Door, text: str) -> None:
-        self.report.findings.append(Finding(door, text))
+    def _find(self, cause: Cause, text: str) -> None:
+        self.report.findings.append(Finding(cause, text))
 
 
 def _mean(figures: Sequence[int]) -> float:

@@ -1,4 +1,4 @@
-"""What a card records of data, so that a change can be found later and laid at the right door.
+"""What a card records of data, so that a later change is found and attributed to its cause.
 
 Of the first rows of train and test, in blocks of 1,000: a digest of the rows, a digest of the batches that the loader
 makes of them, and the model's answers. If the rows' digest is another, the data changed; if only the batches' is, the

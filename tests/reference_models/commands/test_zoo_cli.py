@@ -16,12 +16,19 @@ from lra_data import LraDataError
 from reference_models.attention.catalogue import attention_names
 from reference_models.attention_maps.pattern import LENGTH, pattern
 from reference_models.commands.main import cli
-from reference_models.commands.training import shown_training
+from reference_models.commands.progress import shown_training
 from reference_models.model.checkpoint import save_model
 from reference_models.model.classifier import Classifier
 from reference_models.model.presets import preset
 from tests.conftest import ROOT
 from tests.support.model_cards import made_card
+
+
+def test_every_summary_fits_a_line_of_80_columns() -> None:
+    text = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    lines = text.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == sorted(cli.commands)  # each on a line of its own
+    assert all(len(line) <= 80 and line.endswith(".") and "..." not in line for line in lines)
 
 
 def test_list_names_all_with_family_cost_paper_and_parameters() -> None:

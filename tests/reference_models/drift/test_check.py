@@ -1,4 +1,4 @@
-"""A small model that learned listops/mini tells sound sets from faulty ones, and lays what is wrong at the right door.
+"""A small model that learned listops/mini tells sound sets from faulty ones, and names the cause of each finding.
 
 The model is trained here, on the first examples, and its card holds few rows, so that the file takes a minute. It knows
 little more than the outermost operator. Medians rounded up move no model's accuracy: only the digests find those.
@@ -25,7 +25,7 @@ from lra_data import UsageError
 from lra_data.checking.verify import verify
 from reference_models.attention.catalogue import attention_names
 from reference_models.commands.main import cli
-from reference_models.commands.training import names_of
+from reference_models.commands.shared_options import names_of
 from reference_models.drift import fingerprint
 from reference_models.drift.check import Model, Report, check, trained_on
 from reference_models.evaluation.significance import differ
@@ -114,8 +114,8 @@ class Checked:
     models: Mapping[str, Mapping[str, int]]
 
     @property
-    def doors(self) -> set[str]:
-        return {finding["door"] for finding in self.findings}
+    def causes(self) -> set[str]:
+        return {finding["cause"] for finding in self.findings}
 
     @property
     def text(self) -> str:
@@ -251,7 +251,7 @@ def test_digests_find_each_fault_of_the_data(zoo: Path, tmp_path: Path, name: st
     folder = built(tmp_path, DATA_FAULTS[name], sizes=SIZES)
     assert verify(folder, quick=True) == []  # its files are what its manifest says
     said = checked(zoo, folder)
-    assert said.doors == {"data changed"}
+    assert said.causes == {"data changed"}
     # The other seed's rows are made now, and are sound.
     assert [finding["text"] for finding in said.findings] == [
         "train: expected the recorded rows, 2 of 2 blocks of 1000 are others, first that of example 0",
@@ -262,7 +262,7 @@ def test_digests_find_each_fault_of_the_data(zoo: Path, tmp_path: Path, name: st
 @pytest.mark.parametrize("name", ["labels shuffled", "ids permuted", "MIN and MAX exchanged"])
 def test_accuracy_alone_finds_faults_of_the_data(zoo: Path, tmp_path: Path, name: str) -> None:
     said = checked(zoo, built(tmp_path, DATA_FAULTS[name], sizes=SIZES, seed=7))
-    assert said.doors == {"data changed"}
+    assert said.causes == {"data changed"}
     fresh = fresh_of(read_card(zoo / MINI / "linear"))
     assert said.text.startswith(
         "seed 7: expected the recorded figures within joint 99.9% intervals, got linear right "
@@ -274,7 +274,7 @@ def test_accuracy_alone_finds_faults_of_the_data(zoo: Path, tmp_path: Path, name
 def test_a_generator_that_changed_since_the_set_was_built_is_found_by_other_rows(zoo: Path, sound: Path) -> None:
     with rows_with(shuffled):
         said = checked(zoo, sound)
-    assert said.doors == {"data changed"}
+    assert said.causes == {"data changed"}
     assert said.text.startswith("seed 2: ")
     assert said.models["linear"]["different"] == 0
 
@@ -318,17 +318,17 @@ def test_our_evaluator_agrees_with_the_set() -> None:
 def test_batches_of_the_same_rows_that_changed_are_the_readings(zoo: Path, sound: Path, kind: str, name: str) -> None:
     with batches_with(READING_FAULTS[name]):
         said = checked(zoo, MINI if kind == "virtual" else sound)
-    assert said.doors == {"reading changed"}
+    assert said.causes == {"reading changed"}
     assert said.findings[0]["text"] == (
         "train: expected the recorded batches, 2 of 2 blocks of 1000 are others, first that of example 0"
     )
     assert said.compared[0] == "train: rows of 2,000 examples, 0 of 2 blocks changed"
 
 
-def test_accuracy_that_fell_is_laid_at_the_door_that_was_found(zoo: Path, sound: Path) -> None:
+def test_accuracy_that_fell_has_the_cause_that_was_found(zoo: Path, sound: Path) -> None:
     with batches_with(labels_of_the_row_before):
         said = checked(zoo, sound)
-    assert [(finding["door"], finding["text"].split(":")[0]) for finding in said.findings] == [
+    assert [(finding["cause"], finding["text"].split(":")[0]) for finding in said.findings] == [
         ("reading changed", "train"),
         ("reading changed", "seed 2"),
     ]
@@ -336,7 +336,7 @@ def test_accuracy_that_fell_is_laid_at_the_door_that_was_found(zoo: Path, sound:
 
 def test_reading_that_changed_in_a_worker_process_is_found(zoo: Path, sound: Path) -> None:
     with batches_with(one_too_long):
-        assert checked(zoo, sound, "--workers", "2").doors == {"reading changed"}
+        assert checked(zoo, sound, "--workers", "2").causes == {"reading changed"}
 
 
 def test_each_array_of_a_batch_counts(zoo: Path) -> None:
@@ -349,7 +349,7 @@ def test_each_array_of_a_batch_counts(zoo: Path) -> None:
             return batch._replace(**{field: array})
 
         with batches_with(fault):
-            assert {finding.door for finding in report_of(models).findings} == {"reading changed"}, field
+            assert {finding.cause for finding in report_of(models).findings} == {"reading changed"}, field
 
 
 def test_digests_do_not_depend_on_where_batches_end(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +368,7 @@ def test_weights_that_changed_are_the_models_drift(own_zoo: Path, sound: Path) -
             parameter.zero_()
     save_model(folder, model, card)
     said = checked(own_zoo, sound, models="linear,local")
-    assert said.doors == {"models drifted"}
+    assert said.causes == {"models drifted"}
     different = said.models["linear"]["different"]
     assert said.findings[0]["text"] == (
         f"linear: expected at most 0.5% other answers on the same batches, got {different:,} of 3,000"
@@ -389,7 +389,7 @@ def test_code_of_the_models_that_changed_is_their_drift(
 
     monkeypatch.setattr(functional, "layer_norm", blurred)
     said = checked(zoo, sound)
-    assert said.doors == {"models drifted"}
+    assert said.causes == {"models drifted"}
     assert said.models["linear"]["different"] > 15
 
 
@@ -403,7 +403,7 @@ def test_one_answer_in_200_may_differ(own_zoo: Path, changed: int, drifted: bool
     rewrite(folder, recorded=recorded)
     report = report_of(models_of(own_zoo))
     assert report.measured["linear"].items() >= {"compared": 3000, "different": changed}.items()
-    assert [finding.door for finding in report.findings] == ["models drifted"] * drifted
+    assert [finding.cause for finding in report.findings] == ["models drifted"] * drifted
 
 
 def test_answers_are_not_blamed_on_the_model_where_data_or_reading_changed(own_zoo: Path, tmp_path: Path) -> None:
@@ -412,9 +412,9 @@ def test_answers_are_not_blamed_on_the_model_where_data_or_reading_changed(own_z
     assert recorded is not None
     train_answers = structs.replace(recorded["train"], predictions=["0" * 1000] * 2)
     rewrite(folder, recorded={**recorded, "train": train_answers})
-    assert checked(own_zoo, built(tmp_path, shuffled, sizes=SIZES)).doors == {"data changed"}
+    assert checked(own_zoo, built(tmp_path, shuffled, sizes=SIZES)).causes == {"data changed"}
     with batches_with(one_too_long):
-        assert {finding.door for finding in report_of(models_of(own_zoo)).findings} == {"reading changed"}
+        assert {finding.cause for finding in report_of(models_of(own_zoo)).findings} == {"reading changed"}
 
 
 # The joint interval.
@@ -444,7 +444,7 @@ def test_accuracy_that_rose_is_found_too(zoo: Path) -> None:
     model = models_of(zoo)["linear"]
     fresh = FreshAnswers(seed=1, examples=FRESH, correct=FRESH // 10, errors={})
     low = Model(model.classifier, structs.replace(model.card, fresh=fresh))
-    assert [finding.door for finding in report_of({"low": low}, seed=7).findings] == ["data changed"]
+    assert [finding.cause for finding in report_of({"low": low}, seed=7).findings] == ["data changed"]
 
 
 # What cannot be checked.

@@ -1,0 +1,78 @@
+"""Shows how far a command is: a bar on a terminal, plain lines elsewhere. Both go to stderr."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from reference_models.commands.ranks import speaks
+
+# Moves a bar: `advance` by so much, to `completed`, with its end at `total`, and with the words `latest` beside it.
+Move = Callable[..., None]
+
+
+@contextmanager
+def progress_bar(title: str, *, total: int | None = None, stays: bool = False) -> Iterator[Move | None]:
+    """A bar on stderr; None where stderr is not a terminal, and in all processes of torchrun but the first.
+
+    stays: whether it is still shown when it has ended.
+    """
+    if not (sys.stderr.isatty() and speaks()):
+        yield None
+        return
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[latest]}"),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=not stays) as bar:
+        task = bar.add_task(title, total=total, latest="")
+
+        yield partial(bar.update, task)
+
+
+@contextmanager
+def shown_count(title: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
+    """A function that is told how many more examples are done; None where there is no bar."""
+    with progress_bar(title, total=total) as move:
+        yield None if move is None else lambda examples: move(advance=examples)
+
+
+@contextmanager
+def shown_training(
+    title: str, hear: Callable[[Mapping[str, Any]], None] | None = None
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that is told each event of a training: a line an evaluation where there is no bar.
+
+    hear: is told each event first.
+    """
+    latest: dict[str, str] = {}
+    with progress_bar(title, stays=True) as move:
+
+        def show(event: Mapping[str, Any]) -> None:
+            if hear is not None:
+                hear(event)
+            if "loss" in event:
+                latest["loss"] = f"loss {event['loss']:.4f}"
+            if "validation" in event:
+                latest["validation"] = f"validation {event['validation']['accuracy']:.2%}"
+            words = ", ".join(latest.values())
+            if move is not None:
+                place = {"total": event["steps"]} if "steps" in event else {"completed": event["step"]}
+                move(latest=words, **place)
+            elif "validation" in event:
+                print_line(f"{title}: step {event['step']:,}, {words}, {event['seconds']:.0f} s")
+
+        yield show
+
+
+def print_line(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,141 @@
+"""Options that several commands of `lra-zoo` share, and what they mean."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from reference_models.training.runs import Source
+
+Decorated = Callable[..., Any]
+
+
+def dataset_options(command: Decorated) -> Decorated:
+    """Options that say where a dataset comes from."""
+    for option in reversed(
+        [
+            click.option(
+                "--root",
+                metavar="ROOT",
+                help="Folder or address of built sets. Default: generate on the fly.",
+            ),
+            click.option(
+                "--data-seed", type=int, default=0, help="Seed of the generated set; a built set must have it."
+            ),
+            click.option("--corpus", metavar="PATH", help="Archive or folder of the corpus of a converted task."),
+            click.option("--pairs", metavar="DIR", help="Folder of Retrieval's id lists. Default: pairs are drawn."),
+            click.option("--allow-partial", is_flag=True, help="Accept an incomplete corpus."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def machine_options(command: Decorated) -> Decorated:
+    """Options that change speed, not results."""
+    for option in reversed(
+        [
+            click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N."),
+            click.option("--threads", type=click.IntRange(1), help="CPU threads. Default: torch's own choice."),
+            click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def recipe_options(command: Decorated) -> Decorated:
+    """Options that change the preset's recipe."""
+    for option in reversed(
+        [
+            click.option(
+                "--preset",
+                default="mini",
+                show_default=True,
+                help="lra-paper, lra-release, xiong or mini.",
+            ),
+            click.option("--steps", type=int, help="Number of optimiser steps."),
+            click.option("--batch-size", type=int, help="Examples per step, over all processes."),
+            click.option("--learning-rate", type=float, help="Learning rate at the peak of the schedule."),
+            click.option("--schedule", help="Schedule of the learning rate: inverse-sqrt, cosine, linear or constant."),
+            click.option("--warmup", type=int, help="Number of steps in which the learning rate rises to its peak."),
+            click.option("--weight-decay", type=float, help="Weight decay of AdamW."),
+            click.option("--beta1", type=float, help="Beta 1 of AdamW."),
+            click.option("--beta2", type=float, help="Beta 2 of AdamW."),
+            click.option("--epsilon", type=float, help="Epsilon of AdamW."),
+            click.option("--clip-norm", metavar="NORM|none", help="Greatest norm of the gradient, or none."),
+            click.option("--accumulate", type=int, help="Micro-batches per step; more need less memory."),
+            click.option("--seed", type=int, help="Seed of initial weights, order of examples and dropout."),
+            click.option("--fresh/--no-fresh", default=None, help="Generate new examples in every epoch."),
+            click.option("--evaluate-every", type=int, help="Steps between two evaluations on validation."),
+            click.option("--precision", help="Precision of matrix products: float32 or bfloat16."),
+            click.option(
+                "--out",
+                type=click.Path(path_type=Path),
+                default="runs",
+                show_default=True,
+                help="Folder for the results.",
+            ),
+            click.option("--save-every", type=click.IntRange(1), help="Steps between two saved states."),
+            click.option("--window", type=int, help="Shuffle within windows of this many rows (docs/loading.md)."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
+    """The dataset that the options of `dataset_options` name."""
+    from lra_data.corpus import corpus_from_options
+    from reference_models.training.runs import Source
+
+    corpus = corpus_from_options(options["corpus"], options["pairs"], options["allow_partial"])
+    return Source(target=target, root=options["root"], seed=options["data_seed"], corpus=corpus)
+
+
+def names_of(words: str | None) -> list[str] | None:
+    """Names separated by commas; None stands for all."""
+    from lra_data import UsageError
+
+    if words is None:
+        return None
+    names = [word.strip() for word in words.split(",")]
+    if not all(names):
+        raise UsageError(f"--models must be names such as linear,local, got {words!r}")
+    return names
+
+
+def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the recipe that were given."""
+    from lra_data import UsageError
+    from reference_models.model.train_config import TrainConfig
+
+    given = {field.name: options[field.name] for field in fields(TrainConfig) if options[field.name] is not None}
+    if "clip_norm" in given:
+        text = given["clip_norm"]
+        try:
+            given["clip_norm"] = None if text == "none" else float(text)
+        except ValueError:
+            raise UsageError(f"--clip-norm must be a number or none, got {text!r}") from None
+    return given
+
+
+def machine_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What `training.runs.run` is told of the machine."""
+    return {
+        "device": options["device"],
+        "num_workers": options["workers"],
+        "window": options["window"],
+        "save_every": options["save_every"],
+    }
+
+
+def set_threads(threads: int | None) -> None:
+    """Set how many CPU threads torch uses; None leaves torch's own choice."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
