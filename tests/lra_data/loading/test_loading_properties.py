@@ -749,7 +749,7 @@ def check_widened(narrow: Batches, wide: Batches) -> None:
 
 
 @pytest.mark.parametrize("name", ["text/holdout", "retrieval/by-pair", "image/rgb"])
-@pytest.mark.parametrize("form", [{}, {"max_length": 100, "pad_to": 128}, {"offset": 0}])
+@pytest.mark.parametrize("shape", [{}, {"max_length": 100, "pad_to": 128}, {"offset": 0}])
 def test_bytes_and_pixels_are_widened_to_the_same(name: str, shape: Options, corpora: dict[str, Path]) -> None:
     family = name.partition("/")[0]
     split = lra_data.load(name, split="test[:9]", corpus=Corpus(corpora[family], allow_partial=True))
