@@ -1,6 +1,5 @@
-"""Shared by all tests: a kernel cache that follows the sources, and small built sets."""
+"""Shared by all tests: a kernel cache of their own, and small built sets."""
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -8,16 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-
-def _sources_digest() -> str:
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "lra_data").rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-# Numba's own cache does not notice a change in a function that a kernel inlined from another module.
-os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / f"numba-{_sources_digest()}")
+# The tests' own, and one for all versions of the sources: `kernel_stamp.py` tells what each kernel is made of.
+os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # test_apart.py runs these in processes of their own; whoever wants one of them by hand sets the variable.
