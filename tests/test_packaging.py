@@ -16,7 +16,7 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
     subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("lra_data-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "lra_data/py.typed" in names
+    assert {"lra_data/py.typed", "reference_models/py.typed"} <= set(names)
     assert {f"lra_data/pathfinder/generator/tables/{size}.npz" for size in (32, 64, 128, 256)} <= set(names)
     assert "lra_data/pathfinder/checks/tracer_weights.json" in names
     bundled = {path.relative_to(ROOT).as_posix() for path in (ROOT / "reference_models/checkpoints").rglob("*.*")}

@@ -1,18 +1,22 @@
-"""Finds the X-formers: every file of this folder but `base.py`, `operations.py` and this one defines an `ATTENTION`."""
+"""Finds the X-formers: every file of this package but `base.py`, `operations.py` and this one defines an `ATTENTION`.
+
+Files are looked for along the package's `__path__`, so that a folder appended to it adds its files.
+"""
 
 import difflib
 import importlib
-from pathlib import Path
+import pkgutil
 
 from lra_data import UsageError
+from reference_models import attention
 from reference_models.attention.base import Attention
 
-_NOT_MODELS = {"__init__", "base", "catalogue", "operations"}
+_NOT_MODELS = {"base", "catalogue", "operations"}
 
 
 def attention_names() -> list[str]:
     """Names of the X-formers, sorted."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_MODELS)
+    return sorted({module.name for module in pkgutil.iter_modules(attention.__path__)} - _NOT_MODELS)
 
 
 def attention_class(name: str) -> type[Attention]:
@@ -22,5 +26,5 @@ def attention_class(name: str) -> type[Attention]:
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise UsageError(f"unknown attention {name!r}; known: {', '.join(names)}.{hint}")
-    found: type[Attention] = importlib.import_module(f"reference_models.attention.{name}").ATTENTION
+    found: type[Attention] = importlib.import_module(f"{attention.__name__}.{name}").ATTENTION
     return found

@@ -48,7 +48,7 @@ def measure(
 ) -> list[Row]:
     """Measure what `out` does not have yet, and return the rows of these models and lengths, those that it had too.
 
-    lengths: L, the same for all models; None is 1K to 4K, and for models whose cost is in LONG_COSTS also 8K and 16K;
+    lengths: L, the same for all models; None is 1K to 4K, and for models whose cost has no L² also 8K and 16K;
     `quick` is 1K and 2K. out: a JSON Lines file, made if it is not there. device: "cpu" (batch 1, one warm-up and five
     timed rounds) or "cuda" (batch 32, 10 and 50). dtype: "float32", or "bfloat16" for autocast. threads: of a process.
     cap_seconds: a cell's limit, after which it is killed and its row says "time cap", with the rounds that it finished;
