@@ -1,4 +1,4 @@
-"""The one door to randomness: Philox4x64-10 words, addressed by (key, index, stage, attempt, draw).
+"""The only source of randomness: Philox4x64-10 words, addressed by (key, index, stage, attempt, draw).
 
 A task asks for the key of (task, version, config, seed, split) and hands it to its compiled kernel; the kernel calls
 `philox4x64` with a counter. Nothing here keeps state, so any example can be drawn alone, in any order, anywhere.
