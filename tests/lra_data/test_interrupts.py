@@ -33,7 +33,7 @@ CASES = {
     "download": (
         "lra-data",
         "build text --out {out}",
-        "lra_data.corpora.fetch:_transfer",
+        "lra_data.corpora.fetch:fetch_file",
         "what was downloaded is kept: run the same command again to go on",
     ),
     "verify": ("lra-data", "verify listops/mini", "lra_data.task:Task.generate", INCOMPLETE),
