@@ -99,11 +99,12 @@ def compiled_part(function: Callable[..., Any]) -> Any:
     return njit(**_OPTIONS | {"no_cpython_wrapper": True})(function)
 
 
-def keep(module: ModuleType) -> None:
-    """Keep the kernels of a module that uses numba alone, as the tracer, which shares nothing with what it checks."""
-    for dispatcher in vars(module).values():
-        if isinstance(dispatcher, CPUDispatcher) and dispatcher.py_func.__module__ == module.__name__:
-            dispatcher._cache = _cache_of(dispatcher)
+def keep(*modules: ModuleType) -> None:
+    """Keep the kernels of modules that use numba alone, as the tracer's, which share nothing with what they check."""
+    for module in modules:
+        for dispatcher in vars(module).values():
+            if isinstance(dispatcher, CPUDispatcher) and dispatcher.py_func.__module__ == module.__name__:
+                dispatcher._cache = _cache_of(dispatcher)
 
 
 def _cache_of(kernel: CPUDispatcher) -> _Cache | _NoCache:

@@ -132,9 +132,9 @@ def _sample(entries: Sequence[ReleasedPicture], count: int) -> list[ReleasedPict
 def _trace(folder: Path, entries: Sequence[ReleasedPicture]) -> dict[str, Any]:
     """How many labels the tracer agrees with, and the 99.9 % interval of that share."""
     from lra_data.kernel_cache import keep
-    from lra_data.pathfinder.checks import tracer
+    from lra_data.pathfinder.checks import dash_chains, dashes, tracer
 
-    keep(tracer)
+    keep(dashes, dash_chains)
 
     pictures, labels = [], []
     for entry in entries:

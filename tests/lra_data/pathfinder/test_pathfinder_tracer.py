@@ -15,13 +15,17 @@ from lra_data.pathfinder.config import PRESETS, standard_config
 from lra_data.pathfinder.generated_task import Pathfinder
 from lra_data.pathfinder.viewer import marked_tips
 from tests.support.reference_pathfinder import original_pictures
-from tests.test_architecture import imported
+from tests.test_architecture import modules, project_imports
 
 ORIGINAL = [name for name in PRESETS if not name.endswith("-clean")]
 
 
 def test_it_shares_no_module_with_the_generator() -> None:
-    assert not [name for name in imported(Path(tracer.__file__)) if name.startswith("lra_data")]
+    own = {f"lra_data.pathfinder.checks.{name}" for name in ("look", "dashes", "dash_chains")}
+    found = project_imports(Path(tracer.__file__), modules())
+    assert found == own
+    for name in own:
+        assert project_imports(modules()[name], modules()) <= own
 
 
 @pytest.mark.parametrize("preset", ORIGINAL)
