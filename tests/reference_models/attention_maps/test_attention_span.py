@@ -2,139 +2,46 @@
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 import lra_data
-from lra_data import get_task
 from lra_data.corpus import Corpus
-from reference_models.attention.base import Attention, Projected
 from reference_models.attention.catalogue import attention_names
 from reference_models.attention_maps import span as module
 from reference_models.attention_maps.span import (
     attention_span,
-    distances_in,
     distances_of_pixels,
     distances_of_tokens,
     drawn,
     measured,
 )
 from reference_models.attention_maps.span_result import NOT_A_DISTRIBUTION
-from reference_models.model.classifier import Classifier
-from reference_models.model.config import ModelConfig
-from reference_models.model.encoder import AttentionLayer
 from tests.support.harness import declared
-from tests.support.tiny_corpora import imdb_files, write_tar
-
-SMALL = ModelConfig(
-    attention="full", vocab_size=16, num_classes=10, max_length=127, dim=16, heads=3, qkv_dim=24, mlp_dim=8,
-    num_layers=2, pooling="mean",
-)  # fmt: skip
-ONE_LAYER = replace(SMALL, heads=1, qkv_dim=8, dim=8, num_layers=1)
-LISTOPS = lra_data.load("listops/mini", split="validation[:12]")
-# What a model of pictures differs in.
-PICTURE: dict[str, Any] = {"vocab_size": 256, "max_length": 1024}
-
-Pattern = Callable[[int], NDArray[Any]]  # from n to the weights (n, n) of a sequence of n
-
-
-def model_of(config: ModelConfig, **changes: Any) -> Classifier:
-    torch.manual_seed(0)
-    return Classifier(replace(config, **changes))
-
-
-def pictures(corpora: dict[str, Path], preset: str = "lra") -> Any:
-    return lra_data.load(f"image/{preset}", split="test", corpus=Corpus(corpora["image"], allow_partial=True))
-
-
-class Made(Attention):
-    """Made-up weights for each head; what stands under padding, and the row of CLS, is no number."""
-
-    family, cost, paper = "none", "", ""
-
-    def __init__(self, shape: Any, patterns: list[Pattern], front: int) -> None:
-        super().__init__(shape)
-        self.patterns, self.front = patterns, front
-        self.most = 0  # bytes asked for at a time
-        self.together = 0  # sequences in a forward
-        self.on_padding = 0.0  # of each row
-
-    def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
-        self.together = max(self.together, len(projected.v))
-        return projected.v
-
-    def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        assert keep is not None
-        weights = torch.full((len(x), len(self.patterns), x.shape[1], x.shape[1]), math.nan)
-        self.most = max(self.most, weights.numel() * 4)
-        for row, count in enumerate(keep.sum(dim=1).tolist()):
-            for head, pattern in enumerate(self.patterns):
-                rows = torch.from_numpy(pattern(count))[self.front :] * (1 - self.on_padding)
-                weights[row, head, self.front : count, :count] = rows
-                weights[row, head, self.front : count, count:] = self.on_padding / max(1, x.shape[1] - count)
-        return weights
-
-
-def made(*patterns: Pattern, config: ModelConfig = SMALL, **changes: Any) -> Classifier:
-    """A model with these weights in the heads of each layer."""
-    model = model_of(config, heads=len(patterns), qkv_dim=8 * len(patterns), **changes)
-    for layer in model.encoder.attentions:
-        assert isinstance(layer, AttentionLayer)
-        layer.attention = Made(layer.attention.shape, list(patterns), int(model.config.pooling == "cls"))
-    return model
-
-
-def layers_of(model: Classifier) -> list[Made]:
-    return [attention for attention in model.attentions if isinstance(attention, Made)]
-
-
-def uniform(n: int) -> NDArray[Any]:
-    return np.full((n, n), 1 / n)
-
-
-def ahead(k: int) -> Pattern:
-    """Each token looks at the one k places on, or at the last."""
-
-    def pattern(n: int) -> NDArray[Any]:
-        return np.eye(n)[np.minimum(np.arange(n) + k, n - 1)]
-
-    return pattern
-
-
-def block(size: int) -> Pattern:
-    def pattern(n: int) -> NDArray[Any]:
-        number = np.arange(n) // size
-        same: NDArray[Any] = (number[:, None] == number).astype(float)
-        same /= same.sum(axis=1, keepdims=True)
-        return same
-
-    return pattern
-
-
-def lengths_of(dataset: Any) -> list[int]:
-    return [len(dataset[place]["inputs"]) for place in range(len(dataset))]
-
-
-def blocks(n: int, size: int) -> list[int]:
-    """Sizes of the blocks of n tokens."""
-    return [size] * (n // size) + [n % size] * (n % size > 0)
-
-
-def of_uniform(n: int) -> float:
-    return (n * n - 1) / (3 * n)
-
-
-def spans(weights: NDArray[Any]) -> float:
-    """`measured` of one head."""
-    return float(measured(torch.from_numpy(weights)[None], [distances_of_tokens(len(weights))]).spans)
+from tests.support.made_attention import (
+    LISTOPS,
+    ONE_LAYER,
+    PICTURE,
+    SMALL,
+    Pattern,
+    ahead,
+    block,
+    blocks,
+    by_example,
+    layers_of,
+    lengths_of,
+    made,
+    model_of,
+    of_uniform,
+    pictures,
+    spans,
+    uniform,
+    with_cls,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 12, 60])
@@ -171,28 +78,6 @@ def test_spans_of_made_up_weights_through_a_whole_model() -> None:
     assert found.tokens.mean == pytest.approx(np.mean(expected), rel=1e-6)
     assert found.tokens.ratio == pytest.approx(np.mean(expected) / found.tokens.uniform, rel=1e-6)
     assert found.faults == (("",) * 4,) * 2
-
-
-def by_example(model: Classifier, inputs: list[NDArray[Any]]) -> NDArray[Any]:
-    """(layers, heads): each sequence alone and without padding, the encoder's layers one after another, in NumPy."""
-    encoder, front = model.encoder, int(model.config.pooling == "cls")
-    rows = []
-    for tokens in inputs:
-        n, of_layers = len(tokens), []
-        apart = np.array([[abs(i - j) for j in range(n)] for i in range(n)], dtype=float)
-        x = encoder.embedding(torch.from_numpy(tokens.astype(np.int64))[None])
-        x = x if encoder.cls is None else torch.cat([encoder.cls[None, None], x], dim=1)
-        x = x + encoder.positions[: x.shape[1]]
-        keep = torch.ones(x.shape[:2], dtype=torch.bool)
-        for layer, feed_forward in zip(encoder.attentions, encoder.feed_forwards, strict=True):
-            assert isinstance(layer, AttentionLayer)
-            weights = layer.attention.dense_weights(layer.norm(x), keep)[0].double().numpy()[:, front:, front:]
-            of_layers.append([(head * apart).sum() / head.sum() for head in weights])
-            x = x + layer(x, keep)
-            x = x + feed_forward(x)
-        rows.append(of_layers)
-    found: NDArray[Any] = np.mean(rows, axis=0)
-    return found
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
@@ -313,17 +198,6 @@ def test_weight_on_padding_is_missing_from_the_rows() -> None:
     assert "row sums differ from 1 by up to 0.5, least entry 0" in found.faults[0][0]
 
 
-def with_cls(pattern: Pattern, share: float) -> Pattern:
-    """Each token gives CLS this share, and the rest as the pattern says."""
-
-    def weights(n: int) -> NDArray[Any]:
-        rows = np.zeros((n, n))
-        rows[:, 0], rows[1:, 1:] = share, (1 - share) * pattern(n - 1)
-        return rows
-
-    return weights
-
-
 def test_cls_has_no_place_and_shifts_none() -> None:
     changes: dict[str, Any] = {"pooling": "cls"}
     plain = attention_span(made(np.eye, uniform, ahead(3)), LISTOPS, examples=12)
@@ -343,99 +217,6 @@ def test_cls_has_no_place_and_shifts_none() -> None:
     assert [heads[0] for heads in alone.tokens.heads] == [NOT_A_DISTRIBUTION] * 2
     assert "of a sequence all weight goes to CLS" in alone.faults[0][0]
     assert alone.tokens.heads[0][1] == pytest.approx(alone.tokens.uniform, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("length", "width", "channels"), [(16, None, 1), (12, 3, 1), (12, 4, 1), (27, None, 3), (5, 1, 1)]
-)
-def test_distances_of_pixels(length: int, width: int | None, channels: int) -> None:
-    found = distances_of_pixels(length, width, channels=channels)
-    columns = width or math.isqrt(length // channels)
-    for i in range(length):
-        for j in range(length):
-            one, other = divmod(i // channels, columns), divmod(j // channels, columns)
-            assert found[i, j].item() == pytest.approx(math.dist(one, other), rel=1e-6)
-
-
-def test_a_width_that_does_not_fit_is_refused() -> None:
-    for length, width in [(12, None), (12, 5), (12, 0), (12, -3)]:
-        with pytest.raises(
-            ValueError, match=f"expected a width that divides 12 pixels, or a square .* got width {width}"
-        ):
-            distances_of_pixels(length, width)
-    with pytest.raises(ValueError, match="expected no width for listops/mini, which has no pictures, got 8"):
-        attention_span(model_of(SMALL), LISTOPS, examples=2, width=8)
-
-
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_pictures_have_distances_in_the_plane(pooling: str, corpora: dict[str, Path]) -> None:
-    patterns: list[Pattern] = [np.eye, uniform, lambda n: np.roll(np.eye(n), 32, axis=1)]
-    heads = [with_cls(pattern, 0.0) for pattern in patterns] if pooling == "cls" else patterns
-    model = made(*heads, config=replace(SMALL, num_layers=1), pooling=pooling, **PICTURE)
-    found = attention_span(model, pictures(corpora), examples=3)
-    assert found.pixels is not None
-    # The mean over all pairs of pixels, by how often each difference of rows and of columns occurs.
-    often = [32] + [2 * (32 - apart) for apart in range(1, 32)]
-    plane = sum(math.hypot(a, b) * often[a] * often[b] for a in range(32) for b in range(32)) / 32**4
-    assert found.pixels.uniform == pytest.approx(plane, rel=1e-6)
-    # One row down, and from the last row up to the first.
-    assert found.tokens.heads[0] == pytest.approx((0, of_uniform(1024), (992 * 32 + 32 * 992) / 1024), rel=1e-6)
-    assert found.pixels.heads[0] == pytest.approx((0, plane, (992 * 1 + 32 * 31) / 1024), rel=1e-6)
-    # In rows of 64: 32 beside, or 32 back in the next row; from the end of the last row, 15 up to the first.
-    flat = attention_span(model, pictures(corpora), examples=3, width=64).pixels
-    assert flat is not None
-    beside = 16 * 32 * 32 + 15 * 32 * math.hypot(32, 1) + 32 * math.hypot(32, 15)
-    assert flat.heads[0][2] == pytest.approx(beside / 1024, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    "name", ["listops/lra", "text/lra", "retrieval", "image/lra", "pathfinder/32-hard", "pathfinder"]
-)
-def test_which_tasks_are_of_pictures(name: str) -> None:
-    tables = distances_in(get_task(name), 1024)
-    assert len(tables) == 1 + (name.startswith(("image", "pathfinder")))
-    assert torch.equal(tables[0], distances_of_tokens(1024))
-    assert all(torch.equal(table, distances_of_pixels(1024, 32)) for table in tables[1:])
-
-
-def test_channels_of_a_pixel_are_at_one_place() -> None:
-    _, pixels = distances_in(get_task("image/rgb"), 3072)
-    # Red of the first pixel; blue of it, red of the next, and green of the first and of the last in the second row.
-    assert pixels[0, [2, 3, 97, 3 * 63 + 1]].tolist() == pytest.approx([0, 1, 1, math.hypot(31, 1)])
-
-
-def test_text_is_cut_and_shifted_as_the_model_reads_it(corpora: dict[str, Path]) -> None:
-    texts = lra_data.load("text/lra", split="test", corpus=Corpus(corpora["text"], allow_partial=True))
-    model = model_of(SMALL, vocab_size=257, num_classes=2, max_length=40).eval()
-    found = attention_span(model, texts, examples=4, seed=1)
-    inputs = [texts[place]["inputs"][:40] + np.int32(1) for place in drawn(len(texts), 4, 1)]
-    assert found.tokens.uniform == pytest.approx(np.mean([of_uniform(len(each)) for each in inputs]))
-    with torch.no_grad():
-        expected = by_example(model, inputs)
-    assert np.array(found.tokens.heads) == pytest.approx(expected, rel=1e-4)
-
-
-def test_documents_of_one_byte_have_no_distances(tmp_path: Path) -> None:
-    archive = write_tar(tmp_path / "aclImdb.tar.gz", dict.fromkeys(imdb_files(), b"w"))
-    dataset = lra_data.load("text/lra", split="test", corpus=Corpus(archive, allow_partial=True))
-    model = model_of(SMALL, vocab_size=257, num_classes=2, max_length=40)
-    with pytest.raises(
-        ValueError, match="expected sequences of 2 tokens or more, got none in text/lra-partial: there are no"
-    ):
-        attention_span(model, dataset, examples=3)
-
-
-def test_both_documents_count(corpora: dict[str, Path]) -> None:
-    pairs = lra_data.load("retrieval", split="train", corpus=Corpus(corpora["retrieval"], allow_partial=True))
-    model = model_of(SMALL, vocab_size=257, num_classes=2, max_length=300, head="four-way").eval()
-    found = attention_span(model, pairs, examples=3)
-    rows = [pairs[place] for place in drawn(len(pairs), 3, 0)]
-    inputs = [row[name][:300] + np.int32(1) for row in rows for name in ("inputs_1", "inputs_2")]
-    assert found.sequences == 6
-    assert found.tokens.uniform == pytest.approx(np.mean([of_uniform(len(each)) for each in inputs]))
-    with torch.no_grad():
-        expected = by_example(model, inputs)
-    assert np.array(found.tokens.heads) == pytest.approx(expected, rel=1e-4)
 
 
 def test_reversible_layers_are_seen_too() -> None:

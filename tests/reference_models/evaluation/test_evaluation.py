@@ -95,7 +95,7 @@ def test_workers_change_nothing(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize(("ranks", "num_workers"), [(2, 0), (2, 2), (3, 0), (50, 0)])
 def test_ranks_share_a_split(ranks: int, num_workers: int, dataset: Dataset) -> None:
-    """Each example is read by one of them; test_training.py has real ranks that add up their scores."""
+    """Each example is read by one of them; test_training_ranks.py has real ranks that add up their scores."""
     config = small_config("linear")
     seen: list[int] = []
     for rank in range(ranks):

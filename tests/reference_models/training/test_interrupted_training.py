@@ -18,9 +18,9 @@ from reference_models.evaluation.scoring import Evaluation
 from reference_models.model.checkpoint import STATE, read_tensors
 from reference_models.training.loop import Training
 from reference_models.training.state import StateKeeper, saved_step
-from tests.reference_models.training.test_training import assert_same, log
 from tests.support import interrupted_process
 from tests.support.training_process import STEPS, small_training
+from tests.support.trainings import assert_same, log
 
 SCRIPT = Path(interrupted_process.__file__)
 FAR = interrupted_process.FAR
@@ -64,14 +64,6 @@ def test_a_signal_at_any_place_saves_the_last_whole_step(tmp_path: Path) -> None
     places = ("backward", "optimizer", "test", "stuck", "stuck-validation")
     others = ("routing:validation", "sinkhorn:stuck", "sinkhorn:stuck-validation", "reformer:stuck", "performer:stuck")
     check_signals(tmp_path, *(f"linear:{place}" for place in places), *others, "routing:ranks")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    run = tmp_path_factory.mktemp("whole")
-    small_training("linear", run)
-    return run
 
 
 @pytest.mark.parametrize("step", range(1, STEPS + 1))

@@ -1,0 +1,88 @@
+"""Trainings that ranks or micro-batches share give the weights of one process."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lra_data import UsageError
+from reference_models.attention.catalogue import attention_names
+from reference_models.devices import World
+from reference_models.model.checkpoint import (
+    CARD,
+)
+from reference_models.training.loop import Training
+from reference_models.training.trainer import train
+from tests.support import training_process
+from tests.support.training_process import (
+    ranks_config,
+    ranks_recipe,
+    small_config,
+    small_recipe,
+    small_splits,
+)
+from tests.support.trainings import child, distances, final_weights
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
+    """The final weights of each model, by one process in one piece."""
+    torch.set_num_threads(1)
+    folder, found = tmp_path_factory.mktemp("alone"), {}
+    for name in attention_names():
+        train(ranks_config(name), ranks_recipe(), small_splits(), folder / name, device="cpu")
+        found[name] = final_weights(folder / name)
+    return found
+
+
+def test_two_ranks_are_one_process(alone: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
+    process = child("ranks", tmp_path, torchrun=2)
+    assert "Warning" not in process.stderr
+    assert {json.loads((tmp_path / name / CARD).read_text())["processes"] for name in attention_names()} == {2}
+    apart = {
+        f"{name} {tensor}": far
+        for name, weights in alone.items()
+        for tensor, far in distances(tmp_path / name, weights).items()
+        if not far <= 1e-5
+    }
+    assert apart == {}
+    expected = training_process.scores(0, 1)
+    for rank in (0, 1):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert found["scores"].keys() == expected.keys()
+        for split, score in found["scores"].items():
+            assert score == pytest.approx(expected[split], abs=2e-6)
+        # One that outlives the interpreter ends the process with SIGABRT, now and then.
+        assert found["threads"]
+        assert found["left"] == []
+        for name in attention_names():
+            assert_last_step(name, torch.load(tmp_path / name / f"{rank}.pt"))
+
+
+def assert_last_step(name: str, found: dict[str, Tensor]) -> None:
+    """The rank without examples waits for nobody, and both have the gradients of the one example."""
+    expected = training_process.last_step(training_process.new_model(name), 0, 1)
+    for part, tensor in expected.items():
+        # The loss of a convolution is a mean of the ranks'; the second has none.
+        wanted = tensor / 2 if "convolution" in part else tensor
+        torch.testing.assert_close(found[part], wanted, rtol=1e-4, atol=1e-6, msg=f"{name} {part}")
+
+
+# Its centroids move with every micro-batch.
+@pytest.mark.parametrize("name", [name for name in attention_names() if name != "routing"])
+def test_micro_batches_are_one_batch(name: str, alone: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
+    train(ranks_config(name), ranks_recipe(accumulate=2), small_splits(), tmp_path, device="cpu")
+    apart = {tensor: far for tensor, far in distances(tmp_path, alone[name]).items() if not far <= 1e-5}
+    assert apart == {}
+
+
+@pytest.mark.parametrize(("ranks", "accumulate"), [(3, 1), (4, 4), (16, 1)])
+def test_a_batch_that_parts_do_not_divide(ranks: int, accumulate: int, tmp_path: Path) -> None:
+    world = World(0, ranks, torch.device("cpu"))
+    recipe = small_recipe(accumulate=accumulate)
+    expected = f"expected a batch size that {ranks} ranks and {accumulate} micro-batches divide, got 8"
+    with pytest.raises(UsageError) as error:
+        Training(small_config("full"), recipe, small_splits(), tmp_path, world, None, num_workers=0, window=None)
+    assert str(error.value) == expected
