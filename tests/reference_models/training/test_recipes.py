@@ -194,7 +194,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("given", "expected"), IMPOSSIBLE, ids=lambda value: str(value)[:40])
 def test_impossible_values(given: dict[str, Any], expected: str) -> None:
-    with pytest.raises(ValueError, match=r"^expected ") as error:
+    with pytest.raises(ValueError, match=r"^(expected |\w+ must be )") as error:
         TrainConfig(**{"steps": 10, **given})
     assert str(error.value) == expected
 
@@ -219,7 +219,7 @@ def test_impossible_values(given: dict[str, Any], expected: str) -> None:
 def test_impossible_values_of_the_optimiser(given: dict[str, Any]) -> None:
     """Found here, and not by the optimiser, by JSON, or as a loss that is not finite."""
     (name,) = given
-    with pytest.raises(ValueError, match=rf"^expected .*{name}.*, got .+$"):
+    with pytest.raises(ValueError, match=rf"^(expected .*)?{name}.*, got .+$"):
         TrainConfig(steps=10, **given)
 
 
