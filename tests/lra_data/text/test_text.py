@@ -120,7 +120,7 @@ def test_a_reviews_split_does_not_depend_on_what_else_is_there(tmp_path: Path, c
 
 def test_holdouts_are_even_and_small_enough() -> None:
     for wrong in (-2, 3, 25_000, True, 2.0):
-        with pytest.raises(UsageError, match="text: (holdout must be|expected)"):
+        with pytest.raises(UsageError, match=r"text: (holdout must be|expected)"):
             Config(holdout=wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="expected seed 0 for text/lra, in which nothing is drawn, got 3"):
         get_task("text/lra").check_buildable({}, seed=3)
