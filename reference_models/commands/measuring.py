@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lra_data import paths
+from reference_models.commands.progress import print_line
 from reference_models.commands.shared_options import dataset_options, dataset_source, names_of, set_threads
 
 
@@ -87,6 +88,7 @@ def efficiency(
         threads=threads,
         cap_seconds=cap,
         quick=quick,
+        progress=print_line,
     )
     click.echo(report(rows))
     if plot is not None:

@@ -18,7 +18,6 @@ and picture (`report.py`, `plot.py`).
 
 import platform
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -52,14 +51,14 @@ def measure(
     `quick` is 1K and 2K. out: a JSON Lines file, made if it is not there. device: "cpu" (batch 1, one warm-up and five
     timed rounds) or "cuda" (batch 32, 10 and 50). dtype: "float32", or "bfloat16" for autocast. threads: of a process.
     cap_seconds: a cell's limit, after which it is killed and its row says "time cap", with the rounds that it finished;
-    a higher cap measures such a cell again. progress: gets one line a cell; default standard error.
+    a higher cap measures such a cell again. progress: is told a line for each cell.
 
     outcome: "ok", "time cap", "out of memory" or "failed", with `error`. A failed cell is not tried again either: take
     its line out of the file for that. Raises UsageError for arguments that are not possible and for a file that holds
     something else.
     """
     out = paths.local_path(out, "a file for the measurements")
-    say = progress or (lambda line: print(line, file=sys.stderr, flush=True))
+    say = progress or (lambda line: None)
     settings = settings_for(device, dtype, threads)
     if not 0 < cap_seconds < float("inf"):
         raise UsageError(f"expected cap_seconds above 0, got {cap_seconds}")
