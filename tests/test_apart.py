@@ -16,6 +16,7 @@ def file(path: Path) -> ParameterSet:
     return pytest.param(path.name, marks=[pytest.mark.slow] if slow else [])
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("name", [file(path) for path in sorted(APART.glob("test_*.py"))])
 def test_a_file_in_its_own_process(name: str, pytestconfig: pytest.Config) -> None:
     chosen = ["-m", pytestconfig.getoption("markexpr")]  # what is slow there is left out with what is slow here

@@ -207,6 +207,7 @@ def test_help_loads_nothing_heavy(line: str) -> None:
     assert not HEAVY & loaded_by(run_command(line))
 
 
+@pytest.mark.framework
 def test_help_of_the_models_loads_no_torch() -> None:
     assert "torch" not in loaded_by(run_command("--help", "reference_models"))
 
@@ -218,6 +219,7 @@ def test_info_and_quick_verify_do_not_load_the_compiler(small_set: Path) -> None
     assert "numba" in loaded_by(run_command(f"verify {small_set}"))
 
 
+@pytest.mark.framework
 def test_building_leaves_frameworks_unloaded(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="without torch installed the test could not fail")
     sizes = "--train 20 --validation 5 --test 5"

@@ -45,6 +45,7 @@ def test_the_page_has_snippets() -> None:
     assert sum(map(len, RUN.values())) >= 10
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("title", RUN)
 def test_snippets_run(title: str, folder: Path) -> None:
     code = "\n".join(RUN[title])
@@ -60,6 +61,7 @@ def test_snippets_run(title: str, folder: Path) -> None:
     assert found.returncode == 0, f"{code}\n{found.stderr}"
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("title", SCRIPTS)
 def test_scripts_run(title: str, folder: Path, tmp_path: Path) -> None:
     (command,) = re.findall(rf"\n## {title}\n(?:(?!\n## ).)*?```sh\n([^\n]*train\.py)\n```", PAGE, re.DOTALL)
