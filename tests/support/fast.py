@@ -1,8 +1,8 @@
-"""The tests of the inner loop, a plugin that `scripts/test --fast` loads: those that need no PyTorch, JAX or TensorFlow.
+"""A pytest plugin of `scripts/test --fast`, the inner loop: run only tests that need no PyTorch, JAX or TensorFlow.
 
-A test file is left out if it imports a framework or the models, itself or by way of another file of `tests` or a
-framework's module of lra_data; so is each test marked `framework`, `long` or `slow`. The folder `refused` comes first on
-the path, in child processes too: there the frameworks are as if not installed, and a test that loads one fails.
+A test file is left out if it imports a framework or the models, directly or through another file of `tests` or a
+framework's module of lra_data. Tests marked `framework`, `long` or `slow` are left out too. The folder `refused` comes
+first on the path, also in child processes: a test that loads a framework fails as if it were not installed.
 """
 
 import ast
