@@ -100,6 +100,11 @@ def webdataset_members(schema: pa.Schema) -> dict[str, str]:
     return members
 
 
+def sequence_names(schema: pa.Schema) -> list[str]:
+    """The columns that hold sequences: `inputs`, or `inputs_1` and `inputs_2` for a pair of documents."""
+    return [name for name in schema.names if name.startswith("inputs")]
+
+
 def webdataset_features(schema: pa.Schema) -> dict[str, Any]:
     """The same features as the members of a WebDataset example: png or npy, cls, and the rest in json."""
     features, pictures = features_of(schema), picture_shapes(schema)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from lra_data.corpora import ignored_files
-from lra_data.corpora.fetch import Archive, Transfer, cached_archive, fetch_archive
-from lra_data.corpus import Corpus
+from lra_data.corpora.fetch import Archive, cached_archive, fetch_archive
+from lra_data.corpus import Corpus, Transfer
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
 from lra_data.stream_key import stream_bytes

@@ -4,19 +4,17 @@ Not here: the transfer itself (`lra_data/downloads/resumable.py`).
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lra_data.corpus import Transfer
 from lra_data.downloads.cache_folder import CACHE_VARIABLE, cache_folder
 from lra_data.downloads.patience import Patience
 from lra_data.downloads.resumable import Wanted, fetch_file, is_whole
 from lra_data.downloads.transfer_errors import DifferentFileError, FetchError, reason_of
 from lra_data.errors import LraDataError
 from lra_data.locking import locked_file
-
-# Called with a file's name, the bytes that are there, and the bytes that will be.
-Transfer = Callable[[str, int, int], None]
 
 # A server that breaks off in the middle. Each try goes on where the last one ended.
 _PATIENCE_S = 60.0

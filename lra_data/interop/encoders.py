@@ -7,25 +7,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.arrow_columns import numbers, picture_shapes, rows_of
+from lra_data.arrow_columns import numbers, picture_shapes, rows_of, sequence_names
 from lra_data.interop.protocol import Read
 from lra_data.task import Task
 
 
-def input_names(schema: pa.Schema) -> list[str]:
-    """The columns that hold sequences: one, or one for each document of a pair."""
-    return [name for name in schema.names if name.startswith("inputs")]
-
-
 def sequences_of(batch: pa.RecordBatch) -> list[list[NDArray[np.uint8]]]:
     """The sequences of each example."""
-    names = input_names(batch.schema)
+    names = sequence_names(batch.schema)
     return [[numbers(batch[name][row].values) for name in names] for row in range(len(batch))]
 
 
 def padded(batch: pa.RecordBatch, sequences: Sequence[Sequence[NDArray[Any]]], length: int | None) -> Read:
     """Ids with 0 on the right, to `length` or to the longest."""
-    num_sequences = len(input_names(batch.schema))
+    num_sequences = len(sequence_names(batch.schema))
     lengths = np.array([[len(ids) for ids in row] for row in sequences], dtype=np.int32).reshape(-1, num_sequences)
     longest = length if length is not None else int(lengths.max(initial=0))
     inputs = np.zeros((*lengths.shape, longest), dtype=np.int32)

@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.arrow_columns import numbers, rows_of
-from lra_data.interop.encoders import has_colour, input_names
+from lra_data.arrow_columns import numbers, rows_of, sequence_names
+from lra_data.interop.encoders import has_colour
 from lra_data.interop.layouts import ExportJob, Layout, TaskFiles
 from lra_data.interop.paper_lines import WITHOUT_BREAKS
 from lra_data.interop.protocol import CodeBase, Order, Reading, View
@@ -137,7 +137,7 @@ def _text_units(task: Task) -> tuple[str, ...]:
 
 
 def _sources(task: Task) -> tuple[str, ...]:
-    return ("src-bin", "src1-bin")[: len(input_names(task.schema))]
+    return ("src-bin", "src1-bin")[: len(sequence_names(task.schema))]
 
 
 def _own_grey(task: Task) -> str:
@@ -155,7 +155,7 @@ def _write_texts(job: ExportJob, *, through_tsv: bool) -> Iterator[Path]:
     counts, label_counts = np.zeros(len(words), dtype=np.int64), np.zeros(len(classes), dtype=np.int64)
     num_cut = num_texts = 0
     for split in rows.sizes:
-        names = input_names(task.schema)
+        names = sequence_names(task.schema)
         paths = [folder / unit / _SPLIT_NAMES[split] for unit in _sources(task)]
         label_path = folder / "label-bin" / _SPLIT_NAMES[split]
         files = [path.open("wb") for path in (*paths, label_path)]

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from lra_data.arrow_columns import class_label, column, list_column, make_schema, text_column
 from lra_data.corpora.corpus_task import CorpusTask, Origin, ReadCorpus
-from lra_data.corpora.fetch import Archive, Transfer
+from lra_data.corpora.fetch import Archive
 from lra_data.corpora.ignored_files import described
-from lra_data.corpus import Corpus
+from lra_data.corpus import Corpus, Transfer
 from lra_data.errors import SetError, UsageError
 from lra_data.family import Makers
 from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.arrow_columns import sequence_names
 from lra_data.errors import SetError, UsageError
 from lra_data.loading.batch_making.collate import Batch, BatchShape, Collator, Located, ProtocolBatch
 from lra_data.loading.batch_making.protocol_rows import ProtocolView
@@ -19,7 +20,6 @@ from lra_data.loading.batch_making.row_addresses import (
     locate,
     new_table,
     note,
-    sequence_names,
 )
 from lra_data.store.record_batches import OpenBatches
 from lra_data.store.row_access import BuiltRows, Rows

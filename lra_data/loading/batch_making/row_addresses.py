@@ -19,6 +19,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from lra_data.arrow_columns import sequence_names
 from lra_data.kernel_cache import compiled
 
 # What `locate` reports of a row that cannot be used.
@@ -28,11 +29,6 @@ FINE, WRONG_NUMBER, WRONG_BOUNDS, WRONG_LABEL = range(4)
 # (0 for rows of one length), where its values begin, and how many values there are, or how many a row.
 _LABELS, _INDICES, ROWS, _FIRST = 0, 1, 2, 3
 _OFFSETS, _VALUES, _COUNT, _EACH = 0, 1, 2, 3
-
-
-def sequence_names(schema: pa.Schema) -> list[str]:
-    """The columns that hold sequences: `inputs`, or `inputs_1` and `inputs_2`."""
-    return [name for name in schema.names if name.startswith("inputs")]
 
 
 def new_table(batches: int, schema: pa.Schema) -> NDArray[np.int64]:

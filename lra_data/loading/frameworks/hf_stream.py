@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
+from lra_data.arrow_columns import sequence_names
 from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
-from lra_data.loading.batch_making.row_addresses import sequence_names
 from lra_data.loading.batches import Batches
 from lra_data.loading.epoch.ranks import in_torch_worker
 from lra_data.loading.frameworks.worker_epochs import WorkerPasses

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lra_data.arrow_columns import sequence_names
 from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
-from lra_data.loading.batch_making.row_addresses import sequence_names
 from lra_data.loading.batches import Batches
 from lra_data.loading.frameworks.loader import CountedPass, Loader
 from lra_data.loading.passes.position import Position
