@@ -128,6 +128,7 @@ def test_every_command_answers_in_compiled_code(small_set: Path, tmp_path: Path)
     check_words(CASES, {"out": tmp_path / "out", "set": broken})
 
 
+@pytest.mark.slow
 def test_every_command_of_the_models_answers_in_compiled_code(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     check_words(ZOO_CASES, {"out": tmp_path})

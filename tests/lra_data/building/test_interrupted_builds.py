@@ -132,10 +132,8 @@ def test_a_shard_damaged_between_runs_is_made_again(small_set: Path, tmp_path: P
     assert [step.kept for step in steps] == [False, True, False, False]
 
 
-@pytest.mark.parametrize(
-    ("workers", "kill_group", "kills"),
-    [(2, True, 2), *(pytest.param(*case, 5, marks=pytest.mark.slow) for case in [(1, False), (2, True)])],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "kill_group", "kills"), [(1, False, 5), (2, True, 5)])
 def test_killed_at_random_moments(tmp_path: Path, workers: int, kill_group: bool, kills: int) -> None:
     """Few kills, small; `python -m benchmarks.crash_drill` is the drill at full size."""
     flags = ["--preset", "mini", "--train", "20000", "--validation", "200", "--test", "200", "--num-shards", "8"]
@@ -197,6 +195,7 @@ def _running(pid: int) -> bool:
 
 
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
+    lra_data.generate("listops/16k", "train", 0, 1)  # a compilation may outlast the grace, and a kill removes nothing
     command = [sys.executable, "-m", "lra_data", "build", "listops", "--preset", "16k", "--out", str(tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.rglob("*.tmp")):

@@ -319,6 +319,7 @@ def test_a_corpus_in_the_cache_is_found(
     ].to_pylist() == [0]
 
 
+@pytest.mark.slow
 def test_the_real_text_builds_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LRA_DATA_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()

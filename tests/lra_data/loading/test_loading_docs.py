@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conftest import ROOT
 
@@ -30,6 +32,14 @@ RUN = {
 }
 
 
+# Imports of these take longer than what they run.
+SLOW = {"Hugging Face Trainer", "Accelerate"}
+
+
+def sections(titles: Iterable[str]) -> list[ParameterSet]:
+    return [pytest.param(title, marks=[pytest.mark.slow] if title in SLOW else []) for title in titles]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
@@ -43,10 +53,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_has_snippets() -> None:
     assert len(RUN) >= 8
     assert sum(map(len, RUN.values())) >= 10
+    assert RUN.keys() | SCRIPTS.keys() >= SLOW
 
 
 @pytest.mark.framework
-@pytest.mark.parametrize("title", RUN)
+@pytest.mark.parametrize("title", sections(RUN))
 def test_snippets_run(title: str, folder: Path) -> None:
     code = "\n".join(RUN[title])
     found = subprocess.run(
@@ -62,7 +73,7 @@ def test_snippets_run(title: str, folder: Path) -> None:
 
 
 @pytest.mark.framework
-@pytest.mark.parametrize("title", SCRIPTS)
+@pytest.mark.parametrize("title", sections(SCRIPTS))
 def test_scripts_run(title: str, folder: Path, tmp_path: Path) -> None:
     (command,) = re.findall(rf"\n## {title}\n(?:(?!\n## ).)*?```sh\n([^\n]*train\.py)\n```", PAGE, re.DOTALL)
     program, *arguments = command.split()

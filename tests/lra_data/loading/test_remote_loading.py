@@ -87,6 +87,7 @@ def test_an_epoch_over_connections_that_break(
     assert proxy.connections > SHARDS
 
 
+@pytest.mark.parametrize("every", [19, pytest.param(7, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("format_name", "options"), ORDERS[1:])  # a full shuffle needs every shard at once
 def test_a_run_that_goes_on_elsewhere_reads_one_shard_again_at_most(
     server: FileServer,
@@ -95,9 +96,10 @@ def test_a_run_that_goes_on_elsewhere_reads_one_shard_again_at_most(
     monkeypatch: pytest.MonkeyPatch,
     format_name: str,
     options: dict[str, Any],
+    every: int,
 ) -> None:
     near = list(lra_data.load(built, split="train", format_name=format_name).batches(40, **options))
-    for stop in range(1, len(near), 7):
+    for stop in range(1, len(near), every):
         server.asked.clear()
         for part in ("begun", "gone on"):
             monkeypatch.setenv("LRA_DATA_CACHE", str(tmp_path / f"{stop} {part}"))  # another machine each

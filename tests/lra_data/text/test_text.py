@@ -81,6 +81,7 @@ def test_every_row_is_its_source(preset: str, corpora: dict[str, Path]) -> None:
         assert sources["validation"]
 
 
+@pytest.mark.slow
 def test_the_real_corpus_is_whole_and_in_order() -> None:
     sources = check_rows(real(IMDB), "lra")
     assert {split: len(paths) for split, paths in sources.items()} == dict.fromkeys(SPLITS, 25_000)

@@ -47,6 +47,7 @@ def test_attention_dropout_is_on_in_training_alone() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.slow
 def test_compiles() -> None:
     model = build("full", {})
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)

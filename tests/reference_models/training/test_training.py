@@ -31,6 +31,7 @@ from tests.support.training_process import (
 from tests.support.trainings import Stop, assert_same, child, log, stop_before
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     killed = json.loads(child("kill", tmp_path, 11).stdout)
     assert sorted(killed["random"]) == attention_names()
