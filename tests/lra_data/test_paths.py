@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import lra_data
-from lra_data import LraDataError, UsageError
+from lra_data import UsageError
 from lra_data.commands.main import cli
 from lra_data.corpus import Corpus
 from lra_data.downloads.cache_folder import cache_folder
