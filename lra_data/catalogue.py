@@ -1,7 +1,7 @@
-"""Finds the tasks: every folder of `lra_data` that holds a `task.py` is a family of them.
+"""Finds the tasks: every folder of `lra_data` with a `task.py` is a family of tasks.
 
 The folder's `config.py` defines `FAMILY`, a `lra_data.family.Family`. It is light, so that names and command-line flags
-cost no numerical import. `task.py` defines `MAKERS`, a `lra_data.family.Makers`.
+need no numerical import. `task.py` defines `MAKERS`, a `lra_data.family.Makers`.
 """
 
 import importlib
@@ -24,7 +24,7 @@ def families() -> list[str]:
 
 
 def family(name: str) -> Family:
-    """What a task folder declares; raises UsageError for an unknown name."""
+    """The declaration of a task folder; raises UsageError for an unknown name."""
     if name not in families():
         raise unknown_name("task", name, families())
     found: Family = importlib.import_module(f"lra_data.{name}.config").FAMILY
@@ -37,7 +37,7 @@ def presets(name: str) -> Mapping[str, Preset]:
 
 
 def aliases() -> dict[str, str]:
-    """Other names of presets, such as "path-x", and what they stand for, `family/preset`."""
+    """Other names of presets, such as "path-x", each with its `family/preset`."""
     return {alias: f"{name}/{preset}" for name in families() for alias, preset in family(name).aliases.items()}
 
 
@@ -47,9 +47,9 @@ def task_names() -> list[str]:
 
 
 def get_task(task: Any) -> Task:
-    """The task for a name (`listops`, `listops/mini`, `path-x`), a configuration, or a task, returned as it is.
+    """The task for a name (`listops`, `listops/mini`, `path-x`) or a configuration; a task is returned unchanged.
 
-    Raises UsageError for an unknown name, listing the known ones.
+    Raises UsageError for an unknown name; the message lists the known names.
     """
     if isinstance(task, Task):
         return task
@@ -69,20 +69,20 @@ def get_task(task: Any) -> Task:
 def task_from_record(name: str, version: int, config: Mapping[str, Any], *, corpus: Corpus | None = None) -> Task:
     """The task that a plan or manifest describes, with its rows from `corpus`.
 
-    Raises UsageError if this package makes another version of it.
+    Raises UsageError if this package makes another version of the task.
     """
     family(name)
     makers = _makers(name)
     if makers.from_config.version != version:
         raise UsageError(
             f"the set holds version {version} of {name}, this package makes version {makers.from_config.version}: "
-            "install the release of lra-data that built it, or build anew"
+            "install the release of lra-data that built it, or build the set again"
         )
     return (makers.from_record or makers.from_config.from_record)(config, corpus=corpus)
 
 
 def from_release(name: str, corpus: Corpus, **chosen: Any) -> Task:
-    """The task whose rows are those of a user's copy of the original release; `chosen`: the family's selectors."""
+    """The task with the rows of a user's copy of the original release; `chosen` are the family's selectors."""
     maker = _makers(name).from_release
     if maker is None:
         raise UsageError(f"expected a task that reads a copy of the release, got {name}")

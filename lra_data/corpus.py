@@ -1,4 +1,4 @@
-"""Corpus: a user's copy of what a task converts, as one value. It reads nothing."""
+"""Corpus: the paths of a user's copy of a corpus. This module reads no files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lra_data.checks import yes_or_no
 from lra_data.errors import UsageError
 from lra_data.paths import optional_path
 
-# Told how far a download is: the file's name, bytes so far, and bytes in all.
+# Receives the progress of a download: the file's name, bytes so far, and bytes in total.
 Transfer = Callable[[str, int, int], None]
 
 
@@ -17,11 +17,11 @@ Transfer = Callable[[str, int, int], None]
 class Corpus:
     """A copy of a corpus.
 
-    path: the archive, or the folder it unpacks to; None for the official archive in the cache.
-    pairs: a folder of id lists, for Retrieval; their pairs then make the set.
-    allow_partial: accept a copy that is not whole. The name and the card of the set then say so.
+    path: the archive, or the unpacked folder; None for the official archive in the cache.
+    pairs: a folder of id lists, for Retrieval; the set then consists of the listed pairs.
+    allow_partial: accept an incomplete copy; the name and the card of the set then say so.
 
-    Relative paths and `~` are resolved here, since rows are read later. Raises UsageError for anything else.
+    Relative paths and `~` are resolved here, since rows are read later. Raises UsageError for invalid values.
     """
 
     path: Path | None
@@ -53,20 +53,20 @@ class Corpus:
 
 
 def corpus_from_options(path: str | None, pairs: str | None = None, allow_partial: bool = False) -> Corpus | None:
-    """What `--corpus`, `--pairs` and `--allow-partial` name; None where none of them is given.
+    """The corpus that `--corpus`, `--pairs` and `--allow-partial` name; None if no option is given.
 
-    Raises UsageError for an empty path, as from a variable that is not set.
+    Raises UsageError for an empty path, such as an unset shell variable.
     """
     for given in (path, pairs):
         if given is not None and not given.strip():
-            raise UsageError(f"expected a path, got {given!r}: leave the option out, or name a file or folder")
+            raise UsageError(f"expected a path, got {given!r}: name a file or folder, or leave the option out")
     if path is None and pairs is None and not allow_partial:
         return None
     return Corpus(path, pairs=pairs, allow_partial=allow_partial)
 
 
 def as_corpus(given: Any) -> Corpus | None:
-    """A Corpus, or the path of one, as a Corpus; None stays None."""
+    """A Corpus, or the path of a corpus, as a Corpus; None stays None."""
     if given is None or isinstance(given, Corpus):
         return given
     if isinstance(given, str | Path):

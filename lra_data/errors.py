@@ -1,11 +1,12 @@
-"""Every error a user can cause or meet, and the exit code each gives the command line.
+"""The errors that a user can see, and the exit code of the command line for each.
 
     LraDataError            1
     ├── UsageError          2   a wrong option, name, split, index or configuration (also a ValueError)
-    ├── BuildError          1   the build could not go on: disk, permissions, a lost worker, a window never reached
-    └── SetError            1   a folder is no finished set, or its content is not what its manifest says
+    ├── BuildError          1   the build could not continue: disk, permissions, a lost worker, an unreachable window
+    └── SetError            1   a folder is not a finished set, or its content differs from its manifest
 
-Each message is one line: what was expected, what came, what to do. An exception of any other type is a bug here.
+Each message is one line: the expected value, the value found, what to do. An exception of any other type is a bug in
+this package.
 """
 
 import difflib
@@ -19,21 +20,21 @@ class LraDataError(Exception):
 
 
 class UsageError(LraDataError, ValueError):
-    """The caller asked for something that does not exist or cannot be."""
+    """The caller asked for something that does not exist or is invalid."""
 
     exit_code = 2
 
 
 class BuildError(LraDataError):
-    """A build stopped for a reason outside the request; what was finished is kept."""
+    """A build stopped for a reason outside the request; finished shards are kept."""
 
 
 class SetError(LraDataError):
-    """A folder does not hold what its manifest says, or has no manifest."""
+    """The content of a folder differs from its manifest, or the manifest is missing."""
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist: lists the known ones and the nearest."""
+    """The error for a name that does not exist; it lists the known names and suggests the nearest."""
     names = list(known)
     nearest = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
@@ -41,7 +42,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
 
 
 def brief(value: object) -> str:
-    """A value for a message: its repr on one line, cut off where it is long, as that of an array."""
+    """The repr of a value for a message: on one line, cut off after 100 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 

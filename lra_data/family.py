@@ -9,10 +9,10 @@ from lra_data.task import Preset, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Selector:
-    """An option of `lra-data build` that chooses a configuration, as `--res` does.
+    """An option of `lra-data build` that chooses a configuration, such as `--res`.
 
     kind: int, str or bool.
-    default: the value of an option that is not given while another selector is.
+    default: the value if only other selectors are given.
     help: a noun phrase for `--help`.
     """
 
@@ -23,14 +23,15 @@ class Selector:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A task folder, as its `config.py` describes it.
+    """The description of a task folder, from its `config.py`.
 
     config: the frozen dataclass of the parameters.
-    presets: by name, the default first.
+    presets: presets by name, the default first.
     aliases: other names of presets, such as "path-x".
-    selectors: options that choose a configuration, by name; `select` makes it from their values.
-    corpus: what `--corpus` takes, in words; empty for a generated task.
-    pairs: what `--pairs` takes, in words; empty where there are no lists of pairs.
+    selectors: options that choose a configuration, by name.
+    select: makes the configuration from the selectors' values.
+    corpus: help text of `--corpus`; empty for a generated task.
+    pairs: help text of `--pairs`; empty if the task has no lists of pairs.
     reads_release: whether `--from-release` converts a copy of the original release.
     """
 
@@ -49,8 +50,8 @@ class Makers:
     """How the tasks of a family are made. `task.py` defines it as MAKERS.
 
     from_config: the class of the tasks that a configuration describes.
-    from_record: the task of a plan or manifest; where a family has one class, that class's.
-    from_release: the task of a copy of the original release, where the family reads one.
+    from_record: makes the task of a plan or manifest; None means `from_config.from_record`.
+    from_release: makes the task of a copy of the original release; None if the family reads no release.
     """
 
     from_config: type[Task]

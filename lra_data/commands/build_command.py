@@ -1,4 +1,4 @@
-"""`lra-data build TASK`: one subcommand a task, with flags made from the task's configuration dataclass."""
+"""`lra-data build TASK`: one subcommand for each task, with flags made from the task's configuration dataclass."""
 
 import dataclasses
 import json
@@ -11,15 +11,16 @@ from lra_data.commands.build_request import BuildRequest, request_of
 from lra_data.errors import unknown_name
 from lra_data.family import Family
 from lra_data.interrupts import say_when_interrupted
+from lra_data.splits import SPLITS
 
-# A family with more presets has their names only in its help.
+# The help of a family with more presets lists only their names.
 _EXPLAINED_PRESETS = 8
 
-_AGAIN = "run the same command again to go on"
+_AGAIN = "run the same command again to continue"
 
 
 class BuildCommands(click.Group):
-    """One subcommand a task folder and one an alias, with flags from its configuration."""
+    """One subcommand for each task folder and each alias, with flags from its configuration."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Names of the task folders and the aliases."""
@@ -36,25 +37,30 @@ class BuildCommands(click.Group):
 
 
 def _build_command(name: str, family: str, preset: str | None) -> click.Command:
-    """The command called `name`; with a preset it builds that one, and takes no flag that chooses another."""
+    """The command called `name`. With a preset it builds that preset, and has no flag that chooses another."""
     shared = [
-        click.Option(["--out"], default="data", show_default=True, help="ROOT; the set is ROOT/TASK/PRESET."),
+        click.Option(["--out"], default="data", show_default=True, help="Parent folder; the set is OUT/TASK/PRESET."),
         click.Option(
             ["--format", "formats"],
             multiple=True,
-            help="arrow, parquet, webdataset; several by commas.  [default: arrow]",
+            help="Shard formats, comma-separated: arrow, parquet, webdataset.  [default: arrow]",
         ),
-        click.Option(["--seed"], type=int, default=0, show_default=True, help="Another seed, other examples."),
-        click.Option(["--num-shards"], type=int, help="Files of train.  [default: from size and row width]"),
+        click.Option(["--seed"], type=int, default=0, show_default=True, help="Seed of the examples."),
         click.Option(
-            ["--workers"], type=int, default=1, show_default=True, help="Processes; the bytes do not depend on it."
+            ["--num-shards"], type=int, help="Number of train shards.  [default: from split size and row width]"
         ),
-        click.Option(["--train"], type=int, help="Examples in train.  [default: the preset's]"),
-        click.Option(["--validation"], type=int, help="Examples in validation."),
-        click.Option(["--test"], type=int, help="Examples in test."),
         click.Option(
-            ["--overwrite"], is_flag=True, help="Remove what the folder holds of an earlier set, and start anew."
+            ["--workers"],
+            type=int,
+            default=1,
+            show_default=True,
+            help="Number of processes; the files are the same for any number.",
         ),
+        *(
+            click.Option([f"--{split}"], type=int, help=f"Number of {split} examples.  [default: the preset's]")
+            for split in SPLITS
+        ),
+        click.Option(["--overwrite"], is_flag=True, help="Remove an earlier set from the folder and start again."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print a summary as JSON."),
     ]
 
@@ -66,7 +72,8 @@ def _build_command(name: str, family: str, preset: str | None) -> click.Command:
         name,
         params=[*([] if preset else choosing_options(family)), *config_options(family), *shared],
         callback=run,
-        help=f"Write a set of {chosen}. Flags override single parameters of the preset.",
+        help=f"Build a set of {chosen}. Flags override single parameters of the preset.",
+        short_help=f"Build a set of {chosen}.",
         context_settings={"max_content_width": 120},
     )
 
@@ -76,10 +83,10 @@ def _run_build(request: BuildRequest, *, as_json: bool) -> None:
     from lra_data.commands.progress import shown_progress, shown_transfer
     from lra_data.store.manifest import MANIFEST
 
-    # The same command would remove them with --overwrite.
-    again = "run the same command without --overwrite to go on" if request.overwrite else _AGAIN
+    # With --overwrite, the same command would remove the finished shards.
+    again = "run the same command without --overwrite to continue" if request.overwrite else _AGAIN
     if catalogue.family(request.family).corpus and (request.corpus is None or request.corpus.path is None):
-        say_when_interrupted(f"what was downloaded is kept: {_AGAIN}")
+        say_when_interrupted(f"the downloaded part is kept: {_AGAIN}")
     with shown_transfer() as transfer:
         task = request.task(transfer)
     say_when_interrupted(f"finished shards are kept: {again}")
@@ -115,19 +122,21 @@ def _run_build(request: BuildRequest, *, as_json: bool) -> None:
 
 
 def choosing_options(family: str) -> list[click.Option]:
-    """`--preset`, and the family's selectors, which choose a configuration in another way."""
+    """`--preset`, the options for a corpus or release, and the family's selectors, which replace a preset."""
     declared = catalogue.family(family)
     presets = declared.presets
     default = next(iter(presets))
     if len(presets) <= _EXPLAINED_PRESETS:
-        listed = "; ".join(f"{name}: {preset.summary}" for name, preset in presets.items())
+        listed = "; ".join(f"{name} ({preset.summary})" for name, preset in presets.items())
     else:
-        listed = f"{', '.join(presets)}; `lra-data list` says what they are"
-    options = [click.Option(["--preset"], help=f"{listed}.  [default: {default}]")]
+        listed = f"{', '.join(presets)}; `lra-data list` describes them"
+    options = [click.Option(["--preset"], help=f"Preset: {listed}.  [default: {default}]")]
     if declared.reads_release:
         options += [
-            click.Option(["--from-release"], metavar="DIR", help="Convert this copy of the original release instead."),
-            click.Option(["--allow-partial"], is_flag=True, help="Leave damaged files of the release out, and say so."),
+            click.Option(
+                ["--from-release"], metavar="DIR", help="Copy of the original release to convert; nothing is generated."
+            ),
+            click.Option(["--allow-partial"], is_flag=True, help="Leave out damaged files of the release, and say so."),
         ]
     options += corpus_options(declared)
     fields = dataclasses.fields(declared.config)
@@ -142,20 +151,20 @@ def choosing_options(family: str) -> list[click.Option]:
 
 
 def corpus_options(family: Family) -> list[click.Option]:
-    """`--corpus` and its like, for a task that converts one."""
+    """`--corpus`, `--pairs` and `--allow-partial`, for a task that converts a corpus."""
     named = {"corpus": family.corpus, "pairs": family.pairs}
     options = [click.Option([f"--{name}"], metavar="PATH", help=f"{takes}.") for name, takes in named.items() if takes]
     if options:
         options.append(
-            click.Option(["--allow-partial"], is_flag=True, help="Build what is there of the corpus, and say so.")
+            click.Option(["--allow-partial"], is_flag=True, help="Build from an incomplete corpus, and say so.")
         )
     return options
 
 
 def config_options(family: str) -> list[click.Option]:
-    """One option a field: `--max-depth`, ... An option not given leaves the preset's value.
+    """One option for each field: `--max-depth`, ... Without the option, the field keeps the preset's value.
 
-    A field that a selector chooses has none of its own: its name is another spelling of the selector's.
+    A field that a selector chooses has no option of its own: its name is another spelling of the selector's.
     """
     default = next(iter(catalogue.presets(family)))
     options = []

@@ -1,4 +1,4 @@
-"""The request that `lra-data build` makes of its options, and the task that it asks for."""
+"""The request that `lra-data build` makes from its options, and the task to build."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,11 +16,13 @@ from lra_data.task import Task
 class BuildRequest:
     """What `lra-data build` was asked for.
 
-    preset, selected, changes: which configuration: a preset, or the family's selectors, and single parameters.
-    corpus: for a task that converts one.
+    preset: the preset's name, or None.
+    selected: the values of the family's selectors; only without a preset.
+    changes: single parameters that replace those of the preset or selectors.
+    corpus: the corpus, for a task that converts one.
     release: the copy of the original release that `--from-release` names.
 
-    The rest are the arguments of `lra_data.build`.
+    The other fields are the arguments of `lra_data.build`.
     """
 
     family: str
@@ -38,7 +40,7 @@ class BuildRequest:
     overwrite: bool = False
 
     def config(self) -> Any:
-        """The configuration of the preset or selectors, with the parameters that were given in place of its values."""
+        """The configuration of the preset or selectors, with the changes applied."""
         family = catalogue.family(self.family)
         if self.preset is not None:
             if self.selected:
@@ -53,7 +55,7 @@ class BuildRequest:
         return dataclasses.replace(config, **self.changes)
 
     def task(self, fetch: Transfer) -> Task:
-        """The task that is built; a corpus that is neither named nor cached is downloaded."""
+        """The task to build; a corpus that is neither named nor cached is downloaded."""
         if self.release is not None:
             return self._released(self.release)
         task = catalogue.get_task(self.config())
@@ -62,7 +64,7 @@ class BuildRequest:
         return task.over(self.corpus or Corpus(), fetch=fetch)
 
     def _released(self, release: Corpus) -> Task:
-        """The task that reads a copy of the original release; options that would draw other examples are refused."""
+        """The task that reads a copy of the original release; options that would change examples are refused."""
         refused = [*(["preset"] if self.preset is not None else []), *self.changes, *self.sizes]
         if self.seed:
             refused.append("seed")
@@ -73,11 +75,11 @@ class BuildRequest:
 
 
 def request_of(family: str, given: Mapping[str, Any]) -> BuildRequest:
-    """The request that the command line's options make, by their names; None stands for an option not given."""
+    """The request for the command line's options by name; the value None means that the option was not given."""
     declared = catalogue.family(family)
     partial, folder = bool(given.get("allow_partial")), given.get("from_release")
     if partial and declared.reads_release and folder is None:
-        raise UsageError("expected --allow-partial together with --from-release, got it alone")
+        raise UsageError("expected --allow-partial together with --from-release, got only --allow-partial")
     release = None
     if folder is not None:
         release = Corpus(local_path(folder, "a copy of the release"), allow_partial=partial)
@@ -107,10 +109,10 @@ def request_of(family: str, given: Mapping[str, Any]) -> BuildRequest:
 
 
 def _values(name: str, default: tuple[Any, ...], text: str) -> tuple[Any, ...]:
-    """`A,B,…` as values of the kind that the field's default has."""
+    """The values in `A,B,…`, each of the same type as the items of the field's default."""
     kind = type(default[0])
     try:
         return tuple(kind(item) for item in text.split(","))
     except ValueError as error:
         wanted = "integers" if kind is int else "numbers"
-        raise UsageError(f"expected {wanted} separated by commas as {name}, got {text!r}") from error
+        raise UsageError(f"{name} must be {wanted} separated by commas, got {text!r}") from error

@@ -1,4 +1,4 @@
-"""Commands that check sets: verify, repair, audit. Exit status 1 if something is wrong."""
+"""Commands that check sets: verify, repair, audit. The exit status is 1 if something is wrong."""
 
 import json
 import sys
@@ -9,16 +9,16 @@ from lra_data.commands.options import CORPUS_OPTION, JSON_OPTION, PAIRS_OPTION, 
 from lra_data.corpus import corpus_from_options
 
 
-@click.command()
+@click.command(short_help="Check every digest and every label of a set.")
 @click.argument("where", metavar="SET")
-@click.option("--quick", is_flag=True, help="Compare the files' digests only; decode and solve nothing.")
+@click.option("--quick", is_flag=True, help="Compare only the digests of the files; decode and solve nothing.")
 @CORPUS_OPTION
 @PAIRS_OPTION
 @JSON_OPTION
 def verify(where: str, quick: bool, corpus: str | None, pairs: str | None, as_json: bool) -> None:
-    """Digest every file again and solve every row anew; exit 1 if anything is wrong.
+    """Compare the digest of every file and derive the label of every row again; exit 1 if anything is wrong.
 
-    With --corpus every row of a converted set is also compared with what stands in the corpus.
+    With --corpus, every row of a converted set is also compared with the corpus.
     """
     from lra_data.checking.verify import verify as find_faults
     from lra_data.store.row_access import BuiltRows, open_rows
@@ -41,13 +41,13 @@ def verify(where: str, quick: bool, corpus: str | None, pairs: str | None, as_js
     sys.exit(1 if faults else 0)
 
 
-@click.command()
+@click.command(short_help="Rebuild damaged or missing shards of a set.")
 @click.argument("set_folder", metavar="SET")
 @CORPUS_OPTION
 @PAIRS_OPTION
 @JSON_OPTION
 def repair(set_folder: str, corpus: str | None, pairs: str | None, as_json: bool) -> None:
-    """Make the damaged or missing shards of a built set again, byte for byte."""
+    """Rebuild the damaged or missing shards of a built set, byte for byte."""
     from lra_data.building.repair import repair as make_again
 
     def tell(name: str) -> None:
@@ -57,16 +57,16 @@ def repair(set_folder: str, corpus: str | None, pairs: str | None, as_json: bool
     click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {len(repaired)} shards made again")
 
 
-@click.command()
+@click.command(short_help="List the faults of a copy of the original Pathfinder.")
 @click.argument("folder", metavar="DIR")
-@click.option("--res", type=int, help="Resolution, where DIR holds several.")
-@click.option("--difficulty", help="easy, intermediate or hard, where DIR holds several.")
+@click.option("--res", type=int, help="Resolution in pixels, if DIR holds several.")
+@click.option("--difficulty", help="Difficulty, if DIR holds several: easy, intermediate or hard.")
 @click.option(
-    "--traced", type=click.IntRange(0), default=1000, show_default=True, help="Pictures to solve; 0 for none."
+    "--traced", type=click.IntRange(0), default=1000, show_default=True, help="Number of pictures to solve; may be 0."
 )
 @JSON_OPTION
 def audit(folder: str, res: int | None, difficulty: str | None, traced: int, as_json: bool) -> None:
-    """Check a copy of the original Pathfinder release; list every fault, and exit 1 if there are any."""
+    """Check a copy of the original Pathfinder release and list every fault; exit 1 if there are any."""
     from lra_data.pathfinder.released.audit import audit as find_faults
 
     found = find_faults(folder, resolution=res, difficulty=difficulty, traced=traced)

@@ -1,4 +1,4 @@
-"""Commands for other code bases: export, and what `info --protocol` prints."""
+"""Commands for other code bases: `export`, and the output of `info --protocol`."""
 
 import json
 from typing import Any
@@ -20,14 +20,14 @@ def _show_layouts(context: click.Context, parameter: click.Parameter, is_asked: 
         context.exit()
 
 
-@click.command()
+@click.command(short_help="Write a set as the files of another code base.")
 @click.argument("where", metavar="SET")
 @click.option(
     "--layout",
     metavar="NAME",
     default="lra-release",
     show_default=True,
-    help="Layout of the files, named for the loaders that read it; --layouts lists them.",
+    help="Layout of the files, named after the code base that reads it; --layouts lists them.",
 )
 @click.option(
     "--layouts",
@@ -37,12 +37,12 @@ def _show_layouts(context: click.Context, parameter: click.Parameter, is_asked: 
     callback=_show_layouts,
     help="List the layouts and exit.",
 )
-@click.option("--out", metavar="DIR", required=True, help="Folder for the files, new or with other sets.")
+@click.option("--out", metavar="DIR", required=True, help="Folder for the files; new, or with other sets in it.")
 @click.option(
     "--ascii",
     "ascii_only",
     is_flag=True,
-    help="In Retrieval's TSV files, write each byte that is not printable ASCII as a space.",
+    help="Write each byte that is not printable ASCII as a space, in Retrieval's TSV files.",
 )
 @virtual_options
 def export(
@@ -66,11 +66,11 @@ def export(
     for path in written[:_NAMED_FILES]:
         click.echo(f"wrote {path}")
     if len(written) > _NAMED_FILES:
-        click.echo(f"and {len(written) - _NAMED_FILES:,} files more in {out}")
+        click.echo(f"and {len(written) - _NAMED_FILES:,} more files in {out}")
 
 
 def show_protocol(where: str | None, name: str, other: str | None, as_json: bool) -> None:
-    """Print a protocol, or where it differs from another, for all tasks or for that of `where`."""
+    """Print a protocol, or its differences from another, for all tasks or for the task of `where`."""
     from lra_data.interop.code_bases import differences, get_protocol, get_reading
     from lra_data.interop.protocol import lines_of
 
@@ -83,7 +83,7 @@ def show_protocol(where: str | None, name: str, other: str | None, as_json: bool
 
         family = open_rows(where).task.family
         for protocol in (name, other or name):
-            get_reading(protocol, family)  # or an error that says what it reads
+            get_reading(protocol, family)  # raises an error that lists the tasks which the code base reads
         entries = {family: entries[family]}
     if as_json:
         click.echo(json.dumps(entries, indent=1))

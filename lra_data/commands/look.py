@@ -13,10 +13,10 @@ from lra_data.errors import UsageError
 from lra_data.paths import local_path, write_failure
 
 
-@click.command("list")
+@click.command("list", short_help="List tasks and presets.")
 @JSON_OPTION
 def list_tasks(as_json: bool) -> None:
-    """List tasks and presets."""
+    """List tasks and presets, with the sizes of train, validation and test."""
     rows: list[dict[str, Any]] = [
         {"name": f"{family}/{name}", "sizes": dict(preset.sizes), "summary": preset.summary}
         for family in catalogue.families()
@@ -31,10 +31,10 @@ def list_tasks(as_json: bool) -> None:
         click.echo(f"{row['name']:<{width}} {sizes:<25} {row['summary']}")
 
 
-@click.command()
+@click.command(short_help="Describe a task, a set, or how a code base reads a task.")
 @click.argument("where", metavar="[SET]", required=False)
-@click.option("--protocol", metavar="NAME", help="A code base whose reading of the tasks to show: lra-2020, s4, ….")
-@click.option("--diff", metavar="NAME", help="Another code base; show only where the two readings differ.")
+@click.option("--protocol", metavar="NAME", help="Code base whose reading of the tasks is shown: lra-2020, s4, ….")
+@click.option("--diff", metavar="NAME", help="Second code base; only differences between the two are shown.")
 @JSON_OPTION
 def info(where: str | None, protocol: str | None, diff: str | None, as_json: bool) -> None:
     """Describe a task or a built set, or how another code base reads the tasks."""
@@ -74,12 +74,12 @@ def info(where: str | None, protocol: str | None, diff: str | None, as_json: boo
         click.echo(f"  {name:<12} {one_line(value)}")
 
 
-@click.command()
+@click.command(short_help="Print examples, or write a contact sheet of pictures.")
 @click.argument("where", metavar="SET")
-@click.option("--split", default="train", show_default=True)
-@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First example.")
-@click.option("--num", type=click.IntRange(1), help="How many.  [default: 3, of pictures 24]")
-@click.option("--out", help="Where the contact sheet of pictures goes.  [default: TASK-PRESET-SPLIT-START.png, here]")
+@click.option("--split", default="train", show_default=True, help="Split: train, validation or test.")
+@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Index of the first example.")
+@click.option("--num", type=click.IntRange(1), help="Number of examples.  [default: 24 for pictures, 3 for others]")
+@click.option("--out", help="File for the contact sheet of pictures.  [default: TASK-PRESET-SPLIT-START.png]")
 @virtual_options
 @JSON_OPTION
 def show(
@@ -94,7 +94,7 @@ def show(
     allow_partial: bool,
     as_json: bool,
 ) -> None:
-    """Print examples; pictures go to a contact sheet."""
+    """Print examples; if they are pictures, also write a contact sheet."""
     from lra_data.arrow_columns import picture_shapes
     from lra_data.splits import split_name
 
@@ -111,11 +111,11 @@ def show(
         _write_picture(out or _picture_name(rows.task.name, name, start), rows.task.viewer.contact_sheet(batch))
 
 
-@click.command()
+@click.command(short_help="Show how the label of one example follows.")
 @click.argument("where", metavar="SET")
 @click.argument("split")
 @click.argument("index", type=int)
-@click.option("--out", help="Where a picture's drawing goes.  [default: TASK-PRESET-SPLIT-INDEX-explained.png, here]")
+@click.option("--out", help="File for the drawing of a picture.  [default: TASK-PRESET-SPLIT-INDEX-explained.png]")
 @virtual_options
 def explain(
     where: str,
@@ -127,7 +127,7 @@ def explain(
     pairs: str | None,
     allow_partial: bool,
 ) -> None:
-    """Show how the label of one example comes about; of a picture, also drawn large."""
+    """Show how the label of one example follows from it; for a picture, also write an enlarged drawing."""
     from lra_data.splits import split_name
 
     rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
@@ -141,12 +141,12 @@ def explain(
         raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
 
 
-@click.command()
+@click.command(short_help="Print distributions and the scores of trivial predictors.")
 @click.argument("where", metavar="SET")
 @virtual_options
 @JSON_OPTION
 def stats(where: str, seed: int, corpus: str | None, pairs: str | None, allow_partial: bool, as_json: bool) -> None:
-    """Print distributions, duplicates of a corpus, and the accuracy of trivial predictors."""
+    """Print distributions, the duplicates of a corpus, and the accuracy of trivial predictors."""
     from lra_data.checking.set_statistics import statistics
 
     figures = statistics(opened(where, seed, corpus_from_options(corpus, pairs, allow_partial)))

@@ -1,8 +1,8 @@
-"""The `lra-data` command. Commands parse, call the functions of the package and print; nothing is decided here.
+"""The `lra-data` command. Commands parse options, call the functions of the package and print the results.
 
-Exit codes: 0 fine, 1 faults found or the build could not go on, 2 wrong use, 130 interrupted. Expected errors are one
-line on stderr, and so is what an interrupted command left. Heavy modules are imported inside the commands, so that
-`--help` costs nothing.
+Exit codes: 0 success, 1 faults found or the build could not continue, 2 wrong use, 130 interrupted. An expected error
+is one line on stderr. An interrupted command prints one line that says what is kept. Heavy modules are imported inside
+the commands, so that `--help` is fast.
 """
 
 import os
@@ -19,9 +19,9 @@ from lra_data.commands.look import explain, info, list_tasks, show, stats
 from lra_data.errors import LraDataError, UsageError
 from lra_data.interrupts import answer_interrupts, end_interrupted, say_when_interrupted, signal_that_came
 
-# What Ctrl-C leaves. A command that is not named only reads, and answers with its last line.
+# What is kept after Ctrl-C. A command that is not listed only reads.
 _AFTER_INTERRUPT = {
-    "build": "finished shards are kept: run the same command again to go on",
+    "build": "finished shards are kept: run the same command again to continue",
     "verify": "the check is incomplete: its faults, if any, were not reported",
     "repair": "shards repaired so far are kept: run the same command again to repair the rest",
     "audit": "the check is incomplete: its faults, if any, were not reported",
@@ -34,17 +34,17 @@ _AFTER_INTERRUPT = {
 @click.version_option(__version__, prog_name="lra-data")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Build, verify and look at the Long Range Arena datasets.
+    """Build, verify and inspect the Long Range Arena datasets.
 
-    TASK is a name such as listops, listops/mini or path-x; SET is the folder of a built set, ROOT/TASK/PRESET. Where a
-    command takes SET, a TASK stands for the set that was never written.
+    TASK is a name such as listops, listops/mini or path-x. SET is the folder of a built set, such as data/listops/lra.
+    SET may also be a task name; examples are then generated on the fly.
     """
     say_when_interrupted(_AFTER_INTERRUPT.get(context.invoked_subcommand or "", ""))
 
 
-@cli.command("build", cls=BuildCommands, no_args_is_help=False)
+@cli.command("build", cls=BuildCommands, no_args_is_help=False, short_help="Build a set, or finish an interrupted one.")
 def build_group() -> None:
-    """Write a set, or finish one that an earlier run left unfinished."""
+    """Build a set, or finish a set that an earlier run left unfinished."""
 
 
 for _command in (list_tasks, info, verify, audit, repair, show, explain, stats, export):
@@ -65,7 +65,7 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         end_interrupted()
     except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`. Python would complain once more when it flushes.
+        # The reader of our output has closed the pipe, as `head` does. Python's last flush would raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -75,8 +75,8 @@ def main() -> NoReturn:
 
 def _end(message: str, code: int) -> NoReturn:
     if signal_that_came() is not None:
-        end_interrupted()  # such as a worker that the same Ctrl-C killed
-    # One line, whatever names of files and texts hold.
+        end_interrupted()  # the error follows from the signal, as when the same Ctrl-C killed a worker
+    # The message stays one line, whatever characters file names and texts contain.
     shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
     print(f"lra-data: {shown}", file=sys.stderr)
     sys.exit(code)

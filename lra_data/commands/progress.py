@@ -1,4 +1,4 @@
-"""Shows how a build goes: a bar on a terminal, plain lines elsewhere. Both go to stderr."""
+"""Shows the progress of a build on stderr: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def shown_progress() -> Iterator["Callable[[Progress], None]"]:
 
 @contextmanager
 def shown_transfer() -> Iterator[Callable[[str, int, int], None]]:
-    """A function that is told how far a download is: (name, bytes there, bytes in all)."""
+    """A function that shows the progress of a download: (name, bytes so far, bytes in total)."""
     if not sys.stderr.isatty():
         yield _TransferLines().tell
         return
@@ -68,7 +68,7 @@ def shown_transfer() -> Iterator[Callable[[str, int, int], None]]:
 
 
 class _TransferLines:
-    """A line for each tenth of a download."""
+    """Prints a line for each tenth of a download."""
 
     def __init__(self) -> None:
         self._told = -1

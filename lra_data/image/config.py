@@ -10,14 +10,17 @@ from lra_data.task import Preset
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is kept of a picture. The default is LRA's, grey."""
+    """The number of channels kept of a picture. The default is LRA's, grey."""
 
-    channels: int = field(default=1, metadata={"help": "1: grey as TensorFlow makes it; 3: red, green, blue"})
+    channels: int = field(
+        default=1,
+        metadata={"help": "Channels of a picture: 1 for grey as TensorFlow computes it, 3 for red, green and blue"},
+    )
 
     def __post_init__(self) -> None:
         number = plain_int(self.channels)
         if number not in (1, 3):
-            raise UsageError(f"image: expected 1 or 3 channels, got {self.channels!r}")
+            raise UsageError(f"image: channels must be 1 or 3, got {self.channels!r}")
         object.__setattr__(self, "channels", number)
 
 
@@ -25,12 +28,12 @@ class Config:
 SIZES = {"train": 45_000, "validation": 5_000, "test": 10_000}
 
 PRESETS = {
-    "lra": Preset(config=Config(), sizes=SIZES, summary="CIFAR-10 in grey, 1,024 pixels a picture"),
-    "rgb": Preset(config=Config(channels=3), sizes=SIZES, summary="CIFAR-10 in colour, 3,072 values a picture"),
+    "lra": Preset(config=Config(), sizes=SIZES, summary="CIFAR-10 in grey, 1,024 pixels per picture"),
+    "rgb": Preset(config=Config(channels=3), sizes=SIZES, summary="CIFAR-10 in colour, 3,072 values per picture"),
 }
 
 FAMILY = Family(
     config=Config,
     presets=PRESETS,
-    corpus="cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or the folder it unpacks to",
+    corpus="Corpus: cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or the unpacked folder",
 )

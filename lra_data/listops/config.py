@@ -18,7 +18,7 @@ LARGEST_ARGS = 31
 LARGEST_DEPTH = 64
 LARGEST_LENGTH = 1_000_000
 
-# A build computes the exact law first (law.py), in time that grows with this product: some five seconds at the bound.
+# A build first computes the exact law (law.py). The time grows with this product: about five seconds at the bound.
 LARGEST_PRODUCT = 30_000_000
 
 
@@ -30,19 +30,19 @@ def _field(default: Any, meaning: str) -> Any:
 class Config:
     """Which ListOps trees are drawn and kept. The defaults are those of the original (LRA data/listops.py:36-47).
 
-    Every field says in its metadata what it means; the command line shows the same text.
+    The metadata of each field holds its meaning; the command line shows the same text.
     """
 
-    max_depth: int = _field(10, "depth of the deepest node, the root's being 1: one less operators can be open at once")
-    min_args: int = _field(2, "fewest arguments of an operator")
-    max_args: int = _field(10, "most arguments of an operator; their number is uniform in between")
-    min_length: int = _field(500, "an expression is kept if it has more tokens than this, brackets included ...")
-    max_length: int = _field(2000, "... and fewer than this")
+    max_depth: int = _field(10, "Maximum depth of a node; the root has depth 1")
+    min_args: int = _field(2, "Minimum number of arguments of an operator")
+    max_args: int = _field(10, "Maximum number of arguments of an operator; the number is uniform")
+    min_length: int = _field(500, "Exclusive lower bound of the tokens in an expression, brackets included")
+    max_length: int = _field(2000, "Exclusive upper bound of the tokens in an expression, brackets included")
     operators: tuple[str, ...] = _field(
-        OPERATORS, "operators drawn, all equally likely; MEDIAN and SUM_MOD are understood"
+        OPERATORS, "Operators, drawn with equal probability; MEDIAN and SUM_MOD are also accepted"
     )
 
-    # VALUE_P in LRA data/listops.py:65. No field: it decides the branching, and no published set varies it.
+    # VALUE_P in LRA data/listops.py:65. It decides the branching. It is not a field, as no published set varies it.
     OPERATOR_PROBABILITY: ClassVar[float] = 0.25
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class Config:
                 value = getattr(self, parameter.name)
                 number = plain_int(value)
                 if number is None:
-                    raise UsageError(f"listops: expected an integer {parameter.name}, got {value!r}")
+                    raise UsageError(f"listops: {parameter.name} must be an integer, got {value!r}")
                 object.__setattr__(self, parameter.name, number)
         _within("max_depth", self.max_depth, 2, LARGEST_DEPTH)
         _within("max_args", self.max_args, 2, LARGEST_ARGS)
@@ -60,22 +60,22 @@ class Config:
         _within("min_length", self.min_length, 1, self.max_length - 2)
         if self.max_depth * self.max_args * self.max_length > LARGEST_PRODUCT:
             raise UsageError(
-                f"listops: expected max_depth x max_args x max_length of at most {LARGEST_PRODUCT:,}, got "
+                f"listops: max_depth x max_args x max_length must be at most {LARGEST_PRODUCT:,}, got "
                 f"{self.max_depth * self.max_args * self.max_length:,}: lower one of them"
             )
         if not isinstance(self.operators, tuple) or not all(isinstance(name, str) for name in self.operators):
-            raise UsageError(f"listops: expected operators as a tuple of names, got {self.operators!r}")
+            raise UsageError(f"listops: operators must be a tuple of names, got {self.operators!r}")
         names = tuple(SPELLINGS.get(name, name) for name in self.operators)
         for operator in names:
             if operator not in OPERATORS:
                 raise unknown_name("listops operator", operator, OPERATORS)
         if not names or len(set(names)) != len(names):
-            raise UsageError(f"listops: expected distinct operators, at least one, got {self.operators!r}")
+            raise UsageError(f"listops: operators must be distinct and at least one, got {self.operators!r}")
         object.__setattr__(self, "operators", tuple(name for name in OPERATORS if name in names))
         self._check_reachable()
 
     def _check_reachable(self) -> None:
-        """Refuse a window that no tree of this depth and arity can hit."""
+        """Reject a length window that no tree of this depth and arity can reach."""
         shortest = 2 + self.min_args
         longest = 1
         for _ in range(self.max_depth - 1):
@@ -83,22 +83,22 @@ class Config:
         if self.max_length - 1 < shortest or self.min_length + 1 > longest:
             raise UsageError(
                 f"listops: no tree has a length between {self.min_length} and {self.max_length}, both excluded: "
-                f"with these depths and arguments an expression has {shortest} to {longest:,} tokens"
+                f"with this depth and these numbers of arguments, an expression has {shortest} to {longest:,} tokens"
             )
         if self.min_args == self.max_args:
-            # Replacing a digit by an operator adds max_args + 1 tokens, so lengths are 1 modulo that.
+            # Replacing a digit with an operator adds max_args + 1 tokens, so lengths are 1 modulo max_args + 1.
             step = self.max_args + 1
             first = self.min_length + 1 + (1 - (self.min_length + 1)) % step
             if first >= self.max_length:
                 raise UsageError(
-                    f"listops: operators of exactly {self.max_args} arguments give lengths 1 + {step}k only, and none "
-                    f"lies between {self.min_length} and {self.max_length}, both excluded: widen the window"
+                    f"listops: operators with exactly {self.max_args} arguments give only lengths 1 + {step}k, none of "
+                    f"them between {self.min_length} and {self.max_length}, both excluded: widen the window"
                 )
 
 
 def _within(name: str, value: int, lowest: int, highest: int) -> None:
     if not lowest <= value <= highest:
-        raise UsageError(f"listops: expected {name} from {lowest} to {highest}, got {value}")
+        raise UsageError(f"listops: {name} must be from {lowest} to {highest}, got {value}")
 
 
 _LRA_SIZES = {"train": 96_000, "validation": 2_000, "test": 2_000}

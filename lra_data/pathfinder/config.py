@@ -13,11 +13,11 @@ from lra_data.task import NOT_KEYED, Preset
 
 LARGEST_RESOLUTION = 2048
 LARGEST_DIMENSION = 64  # of a paddle, a margin or a marker, in pixels
-LARGEST_COUNT = 1024  # of paddles in a contour, distractors, retrials
+LARGEST_COUNT = 1024  # of paddles in a contour, of distractors, of retrials
 LONGEST_LIST = 16
-BRIGHTEST = 8  # in millionths, times 255, it still fits 31 bits
+BRIGHTEST = 8  # in millionths and times 255, it still fits into 31 bits
 
-# The base number of paddles in PF0 snakes2.py (from_wrapper), from which that of single paddles follows.
+# The base number of paddles in PF0 snakes2.py (from_wrapper); the number of single paddles follows from it.
 BASE_PADDLES = 150
 
 
@@ -29,37 +29,37 @@ def _field(default: Any, meaning: str, **metadata: Any) -> Any:
 class Config:
     """Every parameter of the original generator (PF0 snakes2_wrapper.py) that has an effect on its pictures.
 
-    The defaults are those of LRA's Pathfinder (32 pixels, hard). Lengths are in pixels. Left out: `segmentation_task`,
-    which makes another task, and `max_target_contour_retrial`, which the original never reads.
+    The defaults are those of LRA's Pathfinder (32 pixels, hard). Lengths are in pixels. Two parameters are left out:
+    `segmentation_task` makes another task, and the original never reads `max_target_contour_retrial`.
     """
 
-    resolution: int = _field(32, "height and width of the picture", selector="res")
-    padding: int = _field(1, "border in which no paddle may come to lie")
-    antialias_scale: int = _field(2, "paddles and markers are drawn so many times larger, then reduced")
-    seed_distance: int = _field(7, "distance between the first ends of the two contours")
-    marker_radius: float = _field(1.5, "radius of the two discs")
-    contour_length: int = _field(14, "paddles of a contour")
-    distractor_length: int = _field(4, "paddles of a distractor")
-    num_distractor_snakes: int = _field(5, "distractors tried; those for which no room is found are left out")
-    continuity: float = _field(1.0, "a paddle turns by at most 90 degrees divided by this")
-    paddle_length: int = _field(2, "length of a paddle")
-    paddle_thickness: float = _field(0.5, "thickness of a paddle; times antialias-scale it must be an integer")
-    paddle_margin_list: tuple[int, ...] = _field((1,), "room around a paddle; one is drawn for each picture")
-    snake_contrast_list: tuple[float, ...] = _field((2.0,), "brightness of a contour, the marker having 1")
-    paddle_contrast_list: tuple[float, ...] = _field((0.75,), "brightness of a contour's paddle, times the contour's")
-    use_single_paddles: bool = _field(False, "whether single paddles are strewn over the rest")
-    max_paddle_retrial: int = _field(2, "further trials for a paddle")
-    max_distractor_contour_retrial: int = _field(4, "further tries for a distractor")
+    resolution: int = _field(32, "Height and width of the picture, in pixels", selector="res")
+    padding: int = _field(1, "Width of the border that no paddle may touch, in pixels")
+    antialias_scale: int = _field(2, "Factor by which paddles and markers are drawn larger, then reduced")
+    seed_distance: int = _field(7, "Distance between the first ends of the two contours, in pixels")
+    marker_radius: float = _field(1.5, "Radius of the two markers, in pixels")
+    contour_length: int = _field(14, "Number of paddles in a contour")
+    distractor_length: int = _field(4, "Number of paddles in a distractor")
+    num_distractor_snakes: int = _field(5, "Number of distractors tried; a distractor without room is left out")
+    continuity: float = _field(1.0, "Divisor of 90 degrees, which gives the largest turn from paddle to paddle")
+    paddle_length: int = _field(2, "Length of a paddle, in pixels")
+    paddle_thickness: float = _field(0.5, "Thickness of a paddle, in pixels; times antialias-scale it is an integer")
+    paddle_margin_list: tuple[int, ...] = _field((1,), "Margins around a paddle, in pixels; one is drawn per picture")
+    snake_contrast_list: tuple[float, ...] = _field((2.0,), "Brightness of a contour, relative to the marker")
+    paddle_contrast_list: tuple[float, ...] = _field((0.75,), "Brightness of a paddle, relative to its contour")
+    use_single_paddles: bool = _field(False, "Single paddles in the space that is left")
+    max_paddle_retrial: int = _field(2, "Number of further trials for a paddle")
+    max_distractor_contour_retrial: int = _field(4, "Number of further trials for a distractor")
     all_angles: bool = _field(
-        False, "clean variant: first paddles at every angle, not only those OpenCV's border lets by"
+        False, "Clean variant: first paddles at every angle, not only at those that OpenCV's border allows"
     )
-    separate_contours: bool = _field(False, "clean variant: every paddle keeps off all others, the last ones too")
-    same_contrast: bool = _field(False, "clean variant: distractors are as bright as the contours")
+    separate_contours: bool = _field(False, "Clean variant: distance between all paddles, also the last ones")
+    same_contrast: bool = _field(False, "Clean variant: distractors as bright as the contours")
     distance_step: int = _field(
-        0, "clean variant: both labels are equally likely at any distance of the markers, in steps of this; 0 for off"
+        0, "Clean variant: step of the marker distances, in pixels, at which both labels are equally likely; 0 for off"
     )
     geometry: bool = _field(
-        True, "whether rows hold tips and paddles; without them they can be asked back for any index", **NOT_KEYED
+        True, "Columns with tips and paddles; without them, the generator gives both for any index", **NOT_KEYED
     )
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class Config:
 
     def _check_ranges(self) -> None:
         _within("resolution", self.resolution, 8, LARGEST_RESOLUTION)
-        # A border of 0 pixels blocks the whole picture in the original: mask[-0:] is all of it.
+        # A border of 0 pixels blocks the whole picture in the original, since mask[-0:] is the whole mask.
         _within("padding", self.padding, 1, self.resolution // 2 - 1)
         _within("antialias_scale", self.antialias_scale, 1, 8)
         _within("seed_distance", self.seed_distance, 1, self.resolution)
@@ -108,22 +108,22 @@ class Config:
         if drawn != int(drawn):
             raise _bad(
                 "paddle_thickness x antialias_scale",
-                "an integer of pixels, for that is how thick the line is drawn",
+                "an integer, the thickness of the drawn line in pixels",
                 f"{self.paddle_thickness:g} x {self.antialias_scale} = {drawn:g}",
             )
 
     def _check_room(self) -> None:
-        """Refuse a canvas on which the first paddle can never lie: it begins 2 x seed_distance off every edge."""
+        """Reject a canvas without room for the first paddle, which begins 2 x seed_distance from every edge."""
         centre = self.resolution - 2 * max(2 * self.seed_distance, self.padding)
         if centre < 1:
             raise UsageError(
                 f"pathfinder: expected a canvas wider than 4 x seed_distance = {4 * self.seed_distance} pixels and "
                 f"than 2 x padding = {2 * self.padding}, got {self.resolution}: the contours begin 2 x seed_distance "
-                "off the edges; lower seed_distance or raise resolution"
+                "from the edges; lower seed_distance or raise resolution"
             )
 
     def num_single_paddles(self, margin: int) -> int:
-        """How many single paddles are tried in a picture of this margin (PF0 snakes2.py, from_wrapper)."""
+        """The number of single paddles that are tried in a picture of this margin (PF0 snakes2.py, from_wrapper)."""
         if not self.use_single_paddles:
             return 0
         room = int(BASE_PADDLES * (1.0 / ((7.5 + 13 * margin + 4 * margin * margin) / 123.5)))
@@ -154,8 +154,8 @@ def _bad(name: str, wanted: str, got: Any) -> UsageError:
 # Paddles of a contour (PF0 snakes2_wrapper.py:81-92).
 DIFFICULTIES = {"easy": 6, "intermediate": 9, "hard": 14}
 
-# Steps of marker distance in clean pictures, in pixels, by resolution and difficulty. The distance gives more away the
-# shorter the contours are, and each halving doubles the attempts (docs/pathfinder.md has the figures).
+# Steps of marker distance in clean pictures, in pixels, by resolution and difficulty. The shorter the contours, the
+# more the distance reveals about the label. Halving a step doubles the attempts (docs/pathfinder.md has the figures).
 CLEAN_STEPS = {
     32: {"easy": 1, "intermediate": 2, "hard": 4},
     64: {"easy": 1, "intermediate": 4, "hard": 8},
@@ -163,8 +163,8 @@ CLEAN_STEPS = {
     256: {"easy": 2, "intermediate": 4, "hard": 8},
 }
 
-# What LRA's builders say was used (LRA data/pathfinder.py:26-44, 114-131, 201-218, 288-303), and the number that is
-# divided by the distractors' length to give theirs.
+# The parameters that LRA's builders name (LRA data/pathfinder.py:26-44, 114-131, 201-218, 288-303). The first number,
+# divided by the length of a distractor, is the number of distractors.
 _STANDARD: dict[int, tuple[int, dict[str, Any]]] = {
     32: (20, {}),
     64: (
@@ -196,9 +196,9 @@ _STANDARD: dict[int, tuple[int, dict[str, Any]]] = {
 def standard_config(resolution: int = 32, difficulty: str = "hard", *, clean: bool = False) -> Config:
     """The configuration for a resolution and a difficulty; `clean` is described in docs/pathfinder_draws.md.
 
-    32, 64, 128 and 256 are those of LRA. Another resolution takes the next smaller one of them (32 below 64), and
-    multiplies its lengths by the ratio of the resolutions: padding, seed distance, paddle length and margins are
-    rounded half up to whole pixels of at least 1, thickness and marker radius to whole pixels of the enlarged drawing.
+    32, 64, 128 and 256 are those of LRA. Another resolution takes the nearest of them by ratio, and multiplies its
+    lengths by the ratio of the resolutions: padding, seed distance, paddle length and margins are rounded half up to
+    whole pixels of at least 1, thickness and marker radius to whole pixels of the enlarged drawing.
     """
     if difficulty not in DIFFICULTIES:
         raise unknown_name("pathfinder difficulty", difficulty, DIFFICULTIES)
@@ -218,7 +218,7 @@ def standard_config(resolution: int = 32, difficulty: str = "hard", *, clean: bo
 
 
 def _scaled(config: Config, resolution: int) -> Config:
-    """`config` with its lengths in proportion to another resolution; see `standard_config`."""
+    """`config` with its lengths scaled to another resolution; see `standard_config`."""
 
     def scale(length: float, fineness: int = 1) -> float:
         return max(1, floor(length * resolution * fineness / config.resolution + 0.5)) / fineness
@@ -262,19 +262,19 @@ def _presets() -> dict[str, Preset]:
 
 PRESETS = _presets()
 
-# Options of `lra-data build pathfinder` that choose a preset or scale one. The field that names one of them in its
-# metadata has no flag of its own: other lengths would not follow it.
+# Options of `lra-data build pathfinder` that choose or scale a preset. A field whose metadata names such an option has
+# no flag of its own, because the other lengths would not be scaled with it.
 SELECTORS = {
     "res": Selector(
-        kind=int, default=32, help="resolution, 32, 64, 128, 256 or another one, for which the nearest is scaled"
+        kind=int, default=32, help="Resolution in pixels: 32, 64, 128 or 256; any other is scaled from the nearest"
     ),
-    "difficulty": Selector(kind=str, default="hard", help="easy, intermediate or hard"),
-    "clean": Selector(kind=bool, default=False, help="the variant without the original's leaks"),
+    "difficulty": Selector(kind=str, default="hard", help="Difficulty: easy, intermediate or hard"),
+    "clean": Selector(kind=bool, default=False, help="Variant without the original's leaks"),
 }
 
 
 def select(given: Mapping[str, Any]) -> Config:
-    """The configuration that SELECTORS name; those not given have their default."""
+    """The configuration for values of SELECTORS; a selector that is not given has its default."""
     resolution, difficulty, clean = (
         selector.default if given.get(name) is None else given[name] for name, selector in SELECTORS.items()
     )

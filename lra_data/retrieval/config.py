@@ -17,11 +17,13 @@ DRAWN_SIZES = {"train": 147_086, "validation": 18_090, "test": 17_436}
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How pairs are drawn from the network where no id lists are given; docs/retrieval_draws.md says it in full."""
+    """How pairs are drawn from the network if no id lists are given; docs/retrieval_draws.md has the details."""
 
     splitting: str = field(
         default="by-pair",
-        metadata={"help": "by-pair: a paper may stand in several splits, as in LRA; by-paper: in one only"},
+        metadata={
+            "help": "Splitting: by-pair (a paper may appear in several splits, as in LRA) or by-paper (in one only)"
+        },
     )
 
     def __post_init__(self) -> None:
@@ -38,16 +40,16 @@ PRESETS = {
     "by-paper": Preset(
         config=Config(splitting="by-paper"),
         sizes=DRAWN_SIZES,
-        summary="the same with no paper in two splits; at most as many pairs, what the network leaves",
+        summary="the same with each paper in one split only; fewer pairs if the network has fewer",
     ),
 }
 
 FAMILY = Family(
     config=Config,
     presets=PRESETS,
-    corpus="aanrelease2013.tar.gz or that of another year, or the folder it unpacks to",
+    corpus="Corpus: aanrelease2013.tar.gz or the archive of another year, or the unpacked folder",
     pairs=(
-        "A folder with LRA's id lists, new_aan_pairs.{train,eval,test}.only_ids.tsv or the same without only_ids, or "
-        "three files of lines `label id1 id2`: exactly these pairs, in their order"
+        "Folder of id lists that fix the pairs and their order: LRA's new_aan_pairs.{train,eval,test}.only_ids.tsv, "
+        "the same without only_ids, or three files of lines `label id1 id2`"
     ),
 )

@@ -7,7 +7,7 @@ from lra_data.errors import UsageError
 from lra_data.family import Family
 from lra_data.task import Preset
 
-# Reviews of each label in each of the corpus's halves.
+# Reviews of each label in each half of the corpus.
 REVIEWS_A_FOLDER = 12_500
 
 
@@ -18,14 +18,14 @@ class Config:
     holdout: int = field(
         default=0,
         metadata={
-            "help": "reviews cut out of train, half of each label, as validation; 0: validation is test, as in LRA"
+            "help": "Number of train reviews moved to validation, half of each label; 0: validation is test, as in LRA"
         },
     )
 
     def __post_init__(self) -> None:
         number = plain_int(self.holdout)
         if number is None:
-            raise UsageError(f"text: expected an integer as holdout, got {self.holdout!r}")
+            raise UsageError(f"text: holdout must be an integer, got {self.holdout!r}")
         object.__setattr__(self, "holdout", number)
         if not 0 <= self.holdout < 2 * REVIEWS_A_FOLDER or self.holdout % 2:
             raise UsageError(f"text: holdout must be an even number below {2 * REVIEWS_A_FOLDER}, got {self.holdout}")
@@ -42,8 +42,8 @@ PRESETS = {
     "holdout": Preset(
         config=Config(holdout=HOLDOUT),
         sizes={"train": 25_000 - HOLDOUT, "validation": HOLDOUT, "test": 25_000},
-        summary="the same with a validation split of its own, cut out of train",
+        summary="the same with 2,500 train reviews as a validation split of its own",
     ),
 }
 
-FAMILY = Family(config=Config, presets=PRESETS, corpus="aclImdb_v1.tar.gz, or the folder it unpacks to")
+FAMILY = Family(config=Config, presets=PRESETS, corpus="Corpus: aclImdb_v1.tar.gz, or the unpacked folder")

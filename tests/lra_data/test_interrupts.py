@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-ON_AGAIN = "finished shards are kept: run the same command again to go on"
+ON_AGAIN = "finished shards are kept: run the same command again to continue"
 INCOMPLETE = "the check is incomplete: its faults, if any, were not reported"
 
 # Program, arguments, what is stuck, and the words. {out} is a new folder, {set} a built set without one of its shards.
@@ -22,7 +22,7 @@ CASES = {
         "lra-data",
         "build listops --overwrite --out {out}2",
         "lra_data.task:Task.generate",
-        "finished shards are kept: run the same command without --overwrite to go on",
+        "finished shards are kept: run the same command without --overwrite to continue",
     ),
     "build from the release": (
         "lra-data",
@@ -34,7 +34,7 @@ CASES = {
         "lra-data",
         "build text --out {out}",
         "lra_data.corpora.fetch:fetch_file",
-        "what was downloaded is kept: run the same command again to go on",
+        "the downloaded part is kept: run the same command again to continue",
     ),
     "verify": ("lra-data", "verify listops/mini", "lra_data.task:Task.generate", INCOMPLETE),
     "verify, quick": ("lra-data", "verify --quick {set}", "lra_data.checking.verify:file_faults", INCOMPLETE),

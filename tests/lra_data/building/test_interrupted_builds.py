@@ -204,7 +204,7 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == (
-        "lra-data: interrupted; finished shards are kept: run the same command again to go on"
+        "lra-data: interrupted; finished shards are kept: run the same command again to continue"
     )
     assert not list(tmp_path.rglob("*.tmp"))
 

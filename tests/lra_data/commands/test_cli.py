@@ -89,7 +89,7 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
             "unknown task 'listop'; known: image, listops, pathfinder, retrieval, text, path-x. Did",
         ),
         (["build", "listops", "--preset", "mini2"], "unknown listops preset 'mini2'; known: lra, mini"),
-        (["build", "listops", "--max-depth", "1"], "listops: expected max_depth from 2 to 64, got 1"),
+        (["build", "listops", "--max-depth", "1"], "listops: max_depth must be from 2 to 64, got 1"),
         (["build", "listops", "--max-depth", "x"], "Invalid value for '--max-depth'"),
         (["build", "listops", "--format", "zip"], "unknown format 'zip'; known: arrow, parquet, webdataset."),
         (["build", "listops", "--maxdepth", "3"], "No such option"),

@@ -242,16 +242,14 @@ def test_the_same_corpus_in_another_form_goes_on_with_the_set(corpora: dict[str,
         "text/lra", split="train", root=tmp_path / "data", corpus=Corpus(corpora["text"], allow_partial=True)
     )
     assert len(loaded) == 80
-    with pytest.raises(
-        SetError, match=r"text/lra: expected a built set, found one of a partial corpus beside it: load '"
-    ):
+    with pytest.raises(SetError, match=r"text/lra: expected a built set, found only a set of a partial corpus: load '"):
         lra_data.load("text/lra", split="train", root=tmp_path / "data")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build", "text", "--corpus", ""], "expected a path, got '': leave the option out, or name a file or folder"),
+        (["build", "text", "--corpus", ""], "expected a path, got '': name a file or folder, or leave the option out"),
         (["verify", "SET", "--corpus", "RAW", "--pairs", "x"], "expected no pairs for text/lra-partial, got '"),
         (
             ["verify", "text/lra", "--corpus", "RAW"],
@@ -259,7 +257,7 @@ def test_the_same_corpus_in_another_form_goes_on_with_the_set(corpora: dict[str,
         ),
         (
             ["show", "SET", "--seed", "7"],
-            "expected no --corpus, --pairs, --allow-partial or --seed for SET, which has its",
+            "SET is a built set and takes no --corpus, --pairs, --allow-partial or --seed: leave them out",
         ),
         (
             ["show", "listops", "--allow-partial"],

@@ -344,5 +344,5 @@ def test_classes_are_named_and_pictures_shown(corpora: dict[str, Path], tmp_path
     assert (folder / "preview.png").read_bytes().startswith(b"\x89PNG")
     row = lra_data.load(folder, split="test")[0]
     assert task.viewer.show(row).startswith(CLASSES[row["label"]])
-    with pytest.raises(UsageError, match="image: expected 1 or 3 channels, got 2"):
+    with pytest.raises(UsageError, match="image: channels must be 1 or 3, got 2"):
         Config(channels=2)
