@@ -1,15 +1,15 @@
-"""The batches of a split: each example once an epoch, over all ranks, also after a stop at any step.
+"""The batches of a split: each example once per epoch, over all ranks, also after a stop at any step.
 
-    for batch in batches: ...      one pass: one epoch, or `epochs` of them
+    for batch in batches: ...      one pass: one epoch, or `epochs` epochs
     for batch in batches: ...      the next pass: the next epoch, from its start, in another order
 
-`iter()` gives a pass, an object of its own. It is the next epoch from its start, whether the last pass was finished,
-left, or taken by count; only the first pass after `load_state_dict` goes on in the middle. `len()` is the batches of a
-whole pass, `remaining` what is left.
+`iter()` gives a pass, an object of its own. A pass is the next epoch from its start, whether or not the last pass was
+finished; only the first pass after `load_state_dict` starts in the middle. `len()` is the number of batches of a whole
+pass, `remaining` the number of batches that are left.
 
-The state is which data, in which order, seed, epoch, and how many positions of the epoch all ranks together have taken.
-It is the same on every rank, counts what was delivered and not what was prepared ahead, and another number of ranks,
-another batch size or another framework goes on from it.
+The state holds the data, the order, the seed, the epoch, and how many positions of the epoch all ranks together have
+taken. It is the same on every rank. It counts delivered batches, not batches prepared ahead. A run with another number
+of ranks, another batch size or another framework can continue from it.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,17 +35,17 @@ __all__ = ["STATE", "Batches", "Pass"]
 
 
 class Listener(NamedTuple):
-    """Who is told of a choice: see `Batches.when_chosen`."""
+    """A listener for choices: see `Batches.when_chosen`."""
 
     call: WeakMethod[Callable[[Mapping[str, int]], None]]
     used: WeakMethod[Callable[[], bool]] | None
 
 
 class Batches:
-    """The batches of one rank: `iter` begins a pass, `state_dict` at any step, `load_state_dict` to go on.
+    """The batches of one rank: `iter` begins a pass, `state_dict` saves at any step, `load_state_dict` resumes.
 
-    `next` draws from the pass that `iter` gave last, or from a first one. The rank is looked up when a pass begins, in
-    the process that iterates, so that this object may be made before the ranks are there.
+    `next` draws from the pass that `iter` gave last, or from a first pass. The rank is looked up when a pass begins, in
+    the process that iterates, so this object may be made before the ranks are known.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Batches:
         prefetch: int,
         threads: int,
     ) -> None:
-        """data: digest that names the rows. shares: of one rank. See `Dataset.batches` for the others."""
+        """data: digest that names the rows. See `Dataset.batches` for the others."""
         self._prefetch, self._threads = whole_number("prefetch", prefetch, 0), whole_number("threads", threads, 1)
         if epochs is not None:
             epochs = whole_number("epochs (or None for no end)", epochs, 1)
@@ -98,9 +98,9 @@ class Batches:
         return f"Batches({self.task.name}, batch_size={self.batch_size}, epoch={self.epoch}, {ranks})"
 
     def copy(self) -> "Batches":
-        """Other batches with the same next pass, whose passes and state do not touch these.
+        """Other batches with the same next pass, whose passes and state are independent of these.
 
-        What `set_epoch` and `load_state_dict` choose here, they take over.
+        They also follow later calls of `set_epoch` and `load_state_dict` on these batches.
         """
         other = object.__new__(Batches)
         other.__dict__.update(self.__dict__)
@@ -110,7 +110,7 @@ class Batches:
 
     @property
     def num_epochs(self) -> int | None:
-        """Epochs a pass; None if it has no end."""
+        """Epochs per pass; None if it has no end."""
         return self._ledger.epochs
 
     @property
@@ -120,23 +120,23 @@ class Batches:
 
     @property
     def ranks(self) -> Ranks:
-        """This process's rank, the number of ranks, and who says so: what a pass that began now would have."""
+        """This process's rank, the number of ranks, and their source, as for a pass that began now."""
         return self._ledger.ranks()
 
     @property
     def offset(self) -> int:
-        """What is still to be added to the values of a batch of uint8 when it is widened; 0 for int32."""
+        """The number to add to the values of a uint8 batch when it is widened; 0 for int32."""
         return self._shape.offset_for(self.task) if self._shape.dtype == "uint8" else 0
 
     def __len__(self) -> int:
-        """Batches of a whole pass, the same for all ranks and at any time; TypeError if there is no end."""
+        """Number of batches of a whole pass, the same on all ranks and at any time; TypeError if it has no end."""
         return self._ledger.pass_length
 
     @property
     def remaining(self) -> int:
-        """Batches that are left of the pass that began last, the same for all ranks; TypeError if there is no end.
+        """Number of batches left in the pass that began last, the same on all ranks; TypeError if it has no end.
 
-        After `set_epoch` or `load_state_dict`, and at first, of the pass that is to begin.
+        Before the first pass, and after `set_epoch` or `load_state_dict`, the number for the next pass.
         """
         return self._ledger.remaining
 
@@ -151,9 +151,9 @@ class Batches:
         return self._drawn or iter(self)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass; passes that have begun go on. The next pass after it is the next epoch.
+        """Choose the epoch of the next pass; passes that have begun are not affected. Later passes count on from it.
 
-        After `load_state_dict`, the epoch of the state means the rest of it.
+        After `load_state_dict`, choosing the epoch of the state means the rest of that epoch.
         """
         used = [listener.used() for listener in self._listeners if listener.used is not None]
         if any(ask() for ask in used if ask is not None):
@@ -168,9 +168,9 @@ class Batches:
                 call(self.choice())
 
     def when_chosen(self, call: Callable[[Mapping[str, int]], None], used: Callable[[], bool] | None = None) -> None:
-        """Call a method of an object, while it lives, with what `set_epoch` and `load_state_dict` chose.
+        """Call a method with each choice of `set_epoch` and `load_state_dict`, as long as its object exists.
 
-        used: its method that tells whether a pass elsewhere has begun with the last choice.
+        used: a method of the same object that tells whether a pass elsewhere has begun with the last choice.
         """
         self._listeners = [listener for listener in self._listeners if listener.call() is not None]
         self._listeners.append(Listener(WeakMethod(call), None if used is None else WeakMethod(used)))
@@ -180,7 +180,7 @@ class Batches:
         return self._ledger.choice()
 
     def choose(self, choice: Mapping[str, int]) -> None:
-        """Take over the start of the next pass from another process."""
+        """Adopt the start of the next pass from another process."""
         self._ledger.choose(choice)
         self._chosen()
 
@@ -189,33 +189,33 @@ class Batches:
         return self._ledger.state_of(position.epoch, position.taken)
 
     def next_pass(self) -> Position:
-        """Where the next pass would be, with this process's rank. It does not begin."""
+        """The position of the next pass, with this process's rank. The pass does not begin."""
         return self._ledger.position()
 
     def ahead(self, steps: int) -> Batch | ProtocolBatch | None:
-        """The batch after the next `steps` ones of `next`, without moving; None beyond the end of the pass."""
+        """The batch that follows the next `steps` batches, without advancing; None beyond the end of the pass."""
         return self._drawn_from().ahead(steps)
 
     def places(self, steps: int) -> NDArray[np.int64] | None:
-        """The places in the split's selection of the examples that `ahead` would give: int64 (B,)."""
+        """The places, within the split's selection, of the examples in `ahead(steps)`: int64 (B,)."""
         return self._drawn_from().places(steps)
 
     def skip(self, steps: int) -> None:
-        """Move on by that many batches of `next`, as if they had been delivered, at no cost."""
+        """Skip that many batches as if they had been delivered, without making them."""
         self._drawn_from().skip(steps)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the pass that began last is, counted in batches that were delivered: JSON values.
+        """The position of the pass that began last, counted in delivered batches, as JSON values.
 
-        Behind the end of a pass it is the beginning of the next one, as for another `for` loop in this process.
+        After the end of a pass, it is the start of the next pass, as for another `for` loop in this process.
         """
         return self._ledger.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where another iterator over the same data in the same order was, of whatever ranks and batch size.
+        """Continue where another iterator over the same data in the same order was; ranks and batch size may differ.
 
-        The next pass goes on there, to the end of the `epochs` epochs that the state's epoch belongs to; where nothing
-        is left, it is the next epoch. Raises UsageError for a state of other data or another order, or a malformed one.
+        The next pass starts there and ends with the `epochs` epochs that the state's epoch belongs to. If no batch is
+        left, it is the next epoch. Raises UsageError for a state of other data or another order, or a malformed one.
         """
         self._ledger.load_state_dict(state)
         self._chosen()

@@ -23,13 +23,13 @@ from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.row_access import BuiltRows, Rows
 from lra_data.task import Task, check_seed, check_whole
 
-# Rows held in memory at a time while they are digested.
+# Number of rows in memory at a time while they are digested.
 _ROWS_A_DIGEST = 1000
 
 
 class Dataset:
-    """Examples of one split. `[i]` is a dict of NumPy arrays and numbers; `[i:j]` and a list or an array of places are
-    a pyarrow.RecordBatch, in the order that was asked for.
+    """Examples of one split. `[i]` gives a dict of NumPy arrays and numbers; `[i:j]`, and a list or an array of places,
+    give a pyarrow.RecordBatch in the requested order.
     """
 
     def __init__(self, rows: Rows, split: str, selected: range) -> None:
@@ -39,7 +39,7 @@ class Dataset:
 
     @property
     def task(self) -> Task:
-        """The task, with schema, vocabulary, number of classes and greatest length."""
+        """The task, with schema, vocabulary, number of classes and maximum length."""
         return self._rows.task
 
     @property
@@ -49,21 +49,21 @@ class Dataset:
 
     @property
     def selected(self) -> range:
-        """The rows of the split that this dataset is."""
+        """The rows of the split that are in this dataset."""
         return self._selected
 
     def files(self) -> list[Path]:
-        """The split's shards as files of this machine, in row order, for any library that reads them.
+        """The split's shards as local files, in row order, for any library that reads them.
 
-        Raises UsageError for a virtual set. They hold the whole split, whatever slice of it this is.
+        The files hold the whole split, even if this dataset is a slice. Raises UsageError for a virtual set.
         """
         if not isinstance(self._rows, BuiltRows):
-            raise UsageError(f"expected a built set, {self.task.name} is virtual and has no files")
+            raise UsageError(f"expected a built set, got {self.task.name}, which is virtual and has no files")
         return self._rows.shard_paths(self.split)
 
     @property
     def identity(self) -> str:
-        """A digest of which rows these are, the same for a built set and the virtual one: 32 hex digits."""
+        """A digest that identifies the rows, the same for a built set and the virtual set: 32 hex digits."""
         what = {
             "task": self.task.family,
             "version": self.task.version,
@@ -75,10 +75,10 @@ class Dataset:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
     def digest(self, start: int = 0, stop: int | None = None) -> str:
-        """The logical digest of what rows start .. stop - 1 hold, in all columns: 64 hex digits.
+        """The logical digest of all columns of rows start .. stop - 1: 64 hex digits.
 
-        It is the same for a built set of any format and the virtual one, and changes with any value of any row;
-        `identity` only says which rows are meant.
+        It is the same for a built set of any format and the virtual set. It changes with any value of any row, while
+        `identity` only identifies the rows.
         """
         rows = self._selected[start:stop]
         total = LogicalDigest(self.task.schema)
@@ -117,23 +117,24 @@ class Dataset:
         prefetch: int = 0,
         threads: int = 1,
     ) -> Batches:
-        """Batches of an epoch, each example in exactly one of them over all ranks; each `iter` is the next epoch.
+        """Batches of an epoch, each example in exactly one batch over all ranks; each `iter` is the next epoch.
 
-        batch_size: examples a batch of this rank.
+        batch_size: examples per batch of this rank.
         shuffle: permute the examples by (seed, epoch). This seed is independent of the set's own.
-        window: shuffle so that files are read one after another, `shards_at_once` of them at a time, and rows within
-            windows of this many. Needed for Parquet and WebDataset, whose shards are decoded whole, and useful for sets
-            that are far away (docs/loading.md says what it costs).
-        bucket_window: sort by length within windows of this many positions.
+        window: number of rows in a shuffle window. With it, files are read one after another, `shards_at_once` at a
+            time. Required for Parquet and WebDataset, whose shards are decoded whole, and useful for remote sets
+            (docs/loading.md has the cost).
+        shards_at_once: number of shards that are mixed; only with `window`.
+        bucket_window: number of positions within which examples are sorted by length.
         epoch: the first epoch.
-        epochs: how many epochs a pass has; None for no end.
-        fresh: draw new examples in every epoch, for generated tasks that are virtual.
+        epochs: number of epochs per pass; None for no end.
+        fresh: draw new examples in every epoch; only for generated, virtual tasks.
         rank, world_size: by default looked up when a pass begins, in the process that iterates (`ranks.find_ranks`).
-        remainder: what becomes of the last, smaller step: "keep", "drop" or "pad" (`rank_shares.py`).
-        shape: how long sequences are and what is added to values, as one value.
-        max_length, pad_to, pad_to_multiple_of, offset, dtype: the same one by one; see `BatchShape`.
-        prefetch: batches prepared ahead.
-        threads: threads that prepare them.
+        remainder: treatment of the last, smaller step: "keep", "drop" or "pad" (`rank_shares.py`).
+        shape: sequence length, padding, offset and dtype of the batches, as one value.
+        max_length, pad_to, pad_to_multiple_of, offset, dtype: the parts of `shape`; see `BatchShape`.
+        prefetch: number of batches prepared ahead.
+        threads: number of threads that prepare batches.
         """
         plain = BatchShape(
             max_length=max_length, pad_to=pad_to, pad_to_multiple_of=pad_to_multiple_of, offset=offset, dtype=dtype
@@ -146,12 +147,12 @@ class Dataset:
                 raise UsageError("expected a virtual set for fresh examples, got a built one: leave out root")
             if shuffle and window is None and not source.opened.mapped:
                 raise UsageError(
-                    "expected window=… to shuffle a set of this format, whose shards are decoded whole, got none"
+                    "expected window=… to shuffle a set of this format, whose shards are decoded whole, got no window"
                 )
         elif fresh and self.task.converted:
             raise UsageError(f"expected a generated task for fresh examples, got {self.task.name}")
         if window is not None and not isinstance(source, BuiltSource):
-            raise UsageError(f"expected a built set for window={window}, a virtual one has no shards")
+            raise UsageError(f"expected a built set for window={window}, got a virtual one, which has no shards")
         epoch_order = EpochOrder(
             shuffle=shuffle,
             window=window,
@@ -204,9 +205,9 @@ class Dataset:
 
 
 def chosen_rows(selected: range, place: Any) -> int | Sequence[int]:
-    """The row, or the rows, of `selected` that `dataset[place]` means: one place, a slice, or several places.
+    """The row or rows of `selected` for `dataset[place]`: one place, a slice, or several places.
 
-    Raises IndexError for a place outside, as sequences do, and UsageError for anything else.
+    Raises IndexError for a place out of range, as sequences do, and UsageError for other invalid values.
     """
     if isinstance(place, slice):
         bounds = (place.start, place.stop, place.step)
@@ -237,6 +238,6 @@ def example(batch: pa.RecordBatch) -> dict[str, Any]:
 
 
 def as_int(given: int | None) -> int | None:
-    """A integer as a plain int; what is none is left to whoever refuses it."""
+    """An integer as a plain int; any other value is returned unchanged, for the caller to reject."""
     number = plain_int(given)
     return given if number is None else number

@@ -1,4 +1,4 @@
-"""load(): which rows a task's name, a folder or an address stands for, and which of them a split's name."""
+"""load(): the rows of a task's name, a folder or an address, and the part of them that a split's name selects."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +28,13 @@ def load(
 ) -> Dataset:
     """Open one split of a task's set; `split` may be a slice such as "train[:10%]".
 
-    task: a name, a task, a configuration, or the folder or address of a built set, for which root and seed are left
-        out.
-    root: the folder or address under which `lra-data build --out ROOT` wrote the set; without it the set is virtual and
-        its rows are made when asked for.
+    task: a name, a task, a configuration, or the folder or address of a built set. With a folder or address, leave out
+        root and seed.
+    root: the folder or address under which `lra-data build --out ROOT` wrote the set. Without it the set is virtual:
+        rows are generated when they are read.
 
-    The others: see `BuiltRows`. Raises SetError if ROOT holds no such set, UsageError if its seed is another.
+    See `BuiltRows` for the other arguments. Raises SetError if ROOT holds no such set, UsageError if the set has
+    another seed.
     """
     rows = _rows(task, root, seed, check_digests, storage_options, format_name)
     return Dataset(rows, *parse_split(split, rows.sizes))
@@ -50,7 +51,7 @@ def load_as(
     check_digests: bool = True,
     storage_options: Mapping[str, Any] | None = None,
 ) -> ProtocolDataset:
-    """Open one split as another code base reads it: its splits, order and ids. The rest: see `load`."""
+    """Open one split as another code base reads it, with its splits, order and ids. See `load` for the rest."""
     view = open_protocol(protocol, _rows(task, root, seed, check_digests, storage_options, format_name))
     return ProtocolDataset(view, *parse_split(split, view.sizes))
 
@@ -68,7 +69,7 @@ def _rows(
 
     if root is not None:
         return _under(root, get_task(task), seed, built)
-    # A name stands for the virtual set, whatever lies in the current folder.
+    # A task name means the virtual set, even if the current folder contains a folder of that name.
     if isinstance(task, Path) or (isinstance(task, str) and task not in {*families(), *aliases(), *task_names()}):
         is_set = (
             isinstance(task, Path)
@@ -77,10 +78,10 @@ def _rows(
         )
         rows = built(task) if is_set else open_rows(task, seed=seed)
         if seed not in (0, rows.seed):
-            raise UsageError(f"expected no seed beside a set's folder, {task} holds seed {rows.seed}, got {seed}")
+            raise UsageError(f"expected no seed with a set's folder, got {seed}: {task} holds seed {rows.seed}")
         return rows
     if format_name is not None or storage_options is not None:
-        raise UsageError("expected root, the folder or address of a built set, beside a format or storage_options")
+        raise UsageError("expected root, the folder or address of a built set, with a format or storage_options")
     return VirtualRows(get_task(task), seed)
 
 
@@ -93,14 +94,12 @@ def _under(root: Path | str, task: Task, seed: int, built: Any) -> BuiltRows:
         folder = local_path(root, "the folder or address of built sets") / task.family / task.variant
         part = folder.with_name(f"{folder.name}-partial")
         if not (folder / MANIFEST).exists() and (part / MANIFEST).exists():
-            raise SetError(
-                f"{folder}: expected a built set, found one of a partial corpus beside it: load {str(part)!r}"
-            )
+            raise SetError(f"{folder}: expected a built set, found only a set of a partial corpus: load {str(part)!r}")
         rows = built(folder)
     if task.corpus is not None:
         description = rows.manifest.description
-        # The same corpus, or an error.
+        # Raises an error for another corpus.
         task_from_record(description.task, description.version, description.config, corpus=task.corpus).check_corpus()
     if rows.seed != seed:
-        raise UsageError(f"expected a set of seed {seed}, {rows.where} holds seed {rows.seed}: pass seed={rows.seed}")
+        raise UsageError(f"expected a set of seed {seed}, got seed {rows.seed} in {rows.where}: pass seed={rows.seed}")
     return rows

@@ -62,7 +62,7 @@ class ProtocolDataset:
         prefetch: int = 0,
         threads: int = 1,
     ) -> Batches:
-        """Batches of `ProtocolBatch`; the protocol says lengths and values. See `Dataset.batches` for the rest."""
+        """Batches of type `ProtocolBatch`; the protocol sets lengths and values. See `Dataset.batches` for the rest."""
         return Batches(
             self.source(),
             self.task,

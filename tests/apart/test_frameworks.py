@@ -136,7 +136,7 @@ def test_hugging_face_has_the_files_themselves(small_root: Path, small: Dataset)
     rows = to_hf(sliced).with_format("numpy")
     assert rows["index"][:].tolist() == list(range(700, 1000))
     assert np.array_equal(rows[57]["inputs"], sliced[57]["inputs"])
-    with pytest.raises(UsageError, match="expected a set built in the format arrow, got another: stream_hf takes any"):
+    with pytest.raises(UsageError, match="in the format arrow, got another format: stream_hf takes any"):
         to_hf(lra_data.load("listops/mini", split="validation"))
     stream = stream_hf(small.batches(7, shuffle=True))
     assert stream.features["label"].names == [str(digit) for digit in range(10)]
@@ -169,9 +169,9 @@ def test_webdataset_reads_our_tars_with_its_own_pipeline(name: str, corpora: dic
         assert all(np.array_equal(one[column], two[column]) for column in two)
     shuffled = webdataset_pipeline(data, options={"shardshuffle": 10, "seed": 1, "detshuffle": True}).shuffle(100)
     assert sorted(row["index"] for row in shuffled) == list(range(len(data)))
-    with pytest.raises(UsageError, match="expected a whole split, webdataset reads whole files; got range"):
+    with pytest.raises(UsageError, match="expected a whole split, as webdataset reads whole files, got range"):
         webdataset_pipeline(lra_data.load(folder, split="train[:2]"))
-    with pytest.raises(UsageError, match="expected a set in the format webdataset, got another"):
+    with pytest.raises(UsageError, match="expected a set in the format webdataset, got another format"):
         webdataset_pipeline(lra_data.load("listops/mini", split="train"))
 
 
@@ -226,5 +226,5 @@ def test_polars_and_duckdb_read_the_parquet_files(small_root: Path) -> None:
     ((count, total),) = duckdb.read_parquet(files).aggregate("count(*), sum(len(inputs))").fetchall()
     assert count == SMALL_SIZES["train"]
     assert total == sum(int(batch.lengths.sum()) for batch in data.batches(100))
-    with pytest.raises(UsageError, match="expected a built set, listops/mini is virtual and has no files"):
+    with pytest.raises(UsageError, match="expected a built set, got listops/mini, which is virtual and has no files"):
         lra_data.load("listops/mini", split="train").files()

@@ -123,7 +123,7 @@ def test_lightning_does_not_share_out_a_share_again(lightning: list[dict[str, An
     for rank, found in enumerate(lightning):
         assert "use_distributed_sampler=False" in found["injected"]
         assert found["wrapped"] == (
-            f"UsageError: expected the batches of all ranks where Lightning shares them out, got those of rank {rank} "
+            f"UsageError: expected the batches of all ranks, as Lightning divides them, got batches of rank {rank} "
             "of 2: pass use_distributed_sampler=False to the Trainer"
         )
 
@@ -162,7 +162,7 @@ def test_accelerate_does_not_share_out_a_share_again(accelerate: list[dict[str, 
         refused = {name: text for name, text in found.items() if name.startswith("refused")}
         assert len(refused) == 15
         expected = (
-            f"UsageError: expected the batches of all ranks where Accelerate shares them out, got those of rank {rank} "
+            f"UsageError: expected the batches of all ranks, as Accelerate divides them, got batches of rank {rank} "
             "of 2: leave this loader out of prepare, use a TorchLoader, or pass rank=0 and world_size=1 to batches"
         )
         worker = refused.pop("refused: own dataset, 1 workers")  # PyTorch puts the worker's traceback before it
@@ -217,4 +217,4 @@ def test_hugging_face_trainer_on_two_ranks(root: Path, tmp_path: Path) -> None:
     assert counted(check_trainer(ranks, "ours")) == times(3)
     assert max(counted(check_trainer(ranks, "stream")).values()) <= 4
     assert [rank["evaluated"] for rank in ranks] == [VALIDATION] * 2
-    assert all("Accelerate shares them out" in rank["refused"] for rank in ranks)
+    assert all("Accelerate divides them" in rank["refused"] for rank in ranks)

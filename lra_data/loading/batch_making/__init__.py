@@ -1,1 +1,1 @@
-"""From rows to the arrays of a batch: where rows come from, finding them, padding."""
+"""From rows to the arrays of a batch: sources of rows, row addresses, padding."""

@@ -13,12 +13,12 @@ from lra_data.loading.batch_making.collate import Batch, BatchShape, ProtocolBat
 from lra_data.loading.epoch.rank_shares import RankShares
 from lra_data.loading.epoch.windowed import Order
 
-# Positions put in order, and found, at a time: one by one would cost more than reading the rows.
+# Number of positions ordered and located per call: one call per position would cost more than reading the rows.
 _BLOCK = 4096
 
 
 class _Block:
-    """Some steps of one epoch, put in order and found. The first begins at position `start`, all have `step` each."""
+    """Some steps of one epoch, ordered and located. The first begins at position `start`; each has `step` positions."""
 
     __slots__ = ("epoch", "prepared", "size", "start", "step", "stop")
 
@@ -46,7 +46,7 @@ class BatchMaker:
         self._start_up()
 
     def _start_up(self) -> None:
-        """What a process has of its own: after a fork, locks may be held by threads that do not exist."""
+        """Create the lock, which each process needs for itself: after a fork, no thread may exist to release it."""
         self._process = os.getpid()
         self._lock = Lock()
         self._blocks: tuple[_Block, ...] = ()
@@ -59,11 +59,11 @@ class BatchMaker:
         self._start_up()
 
     def places(self, epoch: int, taken: int) -> NDArray[np.int64]:
-        """The places in the split's selection of the examples of one batch: int64 (B,)."""
+        """The places, within the split's selection, of the examples of one batch: int64 (B,)."""
         return self._order_of(epoch)(self._positions(taken, 1))
 
     def batch(self, epoch: int, taken: int) -> Batch | ProtocolBatch:
-        """The batch of the step that begins when all ranks have taken that many positions of the epoch."""
+        """The batch of the step that begins after all ranks together have taken that many positions of the epoch."""
         if self._process != os.getpid():
             self._start_up()
         for block in self._blocks:
@@ -80,7 +80,7 @@ class BatchMaker:
         return block.batch(taken)
 
     def _prepare(self, epoch: int, taken: int, steps: int) -> _Block:
-        """Put some steps in order and find their rows; the last step, if it is smaller, alone."""
+        """Order some steps and locate their rows; a smaller last step is prepared alone."""
         positions = self._positions(taken, steps)
         prepared = self._source.prepare(self._order_of(epoch)(positions), self._shape)
         step, whole = self.shares.step, (self.shares.n - taken) // self.shares.step
@@ -89,7 +89,7 @@ class BatchMaker:
         return _Block(epoch, taken, min(steps, whole), step, self.shares.batch_size, prepared)
 
     def _positions(self, taken: int, steps: int) -> NDArray[np.int64]:
-        """This rank's positions in some steps, all of them whole ones, or in one that is not."""
+        """This rank's positions in some whole steps, or in one smaller step."""
         step, size, n = self.shares.step, self.shares.batch_size, self.shares.n
         whole = (n - taken) // step
         if whole == 0:

@@ -1,6 +1,6 @@
-"""Where batches come from: files, a generator, or another code base's reading. To `batches.py` they are one thing.
+"""The sources of batches: files, a generator, or another code base's reading. All have the same interface.
 
-A source has places 0 .. n - 1, prepares many of them in one call, and makes batches of what it has prepared.
+A source has places 0 .. n - 1, prepares many places in one call, and makes batches from the prepared places.
 """
 
 from typing import Any, Protocol
@@ -27,28 +27,28 @@ from lra_data.task import Task
 
 
 class Prepared(Protocol):
-    """Places whose rows are at hand."""
+    """Places whose rows are prepared."""
 
     def batch(self, first: int, last: int) -> Batch | ProtocolBatch:
-        """The batch of the places first .. last - 1 among those that were prepared."""
+        """The batch of the prepared places first .. last - 1."""
 
 
 class Source(Protocol):
-    """What `Batches` reads."""
+    """The interface that `Batches` reads from."""
 
     @property
     def eager(self) -> bool:
-        """Whether to prepare only what is due."""
+        """Whether to prepare only the places of the next batch."""
 
     def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> Prepared:
         """Find the rows at these places: int64 (n,)."""
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The longest sequence of the row at each of these places: int32 (n,)."""
+        """The length of the longest sequence in the row at each of these places: int32 (n,)."""
 
 
 class Rowwise:
-    """Located rows with what makes batches of them."""
+    """Located rows, with the object that makes batches from them."""
 
     def __init__(self, located: Located, collator: Collator) -> None:
         located.lengths = collator.shortened(located.lengths)
@@ -69,11 +69,11 @@ class BuiltSource:
 
     def _open(self) -> None:
         self._opened: OpenBatches = self._rows.open_batches(self._split)
-        # Lines for mapped batches stay; others would outlive the memory they point to.
+        # Keep table lines for mapped batches; other lines would outlive the memory that they point to.
         self._table = new_table(len(self._opened.starts) - 1, self._task.schema)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is open: another process opens it anew."""
+        """Leave out open files: another process opens them again."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_table")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class BuiltSource:
 
     @property
     def eager(self) -> bool:
-        """See Source. What lies behind an address or is packed should not be had long before it is due."""
+        """See Source. Remote or compressed shards should not be fetched long before they are needed."""
         return not self._opened.at_hand
 
     @property
@@ -91,7 +91,7 @@ class BuiltSource:
         return self._opened
 
     def shards(self) -> NDArray[np.int64]:
-        """The first place of each shard that the selection reaches into, and the number of places."""
+        """The first place of each shard that contains selected rows, and then the number of places."""
         inside = self._opened.shard_starts - self._selected.start
         inside = inside[(inside > 0) & (inside < len(self._selected))]
         return np.array([0, *inside, len(self._selected)], dtype=np.int64)
@@ -124,7 +124,7 @@ class BuiltSource:
 
 
 class MadeSource:
-    """Rows that are made when they are due, also beyond the split's end for who asks for fresh ones."""
+    """Rows that are generated when they are needed; rows beyond the split's end serve as fresh examples."""
 
     eager = True
 
@@ -136,7 +136,7 @@ class MadeSource:
         return Rowwise(self._locate(places), Collator(self._rows.task, shape))
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:
-        """See Source. The rows are made to see how long they are."""
+        """See Source. The rows are generated to measure their lengths."""
         return longest(self._locate(places).lengths)
 
     def _locate(self, places: NDArray[np.int64]) -> Located:
@@ -160,7 +160,7 @@ class ProtocolSource:
     def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> "ReadRows":
         """See Source."""
         if shape != BatchShape():
-            raise UsageError(f"expected no other shape, the protocol {self._view.name} says lengths and values")
+            raise UsageError(f"expected no shape: the protocol {self._view.name} sets lengths and values")
         return ReadRows(self._view, self._split, places + self._selected.start)
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -179,12 +179,12 @@ class ReadRows:
         """See Prepared."""
         indices = self._indices[first:last]
         read = self._view.take(self._split, indices.tolist())
-        # Labels are a view of the file, and may not be written to.
+        # Labels are a read-only view of the file.
         return ProtocolBatch(read.inputs, read.lengths, read.labels.copy(), indices, read.keep)
 
 
 def longest(lengths: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The longest sequence of each example: int32 (n, S) to int32 (n,)."""
+    """The length of the longest sequence of each example: int32 (n, S) to int32 (n,)."""
     found: NDArray[np.int32] = lengths.max(axis=1)
     return found
 

@@ -1,4 +1,4 @@
-"""Rows to the arrays that a model takes. Padding is 0, on the right, and only behind `lengths`."""
+"""Rows to the arrays that a model takes. Padding is 0, on the right, and only after `lengths` elements."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,8 +20,10 @@ _MOST_OFFSET = 2**31 - 256
 class Batch(NamedTuple):
     """B examples of S sequences (2 for Retrieval, else 1) of up to L elements.
 
-    inputs: int32 (B, S, L), or uint8 if asked for. lengths: int32 (B, S), elements without padding. labels: int64
-    (B,). indices: int64 (B,), the examples' numbers in their split.
+    inputs: int32 (B, S, L), or uint8 on request.
+    lengths: int32 (B, S), elements without padding.
+    labels: int64 (B,).
+    indices: int64 (B,), the examples' indices in their split.
     """
 
     inputs: NDArray[Any]
@@ -31,10 +33,11 @@ class Batch(NamedTuple):
 
 
 class ProtocolBatch(NamedTuple):
-    """A batch as another code base reads it (`load_as`): the fields of `Batch`, and what its models see.
+    """A batch as another code base reads it (`load_as`): the fields of `Batch`, and a mask.
 
-    inputs: int32 or float32 (B, S, L). indices: places in the protocol's split. keep: bool (B, S, L), False for padding
-    and whatever else that code base hides.
+    inputs: int32 or float32 (B, S, L).
+    indices: places in the protocol's split.
+    keep: bool (B, S, L), False for padding and for other elements that the code base masks.
     """
 
     inputs: NDArray[Any]
@@ -46,12 +49,14 @@ class ProtocolBatch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchShape:
-    """How long the sequences of a batch are, and what is added to their values.
+    """The length of a batch's sequences, the offset of their values, and their dtype.
 
-    max_length: elements that are kept of each. pad_to: L; without it L is the longest of the batch, rounded up to
-    pad_to_multiple_of. offset: added to every value, so that 0 is left for padding; without it 1 for bytes (Text,
-    Retrieval) and 0 for token ids and pixels, which have no padding. dtype: "int32", or "uint8" for a quarter of the
-    bytes; then nothing is added here, but by whoever widens the batch on the device.
+    max_length: number of elements kept of each sequence.
+    pad_to: L; without it, L is the longest length in the batch, rounded up to a multiple of pad_to_multiple_of.
+    offset: number added to every value, so that 0 means padding. The default is 1 for bytes (Text, Retrieval) and 0
+        for token ids, which never use 0, and for pixels, which have no padding.
+    dtype: "int32", or "uint8" for a quarter of the bytes. With uint8 the offset is added when the batch is widened on
+        the device, not here.
     """
 
     max_length: int | None = None
@@ -73,11 +78,11 @@ class BatchShape:
             raise unknown_name("dtype", self.dtype, DTYPES)
 
     def width(self, longest: int) -> int:
-        """L of a batch whose longest sequence has so many elements."""
+        """L of a batch whose longest sequence has `longest` elements."""
         return self.pad_to or -(-longest // self.pad_to_multiple_of) * self.pad_to_multiple_of
 
     def offset_for(self, task: Task) -> int:
-        """What is added to the values of a task's sequences, here or on the device."""
+        """The number to add to the values of a task's sequences, here or on the device."""
         if self.offset is not None:
             return self.offset
         first = next(name for name in task.schema.names if name.startswith("inputs"))
@@ -86,10 +91,12 @@ class BatchShape:
 
 @dataclass(slots=True)
 class Located:
-    """Rows found, not yet copied. n rows of S sequences.
+    """Located rows, not yet copied: n rows of S sequences.
 
-    addresses: int64 (n, S). lengths: int32 (n, S). labels, indices: int64 (n,). alive: what owns the memory at those
-    addresses.
+    addresses: int64 (n, S).
+    lengths: int32 (n, S).
+    labels, indices: int64 (n,).
+    alive: the owner of the memory at the addresses.
     """
 
     addresses: NDArray[np.int64]
@@ -100,24 +107,24 @@ class Located:
 
 
 class Collator:
-    """Makes batches of located rows in one shape."""
+    """Makes batches of one shape from located rows."""
 
     def __init__(self, task: Task, shape: BatchShape) -> None:
         self._task, self._shape = task, shape
         self._dtype = np.dtype(shape.dtype)
         self._offset = 0 if shape.dtype == "uint8" else shape.offset_for(task)
         first = next(field for field in task.schema if field.name.startswith("inputs"))
-        # Pictures have one length, so that no batch need be asked for its longest.
+        # All pictures have the same length, so the longest length of a batch need not be computed.
         self._fixed = first.type.list_size if pa.types.is_fixed_size_list(first.type) else None
         if self._fixed is not None and shape.max_length is not None:
             self._fixed = min(self._fixed, shape.max_length)
 
     def shortened(self, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The lengths that are kept."""
+        """The lengths after cutting to `max_length`."""
         return lengths if self._shape.max_length is None else np.minimum(lengths, np.int32(self._shape.max_length))
 
     def __call__(self, located: Located, first: int, last: int) -> Batch:
-        """Rows first .. last - 1, whose lengths were `shortened`; raises UsageError for one longer than `pad_to`."""
+        """The batch of rows first .. last - 1, with `shortened` lengths; UsageError for a row longer than `pad_to`."""
         lengths, indices = located.lengths[first:last], located.indices[first:last]
         longest = self._fixed if self._fixed is not None else int(lengths.max()) if last > first else 0
         width = self._shape.width(longest)

@@ -1,6 +1,6 @@
 """The rows of a set as another code base reads them: same ids, same lengths, same order. Only exact readings apply.
 
-What each code base does is in its module of `lra_data/interop`. Batches for training, shuffles and ranks are not here.
+Each code base has its own module in `lra_data/interop`. Batches for training, shuffles and ranks are not here.
 """
 
 import json
@@ -39,12 +39,12 @@ class ProtocolView:
 
     @property
     def task(self) -> Task:
-        """The task that is read."""
+        """The task of the rows."""
         return self._rows.task
 
     @property
     def identity(self) -> str:
-        """Which set is read, in words: the task's record and the seed."""
+        """The identity of the set in words: the task's record, the seed and the sizes."""
         config = json.dumps(self._rows.task.identity(), sort_keys=True)
         return f"{self._rows.task.name} {config} {self._rows.seed} {self._rows.sizes}"
 
@@ -54,7 +54,7 @@ class ProtocolView:
         return {split: len(order) for split, order in self._orders.items()}
 
     def place(self, split: str, position: int) -> tuple[str, int]:
-        """Our split and index of the example at a position of the protocol's split; UsageError if there is none."""
+        """Our split and index for a position of the protocol's split; UsageError for a position out of range."""
         order = self._orders[split_name(split)]
         if not 0 <= position < len(order):
             raise UsageError(f"expected a position from 0 to {len(order) - 1} in {split}, got {position}")
@@ -67,7 +67,7 @@ class ProtocolView:
         taken = [self._rows.take(own, [index for split, index in places if split == own]) for own in splits]
         batch = taken[0]
         if len(taken) > 1:
-            # Place by place: which split's next row it is.
+            # For each place: the split whose next row it takes.
             first = dict(zip(splits, np.cumsum([0, *map(len, taken[:-1])]).tolist(), strict=True))
             order = []
             for own, _ in places:
@@ -91,5 +91,5 @@ def _examples(family: str) -> str:
 
 
 def open_protocol(name: str, rows: Rows) -> ProtocolView:
-    """The set as the protocol `name` reads it; raises UsageError where the protocol only describes the task."""
+    """The set as the protocol `name` reads it; raises UsageError if the protocol only describes the task."""
     return ProtocolView(rows, name)

@@ -1,11 +1,10 @@
-"""Compiled: rows found by address in Arrow buffers, and copied, widened, into the array that a model takes.
+"""Compiled code that finds rows by address in Arrow buffers, and copies and widens them into a model's input array.
 
-Rows of one batch lie far apart in many record batches. Slicing and joining Arrow arrays would cost more for each than
-its bytes; an address and a length are enough. `locate` looks them up for thousands of rows in one call, and compares
-each row's number with the one that was asked for; `fill` copies those of one batch. Both let go of the interpreter
-lock.
+The rows of one batch are far apart, in many record batches. Slicing and joining Arrow arrays would cost more per row
+than copying its bytes; an address and a length are enough. `locate` looks both up for thousands of rows in one call,
+and compares each row's number with the requested one. `fill` copies the rows of one batch. Both release the GIL.
 
-Nothing outside the buffers is ever read: `Table` takes their sizes from Arrow, and `locate` compares.
+Nothing outside the buffers is ever read: `note` takes their sizes from Arrow, and `locate` checks against them.
 
 This module loads numba.
 """
@@ -22,22 +21,22 @@ from numpy.typing import NDArray
 from lra_data.arrow_columns import sequence_names
 from lra_data.kernel_cache import compiled
 
-# What `locate` reports of a row that cannot be used.
+# The faults that `locate` reports for a row.
 FINE, WRONG_NUMBER, WRONG_BOUNDS, WRONG_LABEL = range(4)
 
-# Columns of a table: where labels and row numbers begin, how many rows, then for each sequence where its offsets begin
-# (0 for rows of one length), where its values begin, and how many values there are, or how many a row.
+# Columns of a table: address of the labels, address of the row numbers, number of rows. Then for each sequence: address
+# of its offsets (0 for rows of one length), address of its values, and number of values (per row if of one length).
 _LABELS, _INDICES, ROWS, _FIRST = 0, 1, 2, 3
 _OFFSETS, _VALUES, _COUNT, _EACH = 0, 1, 2, 3
 
 
 def new_table(batches: int, schema: pa.Schema) -> NDArray[np.int64]:
-    """A table for as many record batches: int64 (batches, columns), all 0. A line with 0 rows is not filled in yet."""
+    """A table for that many record batches: int64 (batches, columns), all 0. A line with 0 rows is not filled yet."""
     return np.zeros((batches, _FIRST + _EACH * len(sequence_names(schema))), dtype=np.int64)
 
 
 def note(line: NDArray[np.int64], batch: pa.RecordBatch) -> None:
-    """Fill in a table's line. The batch's buffers must outlive the table; its sizes are those Arrow has validated."""
+    """Fill in a table's line. The batch's buffers must outlive the table; Arrow has validated its sizes."""
     line[_LABELS] = _start(batch["label"], 8)
     line[_INDICES] = _start(batch["index"], 8)
     for place, name in enumerate(sequence_names(batch.schema)):
@@ -48,11 +47,11 @@ def note(line: NDArray[np.int64], batch: pa.RecordBatch) -> None:
         else:
             entry[_OFFSETS] = column.buffers()[1].address + 4 * column.offset
             entry[_VALUES], entry[_COUNT] = _start(column.values, 1), len(column.values)
-    line[ROWS] = len(batch)  # last: another thread takes a line with rows for a whole one
+    line[ROWS] = len(batch)  # set last: another thread treats a line with rows as complete
 
 
 def _start(column: pa.Array, width: int) -> int:
-    """Where the values of a column of numbers of `width` bytes begin."""
+    """The address of the values of a column of numbers of `width` bytes."""
     buffer = column.buffers()[1]
     return 0 if buffer is None else int(buffer.address) + width * column.offset
 
@@ -65,7 +64,7 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), emit
 
 
-@compiled(nogil=True, _nrt=True)  # numba makes no array of an address without its runtime
+@compiled(nogil=True, _nrt=True)  # numba cannot make an array from an address without its runtime
 def locate(
     table: NDArray[np.int64],
     numbers: NDArray[np.int64],
@@ -78,7 +77,7 @@ def locate(
 ) -> tuple[int, int]:
     """Addresses int64 (n, S), lengths int32 (n, S) and labels int64 (n,) of rows inside[i] of record batch numbers[i].
 
-    due: the row numbers they must have. Returns what is wrong, or FINE, and with which row.
+    due: the expected row numbers. Returns a fault, or FINE, and the row with the fault.
     """
     for row in range(len(numbers)):
         line = table[numbers[row]]
@@ -109,9 +108,9 @@ def locate(
 
 @compiled(nogil=True, _nrt=True)
 def fill(addresses: NDArray[np.int64], lengths: NDArray[np.int32], offset: int, out: NDArray[Any]) -> int:
-    """Copy rows of uint8, each value plus `offset`, into out (n, S, L), of int32 or uint8, and 0 behind them.
+    """Copy rows of uint8 into out (n, S, L), of int32 or uint8; add `offset` to each value, and pad with 0.
 
-    lengths: of each row what is copied, at most L. Returns the greatest value before the offset was added.
+    lengths: number of elements to copy of each row, at most L. Returns the greatest value before adding the offset.
     """
     greatest = np.uint8(0)
     for row in range(out.shape[0]):

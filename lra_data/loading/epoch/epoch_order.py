@@ -1,4 +1,4 @@
-"""Which order the epochs of a run have: its name for the state, and the order of one epoch."""
+"""The order of the epochs of a run: its name for the state, and the order of one epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ from lra_data.task import MAX_INDEX
 
 @dataclass(frozen=True, kw_only=True)
 class EpochOrder:
-    """Which order an epoch has.
+    """The order of an epoch.
 
-    shuffle: whether positions are permuted. starts: where shards begin, for a windowed order. window, at_once: see
-    `windows.Windowed`; without window the whole split is one. bucket_window: see `windows.Bucketed`. fresh: whether
-    every epoch has examples of its own; beyond: the place of the first example that is not in the split, where those of
-    epoch 1 begin.
+    shuffle: whether positions are permuted.
+    starts: the first place of each shard, for a windowed order.
+    window, at_once: see `windowed.Windowed`; without window, the whole split is one window.
+    bucket_window: see `windowed.Bucketed`.
+    fresh: whether every epoch has examples of its own.
+    beyond: the place of the first example after the split, where the examples of epoch 1 begin.
     """
 
     shuffle: bool
@@ -39,13 +41,13 @@ class EpochOrder:
             if value is not None or field == "at_once":
                 object.__setattr__(self, field, whole_number(name, value, 1))
         if self.window is not None and not self.shuffle:
-            raise UsageError(f"expected shuffle=True beside window={self.window}, got shuffle={self.shuffle!r}")
+            raise UsageError(f"expected shuffle=True with window={self.window}, got shuffle={self.shuffle!r}")
         if self.at_once != 1 and self.window is None:
-            raise UsageError(f"expected window=… beside shards_at_once={self.at_once}, got none")
+            raise UsageError(f"expected window=… with shards_at_once={self.at_once}, got no window")
 
     @property
     def name(self) -> str:
-        """The order in words, for the state: a state of another order means nothing here."""
+        """The order in words, for the state: a state of another order is rejected."""
         words = "shuffled" if self.shuffle else "rows"
         if self.window is not None and self.starts is not None:
             shards = shards_digest(self.starts)
@@ -55,13 +57,13 @@ class EpochOrder:
         return words + (", fresh examples" if self.fresh else "")
 
     def order(self, lengths: Callable[[NDArray[np.int64]], NDArray[np.int32]], n: int, seed: int, epoch: int) -> Order:
-        """The order of one epoch's n positions. lengths: of the rows at some places, as in `windows.Bucketed`."""
+        """The order of one epoch's n positions. lengths: see `windowed.Bucketed`."""
         order: Order = in_rows
         if self.window is not None and self.starts is not None:
             order = Windowed(self.starts, window=self.window, at_once=self.at_once, seed=seed, epoch=epoch)
         elif self.shuffle:
             order = Permutation(n, seed=seed, epoch=epoch)
-        # What is held out of a slice stays held out: after the slice come examples beyond the whole split.
+        # Examples outside the slice are never drawn: after the slice come examples beyond the whole split.
         first = self.beyond + (epoch - 1) * n if self.fresh and epoch else 0
         if first + n > MAX_INDEX:
             raise UsageError(f"expected an epoch with examples up to {MAX_INDEX}, got {epoch}")

@@ -1,15 +1,14 @@
-"""The order of an epoch: a keyed permutation of range(n), any place of it at once, with nothing kept but its key.
+"""The order of an epoch: a keyed permutation of range(n). Each place is computed directly from the key.
 
 Position p of an epoch is example `Permutation(n, seed=…, epoch=…)(p)`. Every position costs the same, so an iteration
-goes on from its position alone, and ranks and workers share an order without talking to each other.
+resumes from its position alone, and ranks and workers share an order without communication.
 
-range(n) lies on a grid of a x b cells, a = ceil(sqrt(n)), b = ceil(n / a). A generalised Feistel network permutes the
-cells: in turn, a cell's column and row are moved by a hash of the other one (Black and Rogaway, "Ciphers with arbitrary
-finite domains", CT-RSA 2002, section 4). What lands beyond n goes through the network again (cycle walking, section 3).
-Below 256 the halves are too small to hash, so there a shuffle by Fisher and Yates's method is kept.
+range(n) is arranged in a grid of a x b cells, a = ceil(sqrt(n)), b = ceil(n / a). A generalised Feistel network
+permutes the cells: column and row of a cell are shifted alternately, each by a hash of the other (Black and Rogaway,
+"Ciphers with arbitrary finite domains", CT-RSA 2002, section 4). A result beyond n goes through the network again
+(cycle walking, section 3). Below 256 the halves are too small to hash, so a Fisher-Yates shuffle is stored instead.
 
-Not here: ranks and batches (`batches.py`), orders that keep to one shard at a time or to similar lengths
-(`windowed.py`).
+Ranks and batches are in `batches.py`; orders that read one shard at a time, or group similar lengths, in `windowed.py`.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from lra_data.errors import UsageError
 
 MOST = 2**48
-ROUNDS = 8  # an even number; tests/lra_data/loading/test_permutation.py shows what fewer leave behind
+ROUNDS = 8  # an even number; tests/lra_data/loading/test_permutation.py shows the bias of fewer rounds
 
 _SMALL = 256
 
@@ -31,11 +30,11 @@ _SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 class Permutation:
-    """A permutation of range(n), pure in (n, seed, epoch), and in `part` for who needs several."""
+    """A permutation of range(n), a pure function of (n, seed, epoch, part); `part` gives several permutations."""
 
     def __init__(self, n: int, *, seed: int, epoch: int, part: str = "", rounds: int = ROUNDS) -> None:
         if not 0 <= n <= MOST:
-            raise UsageError(f"expected from 0 to {MOST} examples to put in order, got {n}")
+            raise UsageError(f"expected from 0 to {MOST} examples in an order, got {n}")
         self.n = n
         self._a = max(1, isqrt(max(n - 1, 0)) + 1)
         self._b = max(1, -(-n // self._a))

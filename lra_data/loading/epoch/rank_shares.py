@@ -1,11 +1,11 @@
-"""Which positions of an epoch each rank takes, step by step: plain arithmetic, so that ranks need not talk.
+"""The positions of an epoch that each rank takes, step by step: plain arithmetic, without communication.
 
-An epoch has positions 0 .. n - 1. A global step that begins at `start` takes the next `batch_size * world_size` of
-them, rank after rank. Where fewer are left, `remainder` decides:
+An epoch has positions 0 .. n - 1. A global step that begins at `start` takes the next `batch_size * world_size`
+positions, rank after rank. If fewer are left, `remainder` decides:
 
-    keep   the rest is split to within one example; a rank's batch may be empty, but every rank has it
-    drop   there is no such step
-    pad    ranks get full batches, with the epoch's first positions again after its last
+    keep   the remaining examples are split evenly, to within one; every rank gets a batch, which may be empty
+    drop   the remaining examples are left out
+    pad    ranks get full batches; the epoch's first positions follow again after its last
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ REMAINDERS = ("keep", "drop", "pad")
 
 @dataclass(frozen=True, kw_only=True)
 class RankShares:
-    """How an epoch of `n` positions is shared. batch_size: of one rank."""
+    """The shares of an epoch of `n` positions. batch_size: examples per batch of one rank."""
 
     n: int
     batch_size: int
@@ -33,16 +33,16 @@ class RankShares:
 
     @property
     def step(self) -> int:
-        """Positions of a whole global step."""
+        """Number of positions in a whole global step."""
         return self.batch_size * self.world_size
 
     def steps_from(self, start: int) -> int:
-        """Global steps that are left when `start` positions have been taken; the same for all ranks."""
+        """Number of global steps left after `start` positions; the same for all ranks."""
         left = self.n - start
         return left // self.step if self.remainder == "drop" else -(-left // self.step)
 
     def positions(self, start: int, rank: int) -> range:
-        """The positions of a rank in the global step that begins at `start`; with pad they may reach beyond n, and mean
+        """The positions of a rank in the global step that begins at `start`. With pad they may exceed n; they are then
         positions modulo n.
         """
         self.check_rank(rank)
@@ -55,12 +55,12 @@ class RankShares:
         return range(first, first + share + (rank < more))
 
     def check_rank(self, rank: int) -> None:
-        """Raise UsageError for a rank that there is not."""
+        """Raise UsageError for a rank out of range."""
         if not isinstance(rank, int) or isinstance(rank, bool) or not 0 <= rank < self.world_size:
             raise UsageError(
                 f"expected a rank from 0 to {self.world_size - 1} of world size {self.world_size}, got {rank!r}"
             )
 
     def after(self, start: int) -> int:
-        """Positions taken when the step that begins at `start` is over."""
+        """Number of positions taken after the step that begins at `start`."""
         return min(start + self.step, self.n)

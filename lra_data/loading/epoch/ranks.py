@@ -1,4 +1,4 @@
-"""Which rank of how many this process is, and who says so. It does not talk to other ranks and imports no framework."""
+"""Finds the rank of this process and the number of ranks. It does not contact other ranks and imports no framework."""
 
 import logging
 import os
@@ -9,9 +9,9 @@ from lra_data.errors import UsageError
 
 _logger = logging.getLogger(__name__)
 
-# Launchers that do not set RANK and WORLD_SIZE: their variables for the rank and for the number of ranks.
+# Variables for the rank and the number of ranks, for launchers that do not set RANK and WORLD_SIZE.
 _LAUNCHERS = (
-    # Slurm sets these inside an srun step alone. SLURM_NTASKS is also set in a batch script, which runs once.
+    # Slurm sets these only inside an srun step. SLURM_NTASKS is also set in a batch script, which runs once.
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
     ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
@@ -22,7 +22,7 @@ _ASK = "pass rank=… and world_size=… to batches"
 
 
 class Ranks(NamedTuple):
-    """This process is rank 0 .. world_size - 1 of world_size; source: who said so, in words."""
+    """The rank of this process, 0 .. world_size - 1; source: where both numbers come from, in words."""
 
     rank: int
     world_size: int
@@ -30,14 +30,15 @@ class Ranks(NamedTuple):
 
 
 class RankNotKnownYetError(UsageError):
-    """The number of ranks is known and the launcher will tell the rank later, when it starts torch.distributed."""
+    """The number of ranks is known, but the rank only after the launcher has started torch.distributed."""
 
 
 def find_ranks(rank: int | None = None, world_size: int | None = None) -> Ranks:
-    """The rank of this process, from the first of these that tells one: the arguments; torch.distributed, where it is
-    initialised; RANK and WORLD_SIZE, as torchrun sets them; the variables of an srun step; those of MPI; else one rank.
+    """The rank of this process, from the first of these sources that has one: the arguments; torch.distributed, if it
+    is initialised; RANK and WORLD_SIZE, as torchrun sets them; the variables of an srun step; the variables of MPI.
+    Otherwise there is one rank.
 
-    Raises UsageError for half an answer, such as a world size without a rank.
+    Raises UsageError if only a part is known, such as a world size without a rank.
     """
     if (rank is None) != (world_size is None):
         raise UsageError(f"expected both rank and world_size or neither, got {rank!r} and {world_size!r}: {_ASK}")
@@ -47,7 +48,7 @@ def find_ranks(rank: int | None = None, world_size: int | None = None) -> Ranks:
 
 
 def say_once(ranks: Ranks) -> None:
-    """Log where a rank that was looked up comes from, once a process: a wrong one would lose examples in silence."""
+    """Log the source of a rank that was looked up, once per process: a wrong rank would silently lose examples."""
     if ranks.world_size > 1 and ranks.source != _GIVEN and ranks not in _said:
         _said.add(ranks)
         _logger.warning("rank %d of %d, from %s", ranks.rank, ranks.world_size, ranks.source)
@@ -57,7 +58,7 @@ _said: set[Ranks] = set()
 
 
 def in_torch_worker() -> bool:
-    """Whether this process is a worker of a PyTorch DataLoader: its rank is that of the process that started it."""
+    """Whether this process is a worker of a PyTorch DataLoader; a worker has the rank of its parent process."""
     data = sys.modules.get("torch.utils.data")
     return data is not None and data.get_worker_info() is not None
 
@@ -76,7 +77,7 @@ def _from_torchrun() -> Ranks | None:
     if found[0] is None and "LOCAL_RANK" in os.environ:
         raise RankNotKnownYetError(
             f"expected RANK or an initialised torch.distributed with WORLD_SIZE={found[1]}, got neither: iterate after "
-            f"torch.distributed is initialised, or {_ASK}"
+            f"initialising torch.distributed, or {_ASK}"
         )
     if not all(text is not None and text.isdecimal() for text in found):
         raise UsageError(

@@ -1,14 +1,14 @@
-"""Two orders for what the full shuffle of `permutation.py` does not suit, each a permutation, pure in its arguments.
+"""Two orders for sets that the full shuffle of `permutation.py` does not suit; each is a pure permutation.
 
-`Windowed` is for files that are read in a piece, far away or compressed: shards in a keyed order, a few at a time;
-their blocks (64 rows each) in a keyed order; and rows shuffled within windows of that sequence. One shard is enough
-to read a batch, and to go on after a stop.
+`Windowed` is for files that are read whole, because they are remote or compressed. Shards come in a keyed order, a few
+at a time; their blocks (64 rows each) come in a keyed order; rows are shuffled within windows of that sequence. One
+shard is enough to read a batch, and to resume after a stop.
 
 `Bucketed` sorts any order by length within windows of its positions, so that a batch needs less padding. A sorted
-window is cut into RUNS pieces, which come in a keyed order: neither batch size nor ranks are in it, so a run may change
-them.
+window is cut into RUNS pieces, which come in a keyed order. The order does not depend on batch size or ranks, so a run
+may change both.
 
-Either way a window is all that is looked at for a position, so the state of an iteration stays one integer.
+In both orders a position depends only on its window, so the state of an iteration is one integer.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ Order = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 BLOCK = 64
 RUNS = 16
 
-# Windows that are kept: the one at hand, the one that a batch reaches into, and one more for the next thread.
+# Number of windows in memory: the current one, the next one that a batch reaches into, and one for another thread.
 _KEPT = 3
 
 
@@ -35,11 +35,12 @@ def in_rows(positions: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class Windowed:
-    """Places 0 .. n - 1 for reading in a piece.
+    """Places 0 .. n - 1 in an order that reads shards whole.
 
-    starts: first place of each shard and n, int64 (shards + 1,). window: places that are shuffled among each other.
-    at_once: shards whose blocks are mixed. block: rows a block; smaller ones mix better than the files' record batches,
-    and cost nothing where whole shards are at hand anyway.
+    starts: first place of each shard, and n, int64 (shards + 1,).
+    window: number of places that are shuffled with each other.
+    at_once: number of shards whose blocks are mixed.
+    block: rows per block; blocks smaller than the files' record batches mix better, at no cost for whole shards.
     """
 
     def __init__(
@@ -136,5 +137,5 @@ class Bucketed:
 
 
 def shards_digest(starts: NDArray[np.int64]) -> str:
-    """8 hex digits for where shards begin: a windowed order means nothing over others."""
+    """8 hex digits that identify the first places of the shards; a windowed order is valid only for these shards."""
     return hashlib.sha256(str(starts.tolist()).encode()).hexdigest()[:8]

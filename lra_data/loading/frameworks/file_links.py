@@ -1,9 +1,10 @@
-"""Places for libraries that take a file's path for more than that.
+"""Folders and links for libraries that use a file's path for more than opening it.
 
-`datasets` keeps what `map` makes beside the file it was made of. A set may be read-only, and another library's files do
-not belong into it. `webdataset` reads a path as an address, and cuts it off at ? and #: it gets links.
+`datasets` stores the results of `map` next to the source file. A set may be read-only, and should not contain another
+library's files; so the results get a folder of their own. `webdataset` parses a path as a URL and cuts it off at ? and
+#; so it gets links.
 
-Not here: what is done with the files (`hf_files.py`, `webdataset_pipeline.py`).
+`hf_files.py` and `webdataset_pipeline.py` use these files.
 """
 
 import errno
@@ -16,35 +17,35 @@ from typing import Any
 
 from lra_data.notices import say_once
 
-# Lives as long as this process.
+# Exists as long as this process.
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
-# Where urllib.parse.urlparse ends a path, and what it leaves out.
+# Characters at which urllib.parse.urlparse ends a path, and characters that it removes.
 _CUT = frozenset("?#\n\r\t")
 
 
 def place_in_datasets_cache(set_folder: Path, library: Any) -> Path:
-    """A folder for what `datasets` makes of a set's files, in its own cache, or a temporary one if that cannot be
-    written.
+    """A folder for the files that `datasets` derives from a set: in its own cache, or a temporary folder if that cache
+    cannot be written.
     """
     cache = Path(library.config.HF_DATASETS_CACHE)
     try:
         return _place(set_folder, cache / "lra-data")
     except OSError as error:
         say_once(
-            f"the cache of datasets, {cache}, cannot be written ({error.strerror or error}): what map() and its like "
-            "make is kept until this process ends; set HF_DATASETS_CACHE to another folder to keep it"
+            f"the cache of datasets, {cache}, cannot be written ({error.strerror or error}): results of map() and "
+            "similar methods are kept until this process ends; set HF_DATASETS_CACHE to another folder to keep them"
         )
     return _place(set_folder, _temporary_folder())
 
 
 def without_cuts(files: Sequence[Path]) -> list[Path]:
-    """The files, or links to them, under paths that urlparse leaves as they are."""
+    """The files, or links to them, with paths that urlparse does not change."""
     return _temporary_links(files) if any(_CUT.intersection(str(file)) for file in files) else list(files)
 
 
 def _temporary_links(files: Sequence[Path]) -> list[Path]:
-    """A link's name follows from its target, so that one that is there is right."""
+    """The name of a link, derived from its target, so an existing link is always correct."""
     folder = _place(files[0].parent, _temporary_folder())
     return [_link(file, folder / file.name) for file in files]
 

@@ -3,8 +3,8 @@
     loader = grain.DataLoader(data_source=BatchSource(batches), sampler=grain.samplers.SequentialSampler(len(batches)),
                               shard_options=grain.sharding.NoSharding(), worker_count=2)
 
-A batch is a function of its number, so `BatchSource` has whole batches as its records: whatever the number of workers,
-the stream is that of `Dataset.batches`, ranks included. grain's own sharding is for those who use `ExampleSource`.
+A batch is a function of its number, so the records of `BatchSource` are whole batches. For any number of workers, the
+stream is that of `Dataset.batches`, including ranks. Use grain's own sharding only with `ExampleSource`.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from lra_data.optional_import import require
 
 
 class BatchSource:
-    """The batches from where `batches` stands, as records. A run that goes on loads its state into `batches` first."""
+    """The batches from the current position of `batches`, as records. To resume, load the state into `batches` first."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches, self._length = batches, len(batches)
@@ -35,7 +35,7 @@ class BatchSource:
         return batch
 
     def __repr__(self) -> str:
-        """What grain compares when it restores a checkpoint."""
+        """The text that grain compares when it restores a checkpoint."""
         return f"BatchSource({self._batches.state_dict()}, {self._batches.batch_size})"
 
 
@@ -59,7 +59,7 @@ class ExampleSource:
 
 
 class OrderSampler:
-    """The order of one epoch of `batches`, of its rank, for a DataLoader over `ExampleSource`."""
+    """The order of one epoch for the rank of `batches`, for a DataLoader over `ExampleSource`."""
 
     def __init__(self, batches: Batches) -> None:
         self._metadata = require("grain", "jax").RecordMetadata

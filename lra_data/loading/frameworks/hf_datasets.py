@@ -10,15 +10,15 @@ from lra_data.store.row_access import BuiltRows
 
 
 def to_hf(dataset: Dataset) -> Any:
-    """A datasets.Dataset over the set's Arrow files, without a copy; raises UsageError for a set that has none.
+    """A datasets.Dataset over the set's Arrow files, without a copy; raises UsageError for a set without Arrow files.
 
-    All columns are there, labels have their names. `with_format("torch")`, `map`, `train_test_split` work as ever, and
-    keep what they make in the cache of `datasets`, not in the set's folder.
+    It has all columns, and labels have names. `with_format("torch")`, `map` and `train_test_split` work as usual, and
+    store their results in the cache of `datasets`, not in the set's folder.
     """
     require("datasets", "hf")
     rows = dataset.rows
     if not isinstance(rows, BuiltRows) or rows.format != "arrow":
-        raise UsageError("expected a set built in the format arrow, got another: stream_hf takes any")
+        raise UsageError("expected a set built in the format arrow, got another format: stream_hf takes any")
     from lra_data.loading.frameworks.hf_files import open_files
 
     whole = open_files(rows.shard_paths(dataset.split))
@@ -27,9 +27,10 @@ def to_hf(dataset: Dataset) -> Any:
 
 
 def stream_hf(batches: Batches) -> Any:
-    """A datasets.IterableDataset of single examples in the order of `batches`, of its rank.
+    """A datasets.IterableDataset of single examples in the order of `batches`, for its rank.
 
-    Each `iter` is the next epoch, at first the one that `batches` would give next; `batches` itself does not move.
+    Each `iter` is the next epoch; the first is the one that `batches` would give next. `batches` itself does not
+    advance.
 
     Columns: `inputs` (or `inputs_1`, `inputs_2`), values as in the batches but without padding, `label`, `index`.
     """

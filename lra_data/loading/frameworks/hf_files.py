@@ -15,12 +15,12 @@ import datasets  # noqa: E402
 
 
 class SetFiles(datasets.Dataset):  # type: ignore[misc]
-    """A datasets.Dataset over files of a set, and what its methods make of it while that reads these files."""
+    """A datasets.Dataset over files of a set. The results of its methods have this class while they read these files."""
 
     _set_folder: Path
 
     def _get_cache_file_path(self, fingerprint: str) -> str:
-        # Beside the first file, says `datasets`; there is no option for another place.
+        # `datasets` uses the folder of the first file, and has no option for another folder.
         path = Path(super()._get_cache_file_path(fingerprint))
         if path.parent != self._set_folder:
             return str(path)
@@ -45,7 +45,7 @@ def _adopt(made: Any, set_folder: Path) -> Any:
 
 
 def _keeps_place(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, whose result keeps its caches in the same place."""
+    """The method, changed so that its result stores its caches in the same folder."""
 
     @wraps(method)
     def call(self: SetFiles, *arguments: Any, **options: Any) -> Any:

@@ -19,8 +19,8 @@ import datasets  # noqa: E402
 
 
 class EpochStream(datasets.IterableDataset):  # type: ignore[misc]
-    """A datasets.IterableDataset that begins another epoch each time it is iterated, also what `map`, `with_format` and
-    its other methods make of it. `set_epoch` chooses the epoch of the next pass, and the state names it.
+    """A datasets.IterableDataset that begins another epoch each time it is iterated, also after `map`, `with_format`
+    and other methods. `set_epoch` chooses the epoch of the next pass; the state contains the epoch.
     """
 
     _lra_data: "_Examples"
@@ -35,29 +35,29 @@ class EpochStream(datasets.IterableDataset):  # type: ignore[misc]
     def __iter__(self) -> Iterator[dict[str, Any]]:
         resumed = empty = self._starting_state_dict is not None
         for example in super().__iter__():
-            self._starting_state_dict, empty = None, False  # its place belongs to this pass alone
+            self._starting_state_dict, empty = None, False  # its place is valid only for this pass
             yield example
-        if resumed and empty:  # nothing was left
+        if resumed and empty:  # no example was left
             self._starting_state_dict = None
             self._lra_data.leave()
             yield from super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of `datasets`, and that of `Batches` at the start of the pass."""
+        """The state of `datasets`, and the state of `Batches` at the start of the pass."""
         return {**super().state_dict(), "lra_data": self._lra_data.start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on in the next pass where a state was taken."""
+        """Resume in the next pass where a state was taken."""
         rest = dict(state_dict)
         start = rest.pop("lra_data", None)
-        if start is not None:  # states of other streams of `datasets` have none: the place is in the next pass
+        if start is not None:  # states of other streams of `datasets` have no start: the place is in the next pass
             self._lra_data.load(start)
         super().set_epoch(rest["epoch"])
         super().load_state_dict(rest)
 
 
 def _keeps_epochs(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method of a stream, whose result is a stream of the same epochs."""
+    """The method of a stream, changed so that its result is a stream of the same epochs."""
 
     @wraps(method)
     def call(self: EpochStream, *arguments: Any, **options: Any) -> Any:
@@ -96,7 +96,7 @@ def open_stream(batches: Batches) -> EpochStream:
 
 
 class _Examples:
-    """The passes of a stream, here or in the one worker of a PyTorch loader that gets examples."""
+    """The passes of a stream, in this process or in the only worker of a PyTorch loader that gets examples."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches, self._in_workers = batches, WorkerPasses(batches)
@@ -104,13 +104,13 @@ class _Examples:
         self._begun = False  # since `load`
 
     def load(self, start: dict[str, Any]) -> None:
-        """Begin the next pass where another one began."""
+        """Begin the next pass where another pass began."""
         self.batches.load_state_dict(start)
         self.start, self._begun = self.batches.state_dict(), False
 
     def leave(self) -> None:
-        """The pass that was resumed has nothing left: another one comes next."""
-        if not self._begun:  # `datasets` knew it without asking
+        """Move on to the next pass, as the resumed pass has no examples left."""
+        if not self._begun:  # `datasets` knew it without drawing an example
             self.batches.set_epoch(self.batches.next_pass().after)
 
     def begin(self) -> Iterator[Batch | ProtocolBatch]:

@@ -1,4 +1,4 @@
-"""Batches as JAX arrays, with `jax.device_put`. grain's worker processes: `grain_source.py`."""
+"""Batches as JAX arrays, with `jax.device_put`. See `grain_source.py` for worker processes."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class JaxBatch(NamedTuple):
     """`collate.Batch` on a device: inputs (B, S, L) int32, lengths (B, S), labels and indices (B,), all int32.
 
-    keep: bool (B, S, L) under a protocol, whose inputs may be float32; else None.
+    keep: bool (B, S, L) under a protocol, whose inputs may be float32; otherwise None.
     """
 
     inputs: "jax.Array"
@@ -29,12 +29,12 @@ class JaxBatch(NamedTuple):
 
 
 def to_jax(batch: Batch | ProtocolBatch, *, device: Any = None, offset: int = 0) -> JaxBatch:
-    """Put a batch on a device, or spread it as a jax.sharding.Sharding says; uint8 is widened there.
+    """Put a batch on a device, or distribute it by a jax.sharding.Sharding; uint8 is widened there.
 
-    offset: added to the values but not to the padding; `Batches.offset` says what a batch of uint8 needs.
+    offset: number added to the values but not to the padding; `Batches.offset` is the one for a uint8 batch.
     """
     jax = require("jax", "jax")
-    # JAX has no int64 unless it is told to; labels and indices fit.
+    # JAX has no int64 by default; labels and indices fit into int32.
     small = [array.astype(np.int32) if array.dtype == np.int64 else array for array in batch]
     arrays = jax.device_put(small, device)
     inputs = arrays[0].astype(np.int32) if arrays[0].dtype == np.uint8 else arrays[0]

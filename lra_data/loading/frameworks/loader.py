@@ -1,4 +1,4 @@
-"""What every loader has of its `Batches`, whatever it turns them into."""
+"""The members that every loader takes from its `Batches`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
@@ -33,18 +33,18 @@ class Loader:
         self.batches.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Count batches that were delivered, not what is held ready: see Batches."""
+        """The state; it counts delivered batches, not batches held ready: see Batches."""
         return self.batches.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on in the next pass where another loader was: see Batches."""
+        """Continue in the next pass where another loader was: see Batches."""
         self.batches.load_state_dict(state)
 
 
 class CountedPass(Generic[T]):
-    """A pass whose batches someone else makes ahead; each is counted when it is delivered. Threads may share it.
+    """A pass whose batches are made ahead elsewhere; each is counted when it is delivered. Threads may share it.
 
-    opened: what delivers the batches from a position on.
+    opened: gives an iterator of the batches that start at a position.
     """
 
     def __init__(self, one: Pass, opened: Callable[[Position], Iterator[T]]) -> None:

@@ -15,10 +15,10 @@ from lra_data.optional_import import require
 
 
 class TensorFlowLoader(Loader):
-    """`Batches` through `tf.data`. Each `iter` is the next epoch. The state counts what was delivered, not what tf.data
-    has ready.
+    """`Batches` through `tf.data`. Each `iter` is the next epoch. The state counts delivered batches, not batches that
+    tf.data holds ready.
 
-    ready: batches that tf.data keeps ready.
+    ready: number of batches that tf.data holds ready.
     """
 
     def __init__(self, batches: Batches, *, ready: int = 2) -> None:
@@ -29,8 +29,8 @@ class TensorFlowLoader(Loader):
     def dataset(self) -> Any:
         """A tf.data.Dataset of `Batch` or `ProtocolBatch` of tensors, as `keras.Model.fit` takes it.
 
-        Each time it is iterated it gives the next epoch, the first time the one that `batches` would give next; it does
-        not move `batches`.
+        Each iteration gives the next epoch; the first is the one that `batches` would give next. `batches` itself does
+        not advance.
         """
         own = self.batches.copy()
         first = own.next_pass()
@@ -38,18 +38,18 @@ class TensorFlowLoader(Loader):
         tf = require("tensorflow", "tensorflow")
         if first.until is None:
             made = made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-        elif first.remaining == len(own):  # a pass that goes on in the middle is shorter than those behind it
+        elif first.remaining == len(own):  # a pass that resumes in the middle is shorter than the passes after it
             made = made.apply(tf.data.experimental.assert_cardinality(len(own)))
         return made.prefetch(self._ready)
 
     def _dataset(self, batches: Callable[[], Iterator[Batch | ProtocolBatch]], position: Position) -> Any:
-        """What `batches` gives, as tensors of the shapes of the first batch."""
+        """The batches as tensors; their shapes follow from the first batch."""
         tf = require("tensorflow", "tensorflow")
         place = position.place(0)
         first = None if place is None else position.maker.batch(*place)
         kind = Batch if first is None else type(first)
         sequences = len(sequence_names(self.batches.task.schema))
-        # Shapes without what may differ from batch to batch; B differs in the last one.
+        # Dimensions that may differ between batches are None; B differs in the last batch.
         shapes = [(None, sequences, None), (None, sequences), (None,), (None,), (None, sequences, None)]
         dtypes = [np.int32, np.int32, np.int64, np.int64] if first is None else [array.dtype for array in first]
         signature = kind(
@@ -61,7 +61,7 @@ class TensorFlowLoader(Loader):
         return CountedPass(iter(self.batches), self._open)
 
     def _open(self, position: Position) -> Iterator[Any]:
-        """The rest of a pass through tf.data."""
+        """The remaining batches of a pass through tf.data."""
         made = self._dataset(copy(position).rest, position)
         tensors: Iterator[Any] = iter(made.prefetch(self._ready))
         return tensors

@@ -1,13 +1,13 @@
-"""Batches and examples for PyTorch. Its modules `torch_*.py` alone import torch.
+"""Batches and examples for PyTorch. Only the modules `torch_*.py` import torch.
 
     batches = lra_data.load("listops/lra", split="train", root="data").batches(32, shuffle=True)
     for batch in TorchLoader(batches, num_workers=2): ...
 
-`TorchLoader` is the way to train: exactly once over ranks, with any number of
-workers, and `state_dict` that another number of ranks, workers, or another batch size goes on from. `TorchBatches` is
-the IterableDataset inside, for those who bring a loader of their own, as torchdata's StatefulDataLoader;
-`TorchExamples` is the map-style dataset. Worker w of N makes the batches w, w + N, …: PyTorch takes them from its
-workers in turn, so the stream is that of one process.
+Use `TorchLoader` to train. It gives each example exactly once over all ranks, with any number of workers. Its
+`state_dict` can be resumed with another number of ranks or workers, or another batch size. `TorchBatches` is the
+IterableDataset inside, for another loader such as torchdata's StatefulDataLoader; `TorchExamples` is the map-style
+dataset. Worker w of N makes the batches w, w + N, …. PyTorch takes batches from its workers in turn, so the stream is
+that of one process.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,8 +52,9 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
     """An IterableDataset of whole batches: give it to a DataLoader with `batch_size=None`. Each `iter` is the next
     epoch, with workers that are kept or started for it.
 
-    Its iterators have `state_dict` and `load_state_dict`. Without workers that state is `Batches`' own; in a worker it
-    is the worker's, and belongs to the same number of workers. With workers `batches` itself does not move.
+    Its iterators have `state_dict` and `load_state_dict`. Without workers the state is that of `Batches`. In a worker
+    it is the worker's own, and can be loaded only with the same number of workers. With workers, `batches` itself does
+    not advance.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -74,7 +75,7 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
 
     @property
     def remaining(self) -> int:
-        """Batches that are left: see Batches. With workers `batches` does not move."""
+        """Number of batches left: see Batches. With workers, `batches` does not advance."""
         return self.batches.remaining
 
     def set_epoch(self, epoch: int) -> None:
@@ -115,10 +116,10 @@ class _Stream:
 
 
 class _WorkerStream:
-    """Every N-th batch of a pass, from the worker's number on, in a DataLoader of the user's own.
+    """Every N-th batch of a pass, starting with the worker's number, in the user's own DataLoader.
 
-    A state of it is where the pass began, how many batches this worker has made, and which worker made the first one,
-    unless that was worker 0.
+    Its state holds where the pass began, how many batches this worker has made, and which worker made the first batch,
+    unless it was worker 0.
     """
 
     def __init__(self, own: WorkerPass, worker: int, workers: int) -> None:

@@ -1,8 +1,8 @@
 """A built set's tar files through the `webdataset` library's own pipeline: its shuffles, its splitting by node and
 worker, our decoding.
 
-For who has such a pipeline already. It has neither exact epochs over ranks nor a state; `Dataset.batches` reads the
-same files with both.
+Use it for an existing webdataset pipeline. It has neither exact epochs over ranks nor a state; `Dataset.batches` reads
+the same files and has both.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,17 @@ from lra_data.store.row_access import BuiltRows
 def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None = None) -> Any:
     """A webdataset.WebDataset of dicts: the columns of the schema, `inputs` as uint8 (L,), and the sample's `__key__`.
 
-    options: WebDataset's own, such as shardshuffle or nodesplitter, by name. Raises UsageError for a slice of a split,
-    or a set without tar files (choose them with `load(…, format_name="webdataset")`).
+    options: WebDataset's own options by name, such as shardshuffle or nodesplitter. Raises UsageError for a slice of a
+    split, or a set without tar files (choose the format with `load(…, format_name="webdataset")`).
     """
     library = require("webdataset", "webdataset")
     rows = dataset.rows
     if not isinstance(rows, BuiltRows) or rows.format != "webdataset":
-        raise UsageError('expected a set in the format webdataset, got another: load(…, format_name="webdataset")')
+        raise UsageError(
+            'expected a set in the format webdataset, got another format: load(…, format_name="webdataset")'
+        )
     if len(dataset) != rows.sizes[dataset.split]:
-        raise UsageError(f"expected a whole split, webdataset reads whole files; got {dataset.selected}")
+        raise UsageError(f"expected a whole split, as webdataset reads whole files, got {dataset.selected}")
     urls = [str(path) for path in without_cuts(rows.shard_paths(dataset.split))]
     pipeline = library.WebDataset(urls, **{"shardshuffle": False, **(options or {})})
     in_colour = any(len(shape) > 2 for shape in picture_shapes(dataset.task.schema).values())
@@ -37,7 +39,7 @@ def webdataset_pipeline(dataset: Dataset, *, options: Mapping[str, Any] | None =
 
 
 class _Decoder:
-    """Members of a sample to columns; a class, so that it can be sent to worker processes."""
+    """Decodes the members of a sample to columns; a class, so that it can be sent to worker processes."""
 
     def __init__(self, schema: Any) -> None:
         self._members = webdataset_members(schema)

@@ -1,12 +1,12 @@
-"""How the workers of a PyTorch DataLoader of the user's own agree with one another on the epoch of a pass.
+"""How the workers of the user's own PyTorch DataLoader agree on the epoch of a pass.
 
-The process that iterates runs none of our code when such a loader begins a pass: workers that are started for it, or
-kept for it, ask our dataset for an iterator, and that is all. So worker 0 decides where the pass begins and leaves word
-for the others in a small file of the temporary folder; the process that iterates leaves word there of `set_epoch` and
-of the first batch that reached it, for a pass of which no batch was drawn uses up no epoch.
+The process that iterates runs none of our code when such a loader begins a pass: its workers, new or kept, only ask our
+dataset for an iterator. So worker 0 decides where the pass begins, and writes it to a small file in the temporary
+folder for the other workers. The process that iterates also writes files there: for `set_epoch`, and for the first
+batch that it received, because a pass without a drawn batch uses up no epoch.
 
-A set of files belongs to one dataset object in one process that iterates, which removes it at its end. `TorchLoader`
-needs none of this.
+A set of files belongs to one dataset object in one iterating process, which removes the files when it ends.
+`TorchLoader` does not need these files.
 """
 
 import json
@@ -25,11 +25,11 @@ from lra_data.errors import LraDataError
 from lra_data.loading.batches import Batches
 from lra_data.loading.passes.position import Position
 
-# Passes that are remembered: a worker is at most one behind another.
+# Number of remembered passes: workers are at most one pass apart.
 _KEPT = 4
 _PATIENCE = 300.0
 _LOOK = 0.005
-_SILENT = f"expected word of a loader's other workers, got none in {_PATIENCE:.0f} s: use TorchLoader"
+_SILENT = f"expected a message from a loader's other workers, got no message in {_PATIENCE:.0f} s: use TorchLoader"
 
 
 class Notes:
@@ -54,36 +54,36 @@ class Notes:
         temporary.replace(path)
 
     def write_choice(self, choice: Mapping[str, Any]) -> None:
-        """Of the process that iterates: the start that it has chosen for the next pass."""
+        """Write the chosen start of the next pass; called by the process that iterates."""
         self._write("choice", choice)
 
     def choice(self) -> dict[str, Any] | None:
-        """The last choice, if there was one."""
+        """The last choice, or None."""
         found: dict[str, Any] | None = self._read("choice")
         return found
 
     def write_drawn(self, token: str) -> None:
-        """Of the process that iterates: a batch of this pass reached it."""
+        """Record that a batch of this pass was received; called by the process that iterates."""
         self._write("drawn", [*self._drawn(), token][-2 * _KEPT :])
 
     def _drawn(self) -> list[str]:
         return self._read("drawn") or []
 
     def is_unused(self, record: Mapping[str, Any]) -> bool:
-        """Whether it is sure that no batch of a pass reached the process that iterates."""
+        """Whether certainly no batch of a pass has reached the process that iterates."""
         return record["sure"] and record["token"] not in self._drawn()
 
     def write_pass(self, record: Mapping[str, Any]) -> None:
-        """Of worker 0: where a pass begins."""
+        """Write where a pass begins; called by worker 0."""
         others = [one for one in self.passes() if one["token"] != record["token"]]
         self._write("passes", [*others, record][-_KEPT:])
 
     def passes(self) -> list[dict[str, Any]]:
-        """The last passes, the newest at the end."""
+        """The last passes, the newest last."""
         return self._read("passes") or []
 
     def wait_for_pass(self, token: str) -> dict[str, Any]:
-        """Of another worker: where worker 0 says that this pass begins."""
+        """Where this pass begins, as worker 0 wrote; called by other workers."""
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:
             for record in self.passes():
@@ -93,11 +93,11 @@ class Notes:
         raise LraDataError(_SILENT)
 
     def write_left(self, token: str, worker: int, left: bool) -> None:
-        """Of a worker that has loaded a state: whether anything is left for it in this pass."""
+        """Write whether this pass has a batch left for a worker; called by a worker that has loaded a state."""
         self._write(f"left-{token}-{worker}", left)
 
     def wait_for_left(self, token: str, workers: int) -> bool:
-        """Whether anything is left for any of the workers."""
+        """Whether a batch is left for any worker."""
         return any(self._wait(f"left-{token}-{worker}") for worker in range(workers))
 
     def _wait(self, what: str) -> Any:
@@ -115,23 +115,24 @@ class Notes:
 
 
 def _parent_process() -> int:
-    """The number of the process that started this worker."""
+    """The id of the process that started this worker."""
     parent = multiprocessing.parent_process()
     return os.getppid() if parent is None or parent.pid is None else parent.pid
 
 
 def _pass_token(worker: int, count: int) -> str:
-    """A name for a pass that all its workers find alone. count: the passes that this worker has begun.
+    """A name for a pass, which all its workers derive independently. count: the passes that this worker has begun.
 
-    A loader starts its workers one after another, and multiprocessing numbers a process's children: so the number of a
-    worker's process less that of the worker is the same in all of them, and another one in every other set of workers.
+    A loader starts its workers one after another, and multiprocessing numbers the children of a process. So the number
+    of a worker's process minus the worker's number is the same in all workers of one loader, and differs between
+    loaders.
     """
     number = re.search(r"(\d+)$", multiprocessing.current_process().name)
     return f"{int(number[1]) - worker if number else _parent_process()}-{count}"
 
 
 class WorkerPasses:
-    """The passes of one dataset object, of which each process has a copy: the one that iterates and its workers."""
+    """The passes of one dataset object. The process that iterates and each worker have a copy."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches, self._name = batches, uuid4().hex
@@ -150,17 +151,17 @@ class WorkerPasses:
         self._start_up()
 
     def _tell_workers(self, choice: Mapping[str, int]) -> None:
-        """Leave word of the start that was chosen: workers that are kept have a copy of `batches` of their own."""
+        """Write the chosen start for workers that are kept, which have their own copy of `batches`."""
         if multiprocessing.active_children():
             Notes(self._name, os.getpid()).write_choice(choice)
 
     def _has_begun(self) -> bool:
-        """Whether workers of this process have begun a pass with the last choice, of which a batch was drawn."""
+        """Whether workers of this process have begun a pass with the last choice, and a batch of it was drawn."""
         notes, changes = Notes(self._name, os.getpid()), self.batches.choice()["changes"]
         return any(one["changes"] == changes and not notes.is_unused(one) for one in notes.passes())
 
     def begin(self, worker: int, *, sure: bool) -> "WorkerPass":
-        """Of a worker: the pass that begins now, the same for all workers. sure: see `WorkerPass.note`."""
+        """The pass that begins now, the same for all workers; called by a worker. sure: see `WorkerPass.note`."""
         self._count += 1
         return WorkerPass(self.batches, self._name, worker, self._count, sure)
 
@@ -170,7 +171,7 @@ def _remove_notes(name: str) -> None:
 
 
 class WorkerPass:
-    """One pass in one worker. mark: names dataset object and pass; `Notes.write_drawn` takes it."""
+    """One pass in one worker. mark: identifies dataset object and pass, for `Notes.write_drawn`."""
 
     def __init__(self, batches: Batches, name: str, worker: int, count: int, sure: bool) -> None:
         self.batches, self.mark = batches, (name, _pass_token(worker, count))
@@ -181,7 +182,7 @@ class WorkerPass:
         self.position = batches.next_pass()
 
     def _choose(self) -> None:
-        """Of worker 0: decide where the pass begins."""
+        """Decide where the pass begins; called by worker 0."""
         own, told = self.batches.choice(), self._notes.choice()
         choice = told if told is not None and told["changes"] > own["changes"] else own
         last = self._notes.passes()[-1:]
@@ -192,17 +193,17 @@ class WorkerPass:
         self.note(self.batches.next_pass())
 
     def note(self, position: Position) -> None:
-        """Leave word of where this pass begins. `sure`: whether the process that iterates will say that it has drawn a
-        batch; otherwise the pass counts as begun now.
+        """Write where this pass begins. `sure`: whether the process that iterates will report its first drawn batch;
+        otherwise the pass counts as begun now.
         """
         start = {"epoch": position.epoch, "taken": position.taken, "after": position.after}
         self._notes.write_pass({**self.batches.choice(), **start, "token": self.mark[1], "sure": self._sure})
 
     def load(self, state: Mapping[str, Any], step: int, workers: int) -> int | None:
-        """Go on in this pass where a state says, with this worker's batch at `step` of it.
+        """Resume this pass from a state, with this worker's batch at `step`.
 
-        Where nothing is left for any worker, this pass is the next epoch; then the worker that is due to make its first
-        batch is returned, for the loader takes turns on.
+        If no worker has a batch left, this pass is the next epoch. The method then returns the worker that must make
+        its first batch, since the loader continues to take turns.
         """
         changes = self.batches.choice()["changes"]
         self.batches.load_state_dict(state)

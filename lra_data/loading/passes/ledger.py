@@ -1,8 +1,8 @@
-"""Which epoch the next pass begins with, and where the pass that began last is. It makes no batches.
+"""The ledger: the epoch of the next pass, and the position of the pass that began last. It makes no batches.
 
-An epoch counts as begun when its first batch is drawn. The next pass begins with the epoch after the pass that began
-last, from its start, however much of that pass was drawn; `set_epoch` and `load_state_dict` choose another start for
-one pass. A pass of `epochs` epochs ends where a pass of that length, counted from the first epoch, ends.
+An epoch counts as begun when its first batch is drawn. The next pass starts with the epoch after the pass that began
+last, even if that pass was not finished; `set_epoch` and `load_state_dict` choose another start for one pass. Passes
+of `epochs` epochs are counted from the first epoch, and a pass that starts inside one of them ends with it.
 """
 
 import operator
@@ -32,7 +32,7 @@ STATE = ("data", "order", "seed", "epoch", "taken")
 
 
 class Orders:
-    """The orders of the last epochs that were asked for."""
+    """The orders of the epochs that were last used."""
 
     def __init__(self, epoch_order: EpochOrder, source: Source, n: int) -> None:
         self._what = (epoch_order, source, n)
@@ -51,7 +51,7 @@ class Orders:
 
 
 class Ledger:
-    """What the passes of one `Batches` share: the data, their order, and which epoch is next."""
+    """The state that the passes of one `Batches` share: the data, their order, and the next epoch."""
 
     def __init__(
         self,
@@ -67,17 +67,17 @@ class Ledger:
         epoch: int,
         epochs: int | None,
     ) -> None:
-        """sharing: of one rank; the world size is known when a pass begins. See `Dataset.batches` for the others."""
+        """sharing: for one rank; a pass sets the world size when it begins. See `Dataset.batches` for the others."""
         self.source, self.data, self.shape, self.epoch_order, self.epochs = source, data, shape, epoch_order, epochs
         self._shares, self._asked = shares, (rank, world_size)
         self._inherited: tuple[int, Ranks] | None = None  # the process that unpickled this, and the rank of the other
         self._orders = Orders(epoch_order, source, shares.n)
         self._start_up()
         with suppress(RankNotKnownYetError):
-            self.shares()  # a rank that cannot be fails here, not at the first batch
+            self.shares()  # an invalid rank fails here, not at the first batch
         self.seed, epoch = self._checked(seed, epoch)
         self._first_epoch = epoch
-        # The start that was chosen for the next pass; None: the epoch `_after` that follows the pass that began last.
+        # The chosen start of the next pass; None means the epoch `_after`, which follows the pass that began last.
         self._choice: tuple[int, int] | None = (epoch, 0)
         self._after, self._loaded = epoch, False
         self._latest: Position | None = None
@@ -88,14 +88,14 @@ class Ledger:
     _OWN = ("_process", "_lock")
 
     def _start_up(self) -> None:
-        """What a process has of its own: after a fork, a lock may be held by a thread that does not exist."""
+        """Create the lock, which each process needs for itself: after a fork, no thread may exist to release it."""
         self._process, self._lock = os.getpid(), RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """With this process's rank, which a worker that is started anew takes over."""
+        """Include this process's rank, for a worker process that is started fresh."""
         state = {name: value for name, value in self.__dict__.items() if name not in self._OWN}
         state["_inherited"] = None
-        with suppress(UsageError):  # said where a pass begins
+        with suppress(UsageError):  # the error is raised when a pass begins
             state["_inherited"] = self.ranks()
         return state
 
@@ -105,7 +105,7 @@ class Ledger:
         self._start_up()
 
     def copy(self) -> "Ledger":
-        """Another one with the same next pass, which goes its own way."""
+        """An independent ledger with the same next pass."""
         other = copy(self)
         other._choice, other._latest, other._where = self.next_start(), None, self.next_start()
         return other
@@ -118,28 +118,28 @@ class Ledger:
         return self._lock
 
     def ranks(self) -> Ranks:
-        """Which rank of how many this process is, or, in a worker of a PyTorch loader, its parent."""
-        # A worker that was forked has the variables and the process group of its parent, whatever was unpickled there.
+        """The rank of this process and the number of ranks; in a worker of a PyTorch loader, those of its parent."""
+        # A forked worker has the environment and the process group of its parent.
         if self._inherited is not None and self._inherited[0] == os.getpid() and in_torch_worker():
             return self._inherited[1]
         return find_ranks(*self._asked)
 
     def shares(self) -> tuple[RankShares, int]:
-        """How epochs are shared, and this rank's number."""
+        """The shares of the ranks, and the number of this rank."""
         ranks = self.ranks()
         shares = replace(self._shares, world_size=ranks.world_size)
         shares.check_rank(ranks.rank)
         return shares, ranks.rank
 
     def _checked(self, seed: int, epoch: int) -> tuple[int, int]:
-        """Both as ints; raises UsageError for a seed or an epoch that cannot be."""
+        """Seed and epoch as ints; raises UsageError for invalid values."""
         check_seed(seed)
         epoch = whole_number("epoch", epoch, 0)
         self._orders(operator.index(seed), epoch)
         return operator.index(seed), epoch
 
     def _end_of_pass(self, epoch: int) -> int | None:
-        """The epoch before which the pass with this epoch ends: passes follow one another from the first epoch on."""
+        """The epoch before which the pass with this epoch ends; passes are counted from the first epoch."""
         if self.epochs is None:
             return None
         return epoch + self.epochs - (epoch - self._first_epoch) % self.epochs
@@ -153,13 +153,13 @@ class Ledger:
         shares, rank = self.shares()
         epoch, taken = self.next_start()
         until = self._end_of_pass(epoch)
-        if taken and until == epoch + 1 and shares.steps_from(taken) == 0:  # nothing is left: the next epoch
+        if taken and until == epoch + 1 and shares.steps_from(taken) == 0:  # no step is left: take the next epoch
             epoch, taken, until = until, 0, self._end_of_pass(until)
         maker = BatchMaker(self.source, self.shape, shares, rank, partial(self._orders, self.seed))
         return Position(maker, epoch, taken, until)
 
     def begin(self) -> Position:
-        """Begin the next pass, unless it has no batch at all."""
+        """Begin the next pass, unless it has no batches."""
         refuse_second_sharing(self.ranks)
         with self.lock:
             position = self.position()
@@ -179,20 +179,20 @@ class Ledger:
                 self._choice, self._after, self._loaded, self._latest, self._where = self._before_latest
 
     def moved(self, position: Position) -> None:
-        """A batch of a pass was delivered. The state is that of the pass that began last."""
+        """Record that a pass delivered a batch; the state is that of the pass that began last."""
         with self.lock:
             if position is self._latest:
                 self._where, self._after = (position.epoch, position.taken), position.after
-                self._before_latest = ()  # it holds what the last pass has prepared
+                self._before_latest = ()  # it holds the batches that the last pass prepared
 
     def ended(self, position: Position) -> None:
-        """A pass was drawn to its end."""
+        """Record that a pass was drawn to its end."""
         with self.lock:
             if position is self._latest:
                 self._where = self.next_start()
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass; the place of a loaded state in this very epoch is kept."""
+        """Choose the epoch of the next pass; a loaded state's position in this epoch is kept."""
         with self.lock:
             _, epoch = self._checked(self.seed, epoch)
             if self._loaded and self._choice is not None and self._choice[0] == epoch:
@@ -201,7 +201,7 @@ class Ledger:
             self.changes += 1
 
     def forget_loaded(self) -> None:
-        """A worker of another loader has used the place of the loaded state: `set_epoch` keeps it no longer."""
+        """Forget the loaded state's position, since a worker of another loader has used it."""
         self._loaded = False
 
     @property
@@ -218,7 +218,7 @@ class Ledger:
 
     @property
     def remaining(self) -> int:
-        """Batches that are left of the pass that began last, or of the next one where its start was chosen since."""
+        """Batches left in the pass that began last, or in the next pass if its start was chosen since."""
         position = self._latest if self._choice is None else None
         return (position or self.position()).remaining
 
@@ -234,13 +234,13 @@ class Ledger:
         }
 
     def choose(self, choice: Mapping[str, int]) -> None:
-        """Take over a start that `choice` of another process's copy gave."""
+        """Adopt a start from `choice` of a copy in another process."""
         with self.lock:
             self.changes, self.seed, self._first_epoch = (choice[name] for name in ("changes", "seed", "first_epoch"))
             self._choice = self._where = (choice["epoch"], choice["taken"])
 
     def state_of(self, epoch: int, taken: int) -> dict[str, Any]:
-        """The state of a place."""
+        """The state at a position."""
         return dict(zip(STATE, (self.data, self.epoch_order.name, self.seed, epoch, taken), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class Ledger:
             raise UsageError(f"expected a state with {', '.join(STATE)}, got {', '.join(map(str, state)) or 'nothing'}")
         if state["data"] != self.data:
             raise UsageError(
-                f"expected a state of the data {self.data}, got one of {state['data']}: another set, split or slice"
+                f"expected a state of the data {self.data}, got the data {state['data']}: another set, split or slice"
             )
         if state["order"] != self.epoch_order.name:
             raise UsageError(f"expected a state of the order {self.epoch_order.name!r}, got {state['order']!r}")

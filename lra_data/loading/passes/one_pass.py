@@ -19,7 +19,7 @@ from lra_data.loading.passes.position import Position
 class Pass:
     """An iterator over one pass. Its epoch is decided, and counts as begun, when its first batch is drawn.
 
-    Threads that draw from one pass get each batch once, one after another. prefetch, threads: see `Dataset.batches`.
+    Several threads may draw from one pass; each batch is delivered once. prefetch, threads: see `Dataset.batches`.
     """
 
     def __init__(self, ledger: Ledger, prefetch: int, threads: int) -> None:
@@ -29,14 +29,14 @@ class Pass:
         self._start_up()
 
     def _start_up(self) -> None:
-        """What a process has of its own: after a fork there are no threads, and locks may be held by none."""
+        """Create the lock and the threads, which each process needs for itself after a fork."""
         self._process = os.getpid()
         self._lock = RLock()
         self._executor: ThreadPoolExecutor | None = None
         self._ahead: deque[Future[Batch | ProtocolBatch]] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without threads and what they have prepared."""
+        """Leave out the threads and the batches that they have prepared."""
         own = ("_process", "_lock", "_executor", "_ahead")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
@@ -70,7 +70,7 @@ class Pass:
             return batch
 
     def begin(self) -> tuple[Position, bool]:
-        """The pass's position, and whether it begins just now."""
+        """The pass's position, and whether the pass begins with this call."""
         with self._own():
             first = self._position is None
             if self._position is None:
@@ -78,7 +78,7 @@ class Pass:
             return self._position, first
 
     def withdraw(self) -> None:
-        """Undo `begin`: nothing could be drawn, so the epoch has not begun."""
+        """Undo `begin`: no batch could be drawn, so the epoch has not begun."""
         with self._own():
             if self._position is not None:
                 self._drop_ahead()
@@ -94,13 +94,13 @@ class Pass:
                 self._executor = None
 
     def end(self) -> None:
-        """Say that nothing is left, as `StopIteration` does."""
+        """Mark the pass as ended, as `StopIteration` does."""
         with self._own():
             if self._position is not None:
                 self._end(self._position)
 
     def position(self) -> Position:
-        """Where this pass is; before its first batch, where it would begin now."""
+        """The position of this pass; before its first batch, the position where it would begin now."""
         return self._position or self._ledger.position()
 
     @property
@@ -109,19 +109,19 @@ class Pass:
         return self.position().remaining
 
     def ahead(self, steps: int) -> Batch | ProtocolBatch | None:
-        """The batch after the next `steps` ones, without moving; None beyond the end."""
+        """The batch that follows the next `steps` batches, without advancing; None beyond the end."""
         position = self.position()
         place = position.place(whole_number("steps", steps, 0))
         return None if place is None else position.maker.batch(*place)
 
     def places(self, steps: int) -> NDArray[np.int64] | None:
-        """The places in the split's selection of the examples that `ahead` would give: int64 (B,)."""
+        """The places, within the split's selection, of the examples in `ahead(steps)`: int64 (B,)."""
         position = self.position()
         place = position.place(whole_number("steps", steps, 0))
         return None if place is None else position.maker.places(*place)
 
     def skip(self, steps: int) -> None:
-        """Move on by that many batches, as if they had been delivered, at no cost."""
+        """Skip that many batches as if they had been delivered, without making them."""
         steps = whole_number("steps", steps, 0)
         if steps == 0:
             return
@@ -132,7 +132,7 @@ class Pass:
                 left = (
                     f"at most {position.remaining} batches"
                     if position.until is not None
-                    else "no batch, for no epoch has one"
+                    else "no batch, as the epochs are empty"
                 )
                 if first:
                     self.withdraw()
@@ -142,13 +142,13 @@ class Pass:
             self._ledger.moved(position)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this pass is, whatever other passes have begun since: see `Batches.state_dict`."""
+        """The state of this pass, even if other passes have begun since: see `Batches.state_dict`."""
         if self._position is None:
             return self._ledger.state_of(*self._ledger.next_start())
         return self._ledger.state_of(self._position.epoch, self._position.taken)
 
     def _from_ahead(self, position: Position) -> Batch | ProtocolBatch:
-        """The next batch, and as many more as `prefetch` says set to work behind it."""
+        """The next batch; `prefetch` further batches are submitted to the threads."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="lra-data-batches")
         while len(self._ahead) <= self._prefetch:
@@ -159,12 +159,12 @@ class Pass:
         try:
             batch = self._ahead[0].result()
         except BaseException:
-            self._drop_ahead()  # whoever asks again gets the same batch, or the same error
+            self._drop_ahead()  # the next call gets the same batch, or the same error
             raise
         self._ahead.popleft()
         return batch
 
     def _drop_ahead(self) -> None:
-        """Forget what was prepared. A thread that is at work is waited for, or it would leave a block of the past."""
+        """Discard prepared batches. Wait for a working thread, or it would leave behind an outdated block."""
         wait([future for future in self._ahead if not future.cancel()])
         self._ahead.clear()

@@ -1,4 +1,4 @@
-"""Where one pass is and where it ends: a position that moves, over a `BatchMaker` that has none."""
+"""The position and the end of one pass. A `Position` changes; the `BatchMaker` that it uses has no state."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ class Position:
         self.maker, self.epoch, self.taken, self.until = maker, epoch, taken, until
 
     def place(self, steps: int) -> tuple[int, int] | None:
-        """Epoch and positions taken before the batch after the next `steps` ones; None beyond the end."""
+        """Epoch and positions taken after the next `steps` batches; None beyond the end."""
         shares = self.maker.shares
         left = shares.steps_from(self.taken)
         if 0 <= steps < left:
@@ -39,11 +39,11 @@ class Position:
         return self.epoch + 1 if self.until is None else self.until
 
     def take(self, place: tuple[int, int]) -> None:
-        """Move behind the batch at a place."""
+        """Advance past the batch at a place."""
         self.epoch, self.taken = place[0], self.maker.shares.after(place[1])
 
     def rest(self) -> Iterator[Batch | ProtocolBatch]:
-        """Draw what is left."""
+        """Advance to the end."""
         while (place := self.place(0)) is not None:
             yield self.maker.batch(*place)
             self.take(place)

@@ -1,8 +1,8 @@
-"""Refuses what would lose examples in silence: another library that shares out one rank's batches between the ranks.
+"""Raises an error if another library would divide one rank's batches among all ranks, which silently loses examples.
 
 Accelerate does so in the loaders that `prepare` returns, Lightning in the samplers that it wraps. Such a loader is on
-the stack when it asks for our batches. In a forked worker of a loader it is too: the worker's stack begins with that of
-its parent.
+the call stack when it asks for our batches. This also holds in a forked worker of a loader, since the worker's stack
+begins with its parent's.
 """
 
 import sys
@@ -13,7 +13,7 @@ from lra_data.errors import UsageError
 from lra_data.loading.epoch.ranks import Ranks
 
 _LIBRARIES = ("accelerate", "lightning", "lightning_fabric", "pytorch_lightning")
-# Classes that share out what they iterate over: their library, and what to do instead.
+# Classes that divide the batches they iterate over among ranks: their library, and what to do instead.
 _ACCELERATE = (
     "Accelerate",
     "leave this loader out of prepare, use a TorchLoader, or pass rank=0 and world_size=1 to batches",
@@ -28,7 +28,7 @@ _SHARERS = {
 
 
 def refuse_second_sharing(ranks: Callable[[], Ranks]) -> None:
-    """Raise UsageError where a library shares out batches that are of one rank already. ranks: whose they are."""
+    """Raise UsageError if a library divides batches that already belong to one rank. ranks: gives that rank."""
     if not any(library in sys.modules for library in _LIBRARIES):
         return
     for kind, sharer in _sharers():
@@ -36,23 +36,23 @@ def refuse_second_sharing(ranks: Callable[[], Ranks]) -> None:
         found = ranks()
         if found.world_size > 1:
             raise UsageError(
-                f"expected the batches of all ranks where {library} shares them out, got those of rank {found.rank} "
+                f"expected the batches of all ranks, as {library} divides them, got batches of rank {found.rank} "
                 f"of {found.world_size}: {remedy}"
             )
         if kind == "IterableDatasetShard" and sharer.batch_size is None:
             raise UsageError(
-                "expected dispatch_batches=True where Accelerate shares out whole batches, got dispatch_batches=False "
+                "expected dispatch_batches=True, as Accelerate divides whole batches, got dispatch_batches=False "
                 "and batch_size=None: use a TorchLoader"
             )
 
 
 def _sharers() -> Iterator[tuple[str, Any]]:
-    """What is on the stack and shares out between several ranks, with the name of its kind."""
+    """The objects on the call stack that divide batches among several ranks, with the name of their class."""
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
         one = frame.f_locals.get("self")
-        if "DataLoaderShard" in _kinds(one):  # it shares out nothing itself, but its dataset may
+        if "DataLoaderShard" in _kinds(one):  # it does not divide batches itself, but its dataset may
             one = getattr(one, "dataset", None)
         for kind in _kinds(one):
             if kind in _SHARERS and _number_of_ranks(one) > 1:
@@ -61,7 +61,7 @@ def _sharers() -> Iterator[tuple[str, Any]]:
 
 
 def _kinds(one: object) -> list[str]:
-    """The names of an object's classes. `isinstance` does not tell: Accelerate's loaders pose as PyTorch's."""
+    """The names of an object's classes. `isinstance` is misleading: Accelerate's loaders pose as PyTorch's."""
     return [kind.__name__ for kind in type(one).__mro__]
 
 

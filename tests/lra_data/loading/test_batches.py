@@ -164,7 +164,7 @@ def test_states_that_do_not_belong(small: Dataset, small_root: Path) -> None:
     state = batches.state_dict()
     other = lra_data.load("listops/mini", split=f"{SPLIT}[:10]", root=small_root).batches(8).state_dict()
     for wrong, message in (
-        (other, "expected a state of the data .*, got one of .*: another set, split or slice"),
+        (other, "expected a state of the data .*, got the data .*: another set, split or slice"),
         ({**state, "taken": SIZE + 1}, f"expected a state with taken from 0 to {SIZE}, got {SIZE + 1}"),
         ({**state, "taken": "3"}, f"expected a state with taken from 0 to {SIZE}, got '3'"),
         (

@@ -107,5 +107,5 @@ def test_epochs_are_unrelated() -> None:
 
 @pytest.mark.parametrize("n", [-1, 2**48 + 1])
 def test_sizes_that_cannot_be(n: int) -> None:
-    with pytest.raises(UsageError, match=f"expected from 0 to 281474976710656 examples to put in order, got {n}"):
+    with pytest.raises(UsageError, match=f"expected from 0 to 281474976710656 examples in an order, got {n}"):
         Permutation(n, seed=0, epoch=0)

@@ -17,11 +17,11 @@ from lra_data.loading.frameworks.torch_parts.torch_tensors import TorchBatch, to
 
 
 class TorchExample(NamedTuple):
-    """One example, in the fields of `TorchBatch` without its first axis.
+    """One example, with the fields of `TorchBatch` but without the batch axis.
 
     inputs: int32 or uint8 (S, L).
     lengths: int32 (S,).
-    labels, indices: int64 (), of this one example.
+    labels, indices: int64 ().
     """
 
     inputs: Tensor
@@ -31,7 +31,7 @@ class TorchExample(NamedTuple):
 
 
 class TorchExamples(MapDataset[TorchExample]):
-    """A split as a map-style dataset, for a DataLoader with a sampler of its own; `collate` pads.
+    """A split as a map-style dataset, for a DataLoader with any sampler; `collate` pads.
 
     DataLoader(examples, batch_size=32, shuffle=True, collate_fn=examples.collate). With
     `batch_sampler=BatchSampler(batches)` it gives the batches of `Dataset.batches`.
@@ -47,7 +47,7 @@ class TorchExamples(MapDataset[TorchExample]):
         return self.__getitems__([place])[0]
 
     def __getitems__(self, places: Sequence[int]) -> list[TorchExample]:
-        """The examples at these places, what DataLoader calls for a batch."""
+        """The examples at these places; DataLoader calls this method for a batch."""
         asked = np.array([range(self._length)[place] for place in places], dtype=np.int64)
         unpadded = BatchShape(max_length=self._shape.max_length, offset=self._shape.offset, dtype=self._shape.dtype)
         prepared = self._source.prepare(asked, unpadded)
@@ -56,7 +56,7 @@ class TorchExamples(MapDataset[TorchExample]):
         ]
 
     def collate(self, examples: Sequence[TorchExample]) -> TorchBatch:
-        """Examples as one batch, padded with 0 as the form says."""
+        """Examples as one batch, padded with 0 to the batch shape."""
         longest = max(example.inputs.shape[-1] for example in examples)
         width = self._shape.width(longest)
         inputs = examples[0].inputs.new_zeros(len(examples), examples[0].inputs.shape[0], width)
@@ -67,9 +67,9 @@ class TorchExamples(MapDataset[TorchExample]):
 
 
 class BatchSampler(Loader):
-    """The places of each batch, for a DataLoader's `batch_sampler`: the order of `Dataset.batches`, of this rank.
+    """The places of each batch, for a DataLoader's `batch_sampler`: the order of `Dataset.batches` for this rank.
 
-    Each `iter` is the next epoch. A loader with workers asks for places ahead: the state counts places, not batches.
+    Each `iter` is the next epoch. A loader with workers draws places ahead: the state counts drawn places, not batches.
     """
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -77,7 +77,7 @@ class BatchSampler(Loader):
 
 
 class _Places:
-    """One pass, of places."""
+    """One pass over places."""
 
     def __init__(self, one: Pass) -> None:
         self._pass, self._lock = one, Lock()

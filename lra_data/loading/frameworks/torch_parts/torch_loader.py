@@ -1,4 +1,4 @@
-"""`TorchLoader`: batches as tensors, made here or in worker processes that it starts itself for each pass."""
+"""`TorchLoader`: batches as tensors, made in this process or in worker processes that it starts for each pass."""
 
 from collections.abc import Iterator
 from copy import copy
@@ -15,8 +15,10 @@ from lra_data.loading.passes.position import Position
 class TorchLoader(Loader):
     """Batches as tensors, made in worker processes or, without any, in this one. Each `iter` is the next epoch.
 
-    num_workers: processes; with 0 use `prefetch` of `Dataset.batches` to overlap. pin_memory, prefetch_factor,
-    multiprocessing_context: as DataLoader's. The state counts batches that were delivered, whatever workers have ready.
+    num_workers: number of worker processes; with 0, use `prefetch` of `Dataset.batches` to prepare batches ahead.
+    pin_memory, prefetch_factor, multiprocessing_context: see DataLoader.
+
+    The state counts delivered batches, not batches that workers hold ready.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class TorchLoader(Loader):
             prefetch_factor=prefetch_factor,
             multiprocessing_context=multiprocessing_context,
         )
-        self._loader(_PassBatches(iter(batches.copy())))  # options that cannot be fail here, not at the first batch
+        self._loader(_PassBatches(iter(batches.copy())))  # invalid options fail here, not at the first batch
         self._num_workers, self._pin_memory = num_workers, pin_memory
 
     def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
@@ -63,7 +65,7 @@ class _PassBatches(IterableDataset[TorchBatch | TorchReadBatch]):
 
 
 class _CourseBatches(IterableDataset[TorchBatch | TorchReadBatch]):
-    """One pass, in worker processes: worker w of N makes every N-th batch from w on."""
+    """One pass, in worker processes: worker w of N makes the batches w, w + N, …."""
 
     def __init__(self, position: Position) -> None:
         self._position = position

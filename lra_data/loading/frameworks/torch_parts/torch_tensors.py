@@ -1,4 +1,4 @@
-"""Batches as tensors, on a device. A batch that a loader's worker made carries a mark: see `torch_workers.py`."""
+"""Batches as tensors, on a device. A batch made by a loader's worker carries a mark: see `torch_workers.py`."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ class TorchBatch(NamedTuple):
 
 
 class TorchReadBatch(NamedTuple):
-    """`collate.ProtocolBatch` as tensors: inputs may be float32; keep (B, S, L) bool, False for what is hidden."""
+    """`collate.ProtocolBatch` as tensors: inputs may be float32; keep (B, S, L) bool, False for masked elements."""
 
     inputs: Tensor
     lengths: Tensor
@@ -35,7 +35,7 @@ class TorchReadBatch(NamedTuple):
 
 
 def marked(batch: TorchBatch | TorchReadBatch, mark: Mark) -> TorchBatch | TorchReadBatch:
-    """The batch with a mark, which goes along when a worker sends it: see `torch_workers.py`."""
+    """The batch with a mark, which is sent with it from a worker: see `torch_workers.py`."""
     batch.indices.lra_data_mark = mark  # type: ignore[attr-defined]
     return batch
 
@@ -52,9 +52,9 @@ def to_torch(batch: Batch | ProtocolBatch) -> TorchBatch | TorchReadBatch:
 
 
 def to_device(batch: TorchBatch, device: torch.device | str, *, offset: int = 0) -> TorchBatch:
-    """The batch on a device, its inputs as int32. A batch of uint8 travels as such and is widened there.
+    """The batch on a device, its inputs as int32. A uint8 batch is transferred as uint8 and widened on the device.
 
-    offset: added to the values but not to the padding; `Batches.offset` says what a batch of uint8 needs.
+    offset: number added to the values but not to the padding; `Batches.offset` is the one for a uint8 batch.
     """
     inputs, lengths, labels, indices = (tensor.to(device, non_blocking=True) for tensor in batch)
     inputs = inputs.to(torch.int32)

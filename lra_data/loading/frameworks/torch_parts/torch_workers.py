@@ -1,7 +1,7 @@
-"""What `TorchBatches` does inside a DataLoader of the user's own: the epochs of its workers.
+"""The epochs of the workers when `TorchBatches` is in the user's own DataLoader.
 
-A batch that a worker made carries a mark. Where the process that iterates unpickles it, the mark says that the pass has
-been drawn from, so its epoch has begun.
+A batch made by a worker carries a mark. When the process that iterates unpickles the batch, the mark tells that a batch
+of the pass was drawn, so its epoch has begun.
 """
 
 import os
@@ -17,7 +17,7 @@ Mark = tuple[str, str]
 
 
 def batches_arrive() -> bool:
-    """Whether the loader sends our batches on as they are, with their marks: it does unless it has a collate_fn."""
+    """Whether the loader passes our batches on unchanged, with their marks: true unless it has a collate_fn."""
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
@@ -26,12 +26,12 @@ def batches_arrive() -> bool:
     return False
 
 
-# The passes of each dataset object of which batches arrived in this process.
+# For each dataset object, the passes whose batches arrived in this process.
 _arrived: dict[str, set[str]] = {}
 
 
 def arrive(kind: Callable[..., Any], fields: tuple[Any, ...], mark: Mark) -> Any:
-    """Unpickle a marked batch. What a loader throws away when it begins another pass has not been drawn."""
+    """Unpickle a marked batch. Batches that a loader discards when it begins another pass do not count as drawn."""
     name, token = mark
     if token not in _arrived.setdefault(name, set()) and not _thrown_away():
         _arrived[name].add(token)
