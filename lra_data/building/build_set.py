@@ -3,7 +3,7 @@
     lock ─▶ plan.json ─▶ (shard ─▶ its marker) … ─▶ no example in two splits ─▶ README, Croissant ─▶ manifest.json
       ─▶ SET/.build removed
 
-Killed at any point, the folder has no manifest, and the next run of the same build goes on where this one stopped.
+If a build is killed at any point, the folder has no manifest, and the next run of the same build continues there.
 """
 
 import shutil
@@ -45,7 +45,7 @@ _PREVIEW_PICTURES = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One range of a build is done. rows counts examples so far, made and kept; kept ranges had nothing to make."""
+    """One range of a build is done. rows counts all examples so far; the shards of a kept range already existed."""
 
     file: str
     kept: bool
@@ -71,43 +71,46 @@ def build(
 ) -> Manifest:
     """Write the set of `task` under `root`, or finish what an earlier run of the same build left.
 
-    task: a name such as "listops/lra", a configuration or a Task. formats: any of "arrow", "parquet", "webdataset".
-    num_shards: of train; without it, shard sizes follow from split size and row width. sizes: other counts a split.
-    overwrite: remove what the folder holds of an earlier set first. engine: runs the jobs; by default `workers` local
-    processes. progress: called after each row range.
+    task: a name such as "listops/lra", a configuration or a Task.
+    formats: any of "arrow", "parquet", "webdataset".
+    num_shards: number of train shards; by default, shard sizes follow from split size and row width.
+    sizes: number of examples by split, instead of the task's.
+    overwrite: first remove the files of an earlier set from the folder.
+    engine: runs the jobs; by default `workers` local processes.
+    progress: called after each row range.
 
-    The files do not depend on workers, engine, or how often the build was interrupted. Raises UsageError for a request
-    that cannot be, SetError if the folder holds another set, BuildError if the build cannot go on.
+    The files do not depend on workers, engine, or how often the build was interrupted. Raises UsageError for an invalid
+    request, SetError if the folder holds another set, BuildError if the build cannot continue.
     """
     chosen = get_task(task)
     plan = make_plan(chosen, formats=formats, num_shards=num_shards, seed=seed, sizes=sizes)
     engine = engine or LocalProcesses(workers)
-    set_folder = set_path(root, chosen).absolute()  # also if the current folder changes meanwhile
+    set_folder = set_path(root, chosen).absolute()  # the current folder may change during the build
     if not overwrite and (finished := _finished(set_folder, plan)) is not None:
-        return finished  # without a lock, which a set that is read-only does not give
+        return finished  # without a lock, which a read-only set does not allow
     with locked(set_folder):
         if overwrite:
             _remove_set(set_folder)
-        if (finished := _finished(set_folder, plan)) is not None:  # by another process, meanwhile
+        if (finished := _finished(set_folder, plan)) is not None:  # another process finished it meanwhile
             return finished
         _begin(set_folder, plan)
         try:
             results = _run(set_folder, chosen, plan, engine, progress)
         except KeyboardInterrupt:
-            _remove_halves(set_folder / BUILD_FOLDER)  # of workers that were killed
+            _remove_halves(set_folder / BUILD_FOLDER)  # left by killed workers
             raise
         return _finish(set_folder, chosen, plan, results)
 
 
 def _finished(set_folder: Path, plan: Plan) -> Manifest | None:
-    """The manifest of the set if it is finished; raises SetError if it is another one than the plan's."""
+    """The manifest of the set if it is finished; raises SetError if it does not fit the plan."""
     try:
         if not (set_folder / MANIFEST).exists():
             return None
     except OSError as error:
         raise write_failure(set_folder, error) from error
     manifest = read_manifest(set_folder)
-    # Which pyarrow finished it is no question any more.
+    # For a finished set, the versions of the libraries that wrote it may differ.
     libraries = manifest.description.libraries
     asked = replace(plan, description=structs.replace(plan.description, libraries=libraries))
     check_same(set_folder, "a finished set", plan_of(manifest), asked)
@@ -116,8 +119,8 @@ def _finished(set_folder: Path, plan: Plan) -> Manifest | None:
 
 
 def set_path(root: Path | str, task: Task) -> Path:
-    """SET = ROOT/<task>/<preset or custom-hash>; UsageError for a root that is no folder of this machine, or has a name
-    that is not UTF-8, which Arrow cannot open.
+    """SET = ROOT/<task>/<preset or custom-hash>; UsageError for a root that is not a local folder, or whose name is not
+    UTF-8, since Arrow cannot open it.
     """
     folder = local_path(root, "a folder for the set")
     try:
@@ -144,7 +147,7 @@ def locked(set_folder: Path) -> Iterator[None]:
 
 
 def _begin(set_folder: Path, plan: Plan) -> None:
-    """Write the plan, or check that the one which is there is the same; remove what a killed run left half-written."""
+    """Write the plan, or check that an existing plan is the same; remove half-written files of a killed run."""
     build_folder = set_folder / BUILD_FOLDER
     has_plan = (build_folder / PLAN).exists()
     if has_plan:
@@ -153,7 +156,7 @@ def _begin(set_folder: Path, plan: Plan) -> None:
         foreign = sorted(path.name for path in set_folder.iterdir() if SHARD_NAME.fullmatch(path.name))
         if foreign:
             raise SetError(
-                f"{set_folder} holds {len(foreign)} shards of no known build, such as {foreign[0]}: "
+                f"{set_folder} holds {len(foreign)} shards of an unknown build, such as {foreign[0]}: "
                 "choose another --out, or add --overwrite to remove them"
             )
     try:
@@ -161,14 +164,14 @@ def _begin(set_folder: Path, plan: Plan) -> None:
         _remove_halves(build_folder)
     except OSError as error:
         raise write_failure(build_folder, error) from error
-    # Also when going on: the last run may have been killed between the final card and the manifest.
+    # Also for a continued build: the last run may have been killed between the final card and the manifest.
     publish_text(set_folder / CARD, unfinished_card_text(), build_folder)
     if not has_plan:
         publish_text(build_folder / PLAN, plan_text(plan), build_folder)
 
 
 def _remove_halves(build_folder: Path) -> None:
-    """Remove what a killed run or worker left half-written."""
+    """Remove half-written files of a killed run or worker."""
     for leftover in build_folder.glob("*.tmp"):
         leftover.unlink(missing_ok=True)  # a worker of a killed run may be renaming it
 
@@ -202,7 +205,7 @@ def _run(
     except LraDataError as error:
         raise type(error)(f"{error} ({len(results)} of {len(jobs)} row ranges finished and kept)") from error
     finally:
-        # An interrupt in this function leaves the engine waiting, with its workers.
+        # After an interrupt in this function, the engine is still suspended, with its workers running.
         if isinstance(running, Generator):
             running.close()
     by_place = {(result.shards[0].split, result.shards[0].start): result for result in results}
@@ -217,7 +220,7 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
     repeated = find_duplicates(digests)
     if repeated.across and not task.converted:
         raise BuildError(
-            f"the same example stands in two splits, as {repeated.first} (of {sum(repeated.across.values())} such "
+            f"the same example appears in two splits, as {repeated.first} (of {sum(repeated.across.values())} such "
             "pairs): build with another --seed"
         )
     shards = [shard for result in results for shard in result.shards]
@@ -246,8 +249,8 @@ def _finish(set_folder: Path, task: Task, plan: Plan, results: list[ShardResult]
 def _remove_set(set_folder: Path) -> None:
     """Remove the files of an earlier set. Other files stay.
 
-    The manifest goes first and the card says "unfinished" before any shard goes, so that a kill on the way leaves
-    nothing that a reader would take for a set.
+    The manifest is removed first, and the card says "unfinished" before any shard is removed. So if the process is
+    killed in between, readers do not take the rest for a set.
     """
     build_folder = set_folder / BUILD_FOLDER
     try:

@@ -1,4 +1,4 @@
-"""Which examples of a set are equal, within a split and across splits: found by the digests of all rows."""
+"""Finds equal examples of a set, within a split and across splits, by the digests of all rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Duplicates:
     """Examples that occur more than once.
 
     within: rows of each split that repeat an earlier row of the same split.
-    across: distinct examples that appear in two splits, by the pair of splits, such as `validation and test`.
-    first: one example of `across` in words, such as `train 5 and test 7`; empty if there is none.
+    across: number of distinct examples that appear in two splits, by the pair of splits, such as `validation and test`.
+    first: one pair of `across` in words, such as `train 5 and test 7`; empty if `across` is empty.
     """
 
     within: dict[str, int]
@@ -41,7 +41,7 @@ def find_duplicates(digests: Mapping[str, NDArray[np.uint8]]) -> Duplicates:
 
 
 def _numbered(digests: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.int64]]:
-    """A number for each row, the same for equal digests: int64 (rows,) a split."""
+    """A number for each row, the same for equal digests: int64 (rows,) per split."""
     table = np.concatenate([np.ascontiguousarray(rows).view("<u8") for rows in digests.values()])
     order = np.lexsort((table[:, 1], table[:, 0]))
     another = (table[order][1:] != table[order][:-1]).any(axis=1)

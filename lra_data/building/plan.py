@@ -1,6 +1,6 @@
-"""What a build is going to make: the description of the set and the row ranges of its shards.
+"""The plan of a build: the description of the set and the row ranges of its shards.
 
-A plan depends on the request alone. It does not contain workers, engine or time, so the bytes do not depend on them.
+A plan depends only on the request. It does not contain workers, engine or time, so the files do not depend on them.
 """
 
 import json
@@ -21,13 +21,13 @@ from lra_data.task import Task, check_seed
 
 PLAN = "plan.json"
 
-# Without --num-shards a shard has at most this many nominal bytes: large enough to read well, small enough to share.
+# Largest nominal size of a shard without --num-shards, in bytes: efficient to read, and enough shards to distribute.
 SHARD_BYTES = 32 * 2**20
 MOST_SHARDS = 99_999
 
 
 class RowRange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rows start .. stop - 1 of a split, the `number`-th of its `count` ranges. Each format makes one file of it."""
+    """Rows start .. stop - 1 of a split, the `number`-th of its `count` ranges. Each format has one file per range."""
 
     split: str
     number: Count
@@ -49,7 +49,7 @@ class Plan:
 
 
 class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """plan.json: the entries of the description, and the ranges under the name `shards`."""
+    """plan.json: the entries of the description, and the ranges as `shards`."""
 
     shards: tuple[RowRange, ...]
 
@@ -67,7 +67,7 @@ def make_plan(
         raise UsageError(f"expected formats such as ('arrow', 'parquet'), got {formats!r}")
     formats = tuple(dict.fromkeys([formats] if isinstance(formats, str) else formats))
     if not formats:
-        raise UsageError("expected at least one format, got none")
+        raise UsageError("expected at least one format, got an empty list")
     seed = check_seed(seed)
     if sizes is not None and not isinstance(sizes, Mapping):
         raise UsageError(f"expected sizes such as {{'train': 1000}}, got {sizes!r}")
@@ -75,7 +75,7 @@ def make_plan(
     empty = [split for split, size in task.split_sizes(seed).items() if size == 0]
     if empty:
         raise SetError(
-            f"{task.name}: expected examples in every split, the corpus leaves none for {empty[0]}: take more of it"
+            f"{task.name}: expected examples in every split, got none for {empty[0]}: take more of the corpus"
         )
     for split, size in full_sizes.items():
         number = plain_int(size)
@@ -109,9 +109,9 @@ def make_plan(
 
 
 def shard_counts(sizes: Mapping[str, int], row_bytes: int, num_shards: int | None) -> dict[str, int]:
-    """Shards a split: from size and row width, or `num_shards` for train and the others in proportion."""
+    """Number of shards by split: from size and row width, or `num_shards` for train and the others in proportion."""
     if num_shards is None:
-        # More would not fit the five digits of the names: then the shards grow.
+        # A larger number would not fit the five digits of the names, so shards become larger instead.
         return {split: min(MOST_SHARDS, -(-size * row_bytes // SHARD_BYTES)) for split, size in sizes.items()}
     number = plain_int(num_shards)
     if number is None or not 1 <= number <= min(sizes["train"], MOST_SHARDS):
@@ -136,7 +136,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
-    """Raise SetError, naming the first difference, if the plan found in a folder is not the one asked for."""
+    """Raise SetError, naming the first difference, if the plan in a folder differs from the requested plan."""
     old, new = (json.loads(plan_text(plan)) for plan in (there, asked))
     for plan in (old, new):
         # The same corpus, or release, may have been given in another form.
@@ -147,17 +147,17 @@ def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
             shown = "row ranges" if name == "shards" else _difference(name, old[name], value)
             raise SetError(
                 f"{set_folder} holds {what} with {'other ' if name == 'shards' else ''}{shown}: "
-                "ask for the same, choose another --out, or add --overwrite to start anew"
+                "request the same set, choose another --out, or add --overwrite to start again"
             )
 
 
 def _difference(name: str, old: Any, new: Any) -> str:
-    """The first entry in which two values differ, in words."""
+    """The first entry that differs between two values, in words."""
     if isinstance(old, dict) and isinstance(new, dict):
         for entry in {**old, **new}:
             if old.get(entry) != new.get(entry):
                 return _difference(f"{name}: {entry}", old.get(entry), new.get(entry))
-    return f"{name} {json.dumps(old)}, asked for {json.dumps(new)}"
+    return f"{name} {json.dumps(old)}, the request has {json.dumps(new)}"
 
 
 def read_plan(path: Path) -> Plan:

@@ -1,4 +1,4 @@
-"""Makes the damaged shards of a finished set again, from the manifest alone, and no other."""
+"""Rebuilds the damaged shards of a finished set from its manifest; sound shards are left alone."""
 
 import shutil
 from collections.abc import Callable
@@ -23,13 +23,13 @@ def repair(
     corpus: Corpus | Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[str]:
-    """Names of the shards that were missing or damaged and are now as the manifest says.
+    """Rebuild missing or damaged shards, and return their names.
 
-    corpus: from which a converted set was built.
-    progress: called with each name before it is made again.
+    corpus: the corpus from which a converted set was built.
+    progress: called with the name of each shard before it is rebuilt.
 
-    Raises SetError, leaving the file as it was, where the manifest's bytes cannot be made here: a Parquet shard of
-    another pyarrow.
+    Raises SetError, and leaves the file unchanged, if the bytes in the manifest cannot be produced here, such as a
+    Parquet shard of another pyarrow version.
     """
     folder = local_path(set_folder, "the folder of a built set").absolute()
     manifest = read_manifest(folder)
@@ -62,12 +62,12 @@ def _make_again(folder: Path, manifest: Manifest, shard: Shard, task: Task) -> N
         if there[library] != version:
             raise SetError(
                 f"{shard.file}: its bytes depend on {library}, expected {there[library]}, got {version}: "
-                f"install {library}=={there[library]} and repair again, or build the set anew with --overwrite"
+                f"install {library}=={there[library]} and repair again, or build the set again with --overwrite"
             )
     rows: RowRange = next(
         rows for rows in plan_of(manifest).ranges if (rows.split, rows.start) == (shard.split, shard.start)
     )
-    # Made in a folder beside the set's files and moved only if the bytes are those of the manifest.
+    # Shards are made in a separate folder and moved into the set only if their digests equal the manifest's.
     workshop = folder / BUILD_FOLDER
     try:
         (workshop / BUILD_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def _make_again(folder: Path, manifest: Manifest, shard: Shard, task: Task) -> N
         if made[shard.format].sha256 != shard.sha256:
             raise SetError(
                 f"{shard.file}: expected sha256 {shard.sha256}, made {made[shard.format].sha256}: this release of "
-                "lra-data draws other rows or writes other bytes than the one that built the set; build it anew"
+                "lra-data draws other rows or writes other bytes than the release that built the set: build it again"
             )
         (workshop / shard.file).replace(folder / shard.file)
     except OSError as error:

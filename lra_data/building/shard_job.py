@@ -1,8 +1,8 @@
 """One job of a build: the shard files of one row range, as a pure function of the job.
 
-The rows are generated once and go to every format asked for. Each file is published whole, then its marker: a marker
-says that the file was finished and what it must contain. A job that finds files with markers digests them again and
-makes only the rest.
+The rows are generated once and written in every requested format. Each file is published whole, and then its marker.
+The marker tells that the file is finished, and holds its digests and counts. A job checks the digests of files with
+markers, and makes only the other files.
 """
 
 import json
@@ -27,14 +27,14 @@ from lra_data.store.shard_reading import Tally, check_batch_offsets, read_shard
 from lra_data.store.strict_json import read_record
 from lra_data.task import Task
 
-# Rows a record batch. Wide rows get fewer, so that a batch stays a few MiB.
+# Rows per record batch. Wide rows get smaller batches, so that a batch stays a few MiB.
 BATCH_ROWS = 1024
 BATCH_BYTES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob:
-    """Everything a worker needs, on any machine that sees the folder. corpus: where converted rows come from."""
+    """Everything that a worker needs, on any machine with the folder. corpus: the source of converted rows."""
 
     set_folder: Path
     description: Description
@@ -44,7 +44,7 @@ class ShardJob:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """The files of a range, their row digests (uint8, shape (rows, 16)), and how many had to be made."""
+    """The files of a range, their row digests (uint8, shape (rows, 16)), and the number of files made by this job."""
 
     shards: tuple[Shard, ...]
     row_digests: NDArray[np.uint8]
@@ -52,7 +52,7 @@ class ShardResult:
 
 
 def make_shards(job: ShardJob) -> ShardResult:
-    """Make the files of one row range that are not there yet, or not sound."""
+    """Make the missing or damaged files of one row range."""
     description = job.description
     task = task_from_record(description.task, description.version, description.config, corpus=job.corpus)
     kept = {}
@@ -73,7 +73,7 @@ def make_shards(job: ShardJob) -> ShardResult:
 
 
 def write_shards(job: ShardJob, task: Task, formats: list[str]) -> tuple[dict[str, Shard], NDArray[np.uint8]]:
-    """Generate the range once and publish it in each of `formats`, markers too."""
+    """Generate the range once and publish it, with markers, in each of `formats`."""
     build_folder = job.set_folder / BUILD_FOLDER
     tally = Tally.start(task.schema, task.num_classes)
     files = {}
@@ -109,7 +109,7 @@ def write_shards(job: ShardJob, task: Task, formats: list[str]) -> tuple[dict[st
 
 
 def batch_rows(task: Task) -> int:
-    """Rows a record batch: BATCH_ROWS, or fewer for wide rows."""
+    """Number of rows per record batch: BATCH_ROWS, or fewer for wide rows."""
     return max(1, min(BATCH_ROWS, BATCH_BYTES // task.row_bytes))
 
 
@@ -124,7 +124,7 @@ def _marker(job: ShardJob, format_name: str) -> Path:
 
 
 def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArray[np.uint8]] | None:
-    """The shard and its row digests if the marker is there and the file is what it says; None to make it (again)."""
+    """The shard and its row digests if a marker exists and the file agrees with it; None if it must be made."""
     path = job.set_folder / job.rows.file_name(format_name)
     try:
         shard = read_record(_marker(job, format_name), Shard, what="a marker", advice="remove it")
@@ -136,7 +136,7 @@ def _finished(job: ShardJob, format_name: str, task: Task) -> tuple[Shard, NDArr
         tally = Tally.start(task.schema, task.num_classes)
         for batch in read_shard(path, shard, task):
             tally.add(batch)
-        # Every figure goes into the manifest, so none is taken from the marker on trust.
+        # All figures go into the manifest, so all are computed again and compared with the marker.
         if structs.replace(shard, batch_rows=batch_rows(task), **tally.figures()) != shard:
             return None
         check_batch_offsets(job.set_folder, shard, task.schema)

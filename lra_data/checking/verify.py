@@ -1,7 +1,7 @@
-"""Is a set what its manifest says, and is every label right? The labels are solved by code the build does not use.
+"""Checks that a set agrees with its manifest, and that every label is right. The build does not use the label solvers.
 
-Files are compared with their SHA-256; then, unless only a quick check is asked for, each shard is decoded, its logical
-digest and row numbers are compared, and the task's solver derives every row anew.
+Files are compared with their SHA-256. Then, unless the check is quick, each shard is decoded, its logical digest and
+row numbers are compared, and the task's solver derives every label again.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from lra_data.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something wrong in a file of a set; `index` is the row's number in its split where one row is at fault."""
+    """A fault in a file of a set; `index` is the row's number in its split, if the fault is in one row."""
 
     file: str
     message: str
@@ -37,9 +37,9 @@ class Fault:
 def verify(set_folder: Path | str, *, quick: bool = False, corpus: Corpus | Path | str | None = None) -> list[Fault]:
     """All faults of a built set; an empty list if it is sound. A task's name checks the virtual set.
 
-    quick: compare digests of files only.
-    corpus: of a converted set; every row of the set is then also compared, byte for byte, with the row that is made of
-        the corpus now.
+    quick: compare only the digests of files.
+    corpus: the corpus of a converted set; every row of the set is then also compared, byte for byte, with the row that
+        the corpus gives now.
 
     Raises SetError for a folder without a readable manifest.
     """
@@ -66,12 +66,12 @@ def verify(set_folder: Path | str, *, quick: bool = False, corpus: Corpus | Path
     known = {shard.file for shard in rows.manifest.shards}
     for path in sorted(rows.folder.iterdir()):
         if SHARD_NAME.fullmatch(path.name) and path.name not in known:
-            faults.append(Fault(file=path.name, message="expected no such shard, it is not in the manifest: remove it"))
+            faults.append(Fault(file=path.name, message="expected only shards in the manifest, got another: remove it"))
     return faults
 
 
 def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
-    """Whether the file is there with the manifest's size and SHA-256."""
+    """The faults of a shard file: it is missing, or its size or SHA-256 differs from the manifest."""
     path = set_folder / shard.file
     try:
         size = path.stat().st_size
@@ -87,8 +87,8 @@ def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
 
 
 def _content_faults(rows: BuiltRows, shard: Shard, against: Task | None) -> list[Fault]:
-    """Whether the decoded rows are the manifest's, numbered start .. stop - 1, solved by the task's solver, and those
-    of the corpus.
+    """The faults of a shard's rows: numbers, digests or counts that differ from the manifest, labels that the task's
+    solver does not confirm, and differences from the corpus.
     """
     set_folder, task = rows.folder, rows.task
     tally = Tally.start(task.schema, task.num_classes)
@@ -99,7 +99,7 @@ def _content_faults(rows: BuiltRows, shard: Shard, against: Task | None) -> list
             tally.add(batch)
             due = np.arange(expected, expected + len(batch))
             if not np.array_equal(numbers(batch["index"]), due):
-                faults.append(Fault(file=shard.file, message=f"expected rows {due[0]} to {due[-1]}, got others"))
+                faults.append(Fault(file=shard.file, message=f"expected rows {due[0]} to {due[-1]}, got other rows"))
             if against is not None:
                 faults += _differences(shard, batch, against, rows.seed)
             expected += len(batch)
@@ -112,12 +112,12 @@ def _content_faults(rows: BuiltRows, shard: Shard, against: Task | None) -> list
         stored = getattr(shard, name)
         if found != stored:
             what = "logical digest" if name == "logical" else name
-            faults.append(Fault(file=shard.file, message=f"expected {what} {stored}, got {found}: build the set anew"))
+            faults.append(Fault(file=shard.file, message=f"expected {what} {stored}, got {found}: build the set again"))
     return faults
 
 
 def _differences(shard: Shard, batch: pa.RecordBatch, task: Task, seed: int) -> list[Fault]:
-    """Rows that are not what the corpus gives for their numbers."""
+    """Faults of the rows that differ from the corpus's rows with the same numbers."""
     indices = numbers(batch["index"]).tolist()
     made = task.take(shard.split, indices, seed=seed)
     if made.equals(batch):
@@ -126,7 +126,7 @@ def _differences(shard: Shard, batch: pa.RecordBatch, task: Task, seed: int) -> 
     for row, index in enumerate(indices):
         names = [name for name in batch.schema.names if made[name][row] != batch[name][row]]
         if names:
-            text = f"expected the corpus's row, got another in {', '.join(names)}: build the set anew"
+            text = f"expected the corpus's row, got another value in {', '.join(names)}: build the set again"
             faults.append(Fault(file=shard.file, index=index, message=text))
     return faults
 

@@ -1,1 +1,1 @@
-"""What the tasks share that convert a corpus: reading archives safely, downloads, orders that follow from identity."""
+"""Shared by the tasks that convert a corpus: safe reading of archives, downloads, and orders that follow from names."""

@@ -1,8 +1,8 @@
-"""Reads a corpus from an archive or from the folder someone unpacked it to; the tasks see one stream of files.
+"""Reads a corpus from an archive or from an unpacked folder, as one stream of files.
 
-An archive is read from its beginning, nothing of it is written to disk, and it is not trusted: a member that would lie
-outside, a device, a link in place of a wanted file, or a file larger than any of the corpus ends the reading with an
-error. Hidden files and links that nothing needs are passed over and counted.
+An archive is read from its beginning, and nothing is written to disk. It is not trusted: a path outside the archive, a
+device, a link instead of a wanted file, or a file larger than any file of the corpus raises an error. Hidden files and
+unneeded links are passed over and counted.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ __all__ = ["Limits", "Source", "stamp"]
 def stamp(path: Path) -> tuple[int, int]:
     """A value that changes when an archive, or a file of a folder, is replaced.
 
-    It is the time of the newest change in ns, with the size of the archive or the number of files.
+    It contains the time of the newest change in ns, and the size of the archive or the number of files.
     """
     try:
         if not path.exists():
@@ -41,7 +41,7 @@ def stamp(path: Path) -> tuple[int, int]:
 class Source:
     """An archive (zip, or tar, also compressed with gzip, bzip2 or xz) or a folder. `members` reads it.
 
-    passed_over: counts of ignored things by kind; a reader adds what it ignores in the files.
+    passed_over: number of ignored items by kind; a reader adds the items that it ignores in the files.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -56,8 +56,8 @@ class Source:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """How the corpus was given, once `members` has come to its end: an archive with its SHA-256, or a folder; and
-        what was passed over, if anything was.
+        """The form of the copy, available after `members` has ended: an archive with its SHA-256, or a folder; with the
+        counts of items that were passed over.
         """
         given: dict[str, Any] = {"kind": "folder"}
         if self._sha256 is not None:
@@ -66,14 +66,14 @@ class Source:
 
     @property
     def aside(self) -> str:
-        """For an error that something is absent: ` (passed over: 3 hidden files)`, or nothing."""
+        """The counts for an error about a missing file: ` (passed over: 3 hidden files)`, or an empty text."""
         words = in_words(self.passed_over)
         return f" (passed over: {words})" if words else ""
 
     def members(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-        """Path and content of each file whose path is wanted. In an archive its own order, in a folder that of names.
+        """Path and content of each file whose path is wanted, in the archive's order, or in a folder by name.
 
-        Raises SetError for an archive that is damaged, cut off, hostile or of another kind, naming the member.
+        Raises SetError, naming the member, for an archive that is damaged, incomplete, hostile or of another kind.
         """
         total = 0
         files = self._folder_files(wanted) if self.path.is_dir() else self._archive_files(wanted)
@@ -105,7 +105,7 @@ class Source:
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files with their paths below the folder, but hidden ones; links to folders are followed, but not in circles."""
+    """Files that are not hidden, with their paths below the folder; links to folders are followed, except in cycles."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -117,7 +117,7 @@ def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
             folders.clear()
             continue
         seen.add(real)
-        # Hidden folders are not entered: systems keep some that nobody may read.
+        # Hidden folders are not entered: some systems have hidden folders that cannot be read.
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
             if not is_hidden(name):
@@ -126,7 +126,7 @@ def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def count_hidden(folder: Path) -> int:
-    """Hidden files below the folder, with those in hidden folders as far as these can be read."""
+    """Number of hidden files below the folder, including files in readable hidden folders."""
     count = 0
     for place, _, names in os.walk(folder):
         inside = is_hidden(Path(place).relative_to(folder).as_posix())

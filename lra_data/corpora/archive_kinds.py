@@ -1,6 +1,6 @@
-"""What a file is that was given as an archive, told by its first bytes, and what to do with one that cannot be read.
+"""Recognises, by its first bytes, a file that was given as an archive, and knows what to do with unreadable kinds.
 
-Names of files are not looked at: browsers and servers give a page or another archive the name that was asked for.
+File names are ignored: browsers and servers may store a web page or another archive under the requested name.
 """
 
 import tarfile
@@ -12,9 +12,9 @@ HEAD = tarfile.BLOCKSIZE
 COMPRESSED = {GZIP: "gzip", BZIP2: "bzip2", XZ: "xz"}
 
 _UNPACK = "unpack it and name the folder"
-_FETCH = "servers send that in place of a file: fetch the archive again"
+_FETCH = "servers send this instead of a file: fetch the archive again"
 
-# Archives that Python's own library does not read, or not within limits.
+# Archives that Python's standard library cannot read, or cannot read within limits.
 _FOREIGN = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     (b"Rar!\x1a\x07", "a rar archive", _UNPACK),
@@ -28,7 +28,7 @@ _FOREIGN = (
     (b"!<arch>\n", "an ar archive", _UNPACK),
     (b"MSCF", "a cabinet archive", _UNPACK),
     (b"xar!", "a xar archive", _UNPACK),
-    (b"%PDF", "a PDF file", "name the archive or the folder it unpacks to"),
+    (b"%PDF", "a PDF file", "name the archive or the unpacked folder"),
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself (git lfs pull)"),
 )
 _PAGES = (
@@ -46,7 +46,7 @@ _SKIPPABLE_ZSTD = b"\x2a\x4d\x18"
 
 
 def foreign_kind(head: bytes) -> tuple[str, str] | None:
-    """What a file or stream is that holds no tar archive, and what to do; None if it may hold one. head: HEAD bytes."""
+    """The kind of a file or stream that is not a tar archive, and a remedy; None if it may be one. head: HEAD bytes."""
     if not head:
         return "an empty file", "fetch the archive again"
     if is_tar(head):
@@ -58,14 +58,14 @@ def foreign_kind(head: bytes) -> tuple[str, str] | None:
                 return name, advice
     if 0x50 <= head[0] <= 0x5F and head[1:4] == _SKIPPABLE_ZSTD:
         return "Zstandard data", "decompress it (zstd -d) and name the result"
-    # LZMA alone has no magic: 0x5d, a dictionary of 4 KiB to 4 GiB whose two lowest bytes are zero, a length.
+    # Raw LZMA has no magic number: 0x5d, a dictionary of 4 KiB to 4 GiB whose two lowest bytes are zero, a length.
     if head[:3] == b"\x5d\x00\x00" and any(head[3:5]) and len(head) > 13:
         return "LZMA data without a container", "decompress it (xz --format=lzma -d) and name the result"
     return None
 
 
 def inner_kind(outer: str, head: bytes) -> tuple[str, str] | None:
-    """The same for what comes out of compressed data; None for a tar archive."""
+    """The same for the content of compressed data; None for a tar archive."""
     if is_tar(head):
         return None
     what = f"{outer} data that holds"
@@ -78,11 +78,11 @@ def inner_kind(outer: str, head: bytes) -> tuple[str, str] | None:
     if found is not None:
         name, advice = found if head else ("nothing", "fetch the archive again")
         return f"{what} {name}", advice
-    return f"{what} other things than a tar archive (it begins with {shown(head)})", "name the corpus's own archive"
+    return f"{what} other data than a tar archive (it begins with {shown(head)})", "name the corpus's own archive"
 
 
 def unknown_kind(head: bytes) -> tuple[str, str]:
-    """The words for a file of which nothing is known but that it begins neither as an archive nor as a page."""
+    """The words for an unknown file, which begins neither as an archive nor as a web page."""
     return (
         f"a file that begins neither as a tar archive nor as a compressed one ({shown(head)})",
         "name the corpus's own archive, or fetch it again",
@@ -90,7 +90,7 @@ def unknown_kind(head: bytes) -> tuple[str, str]:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether the first block is that of a tar archive: a header with its checksum, or the zeros of an empty one."""
+    """Whether the first block is from a tar archive: a header with a valid checksum, or zeros for an empty archive."""
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except tarfile.EOFHeaderError:  # type: ignore[attr-defined]

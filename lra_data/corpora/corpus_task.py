@@ -1,8 +1,8 @@
-"""What the tasks have in common that convert a corpus: which copy of it they stand on, and what is said of that copy.
+"""The base of the tasks that convert a corpus: the copy of the corpus that they read, and the facts about that copy.
 
-Such a task is made twice: from a configuration alone it describes itself; `over` lets it read a copy of the corpus and
-gives the task that makes rows. What was found in the copy, its facts, is part of the set's record: a set can be
-repaired from any copy with the same content, and from no other.
+Such a task is made in two steps. A task made from a configuration only describes itself; `over` reads a copy of the
+corpus and returns the task that makes rows. The facts about the copy are part of the set's record, so a set can be
+repaired only from a copy with the same content.
 """
 
 from abc import abstractmethod
@@ -27,21 +27,21 @@ class ReadCorpus(Protocol):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """JSON values: `content`, a digest of all that can become a row; `missing`, in words, empty for a whole corpus;
-        `source`, how it was given; and counts.
+        """JSON values: `content`, a digest of everything that can become a row; `missing`, in words, empty for a whole
+        corpus; `source`, the form of the copy; and counts.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a corpus comes from. archives: the official ones, any of which will do."""
+    """The origin of a corpus. archives: the official archives, which are alternatives."""
 
     name: str
     archives: tuple[Archive, ...]
 
 
 class CorpusTask(Task):
-    """A task whose rows are those of a corpus. Subclasses set `origin` and read what they need."""
+    """A task with the rows of a corpus. Subclasses set `origin` and read the parts that they need."""
 
     origin: ClassVar[Origin]
     family_card: ClassVar[TaskCard]
@@ -53,29 +53,29 @@ class CorpusTask(Task):
 
     @abstractmethod
     def read_corpus(self, path: Path) -> ReadCorpus:
-        """The copy at `path`, remembered while the process lives."""
+        """The copy at `path`, kept in memory for the life of the process."""
 
     @abstractmethod
     def rows(self, split: str, seed: int) -> Sequence[Any]:
-        """What each row of the split is made of, in their order."""
+        """The source of each row of the split, in row order."""
 
     @property
     def variant(self) -> str:
-        """The preset's name or `custom-…`, with `-partial` behind it where the corpus is not whole."""
+        """The preset's name or `custom-…`, followed by `-partial` if the corpus is incomplete."""
         return f"{super().variant}-partial" if self.is_partial else super().variant
 
     @property
     def is_partial(self) -> bool:
-        """Whether parts of the corpus are missing in the copy that the rows come from."""
+        """Whether parts of the corpus are missing in the copy."""
         return bool(self.facts and self.facts["missing"])
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Examples a split with seed 0: of the copy, or where none is at hand those of the whole corpus."""
+        """Number of examples by split with seed 0, in the copy, or in the whole corpus if there is no copy."""
         return super().sizes if self.corpus is None else self.split_sizes(0)
 
     def split_sizes(self, seed: int) -> dict[str, int]:
-        """Examples a split of the copy."""
+        """Number of examples by split in the copy."""
         self.checked_seed(seed)
         return super().sizes if self.corpus is None else {split: len(self.rows(split, seed)) for split in SPLITS}
 
@@ -85,11 +85,11 @@ class CorpusTask(Task):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], *, corpus: Corpus | None = None) -> Self:
-        """See Task. Without a corpus the task can check and describe rows; to make them it needs the same content."""
+        """See Task. Without a corpus the task can check and describe rows; to make rows it needs the same content."""
         facts = record.get("corpus")
         plain = {"content": str, "missing": str, "source": dict}
         if not isinstance(facts, dict) or not all(isinstance(facts.get(name), kind) for name, kind in plain.items()):
-            raise UsageError(f"expected of a converted set what its corpus was, got {facts!r}")
+            raise UsageError(f"expected the facts about the corpus in the record of a converted set, got {facts!r}")
         task = super().from_record({name: value for name, value in record.items() if name != "corpus"})
         made = cls(task.config, facts)
         if corpus is not None:
@@ -99,7 +99,7 @@ class CorpusTask(Task):
     def over(self, corpus: Corpus, *, fetch: Transfer | None = None) -> Self:
         """See Task. Without a path the rows are those of the cached archive.
 
-        Raises SetError for a corpus with faults, and for one that is not whole unless it may be partial.
+        Raises SetError for a corpus with faults, and for an incomplete corpus unless `allow_partial` is set.
         """
         self._check_pairs(corpus)
         found = self.located(corpus, fetch=fetch)
@@ -107,21 +107,21 @@ class CorpusTask(Task):
         if facts["missing"] and not corpus.allow_partial:
             raise SetError(
                 f"{found.path}: expected the whole of {self.origin.name}, {facts['missing']}: {self._advice}; "
-                "or build what is there with --allow-partial, which marks the set"
+                "or build an incomplete set with --allow-partial, which marks the set"
             )
         return type(self)(self.config, facts, corpus=found)
 
     def _check_pairs(self, corpus: Corpus) -> None:
-        """Raise UsageError for id lists where the rows are not chosen by such lists."""
+        """Raise UsageError for id lists if the task does not use them."""
         if corpus.pairs is not None and "pairs" not in (self.facts or {}):
             raise UsageError(f"expected no pairs for {self.name}, got {str(corpus.pairs)!r}")
 
     def check_corpus(self) -> None:
-        """See Task. The copy may be another one, if its content is the same."""
+        """See Task. Another copy with the same content is accepted."""
         self.rows("train", 0)
 
     def located(self, corpus: Corpus | None, *, fetch: Transfer | None = None) -> Corpus:
-        """The corpus with its path, which is the cached archive's if none is named; SetError if there is none."""
+        """The corpus with its path, by default that of the cached archive; SetError if the cache has no archive."""
         path = (corpus and corpus.path) or cached_archive(self.origin.archives)
         if path is None and fetch is not None:
             path = fetch_archive(self.origin.archives, fetch)
@@ -132,17 +132,17 @@ class CorpusTask(Task):
     @property
     def _advice(self) -> str:
         first = self.origin.archives[0]
-        return f"name {first.name} or the folder it unpacks to with --corpus; it is at {first.urls[0]}"
+        return f"name {first.name} or the unpacked folder with --corpus; the archive is at {first.urls[0]}"
 
     @cached_property
     def copy(self) -> Any:
-        """What was read of the corpus; raises SetError where there is none, or one of other content."""
+        """The copy of the corpus; raises SetError if there is no corpus, or if its content differs."""
         found = self.located(self.corpus)
         copy = self.read_corpus(found.known_path)
         if self.facts is None and copy.facts["missing"]:
             raise SetError(
                 f"{found.path}: expected the whole of {self.origin.name}, {copy.facts['missing']}: "
-                f"{self._advice}; or allow a partial one"
+                f"{self._advice}; or allow a partial copy"
             )
         if self.facts is not None and copy.facts["content"] != self.facts["content"]:
             raise SetError(
@@ -152,7 +152,7 @@ class CorpusTask(Task):
         return copy
 
     def chosen(self, split: str, indices: Sequence[int], seed: int) -> list[Any]:
-        """What the rows of these indices are made of; raises UsageError for a seed or an index that there is not."""
+        """The sources of the rows with these indices; raises UsageError for an invalid seed or index."""
         rows = self.rows(check_request(split, indices, self.checked_seed(seed)), seed)
         if len(indices) and max(indices) >= len(rows):
             raise UsageError(
@@ -161,22 +161,22 @@ class CorpusTask(Task):
         return [rows[index] for index in indices]
 
     def key(self, seed: int) -> bytes:
-        """Under which names have digests (`hash_order.py`): one key for all splits, which are chosen by it."""
+        """The key for the digests of names (`hash_order.py`): one key for all splits, since it decides the split."""
         return stream_bytes(self.family, self.version, self.keyed_config(), seed, "")
 
     def checked_seed(self, seed: int) -> int:
-        """The seed; raises UsageError for another than 0 where nothing is drawn."""
+        """The seed; raises UsageError for a seed other than 0 if the task draws nothing."""
         if seed and not self.draws_anything:
             raise UsageError(f"expected seed 0 for {self.name}, in which nothing is drawn, got {seed}")
         return check_seed(seed)
 
     @property
     def draws_anything(self) -> bool:
-        """Whether the seed decides anything."""
+        """Whether the rows depend on the seed."""
         return False
 
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
-        """Refuse splits larger than the corpus's; smaller ones are their first rows."""
+        """Reject splits larger than the corpus's; a smaller split has its first rows."""
         self.checked_seed(seed)
         for split, most in self.split_sizes(seed).items():
             if sizes[split] > most:
@@ -184,7 +184,7 @@ class CorpusTask(Task):
 
     @property
     def _archives(self) -> dict[str, str]:
-        """Addresses, size and digest of each official archive, as far as they are known."""
+        """Addresses of each official archive, with size and digest if known."""
         return {
             archive.name: ", ".join(
                 [
@@ -198,7 +198,7 @@ class CorpusTask(Task):
 
     @cached_property
     def card(self) -> TaskCard:
-        """See Task: the family's card, with what is missing in the copy and what was ignored in it."""
+        """See Task: the family's card, with the missing parts and the ignored items of the copy."""
         shortfall, ignored = "", ""
         if self.facts is not None:
             ignored = ignored_files.sentence(self.facts["source"])
@@ -215,5 +215,5 @@ class CorpusTask(Task):
 
     @property
     def remark(self) -> str:
-        """What the card should say of this configuration, whatever copy it reads."""
+        """The card's remark about this configuration, the same for every copy."""
         return ""

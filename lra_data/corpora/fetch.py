@@ -1,6 +1,6 @@
-"""Official archives: where they are, what they must be, and how one gets into the cache.
+"""Official archives: their addresses, sizes and digests, and their download into the cache.
 
-Not here: the transfer itself (`lra_data/downloads/resumable.py`).
+The transfer itself is in `lra_data/downloads/resumable.py`.
 """
 
 import time
@@ -16,10 +16,10 @@ from lra_data.downloads.transfer_errors import DifferentFileError, FetchError, r
 from lra_data.errors import LraDataError
 from lra_data.locking import locked_file
 
-# A server that breaks off in the middle. Each try goes on where the last one ended.
+# For a server that breaks off in the middle. Each try continues where the last try ended.
 _PATIENCE_S = 60.0
 _LEAST_TRIES = 5
-# All servers together that have not sent anything: whoever has no network wants to know.
+# For all servers together that have not sent anything, so that a missing network is reported soon.
 _OPENING_S = 8.0
 
 
@@ -27,8 +27,8 @@ _OPENING_S = 8.0
 class Archive:
     """An official archive.
 
-    bytes: its size, if known.
-    digest: `md5:…` or `sha256:…`; None if none was ever published.
+    bytes: size, if known.
+    digest: `md5:…` or `sha256:…`; None if no digest was ever published.
     """
 
     name: str
@@ -38,15 +38,15 @@ class Archive:
 
 
 def cached_archive(archives: Sequence[Archive]) -> Path | None:
-    """The first of the archives that is in the cache. Downloads get there whole, with their digest, or not at all."""
+    """The first of the archives that is in the cache, which contains only complete, checked downloads."""
     folder = cache_folder()
     return next((folder / archive.name for archive in archives if (folder / archive.name).is_file()), None)
 
 
 def fetch_archive(archives: Sequence[Archive], transfer: Transfer) -> Path:
-    """Download the first of the archives that can be had and return its place in the cache.
+    """Download the first available archive and return its path in the cache.
 
-    Every address is tried. Raises LraDataError, naming the file and where to put it, if none gives the archive.
+    Every address is tried. If all fail, raises LraDataError, which names the file and the folder to put it into.
     """
     failures = []
     until = time.monotonic() + _OPENING_S
@@ -75,13 +75,13 @@ def fetch_archive(archives: Sequence[Archive], transfer: Transfer) -> Path:
 
 
 def _retrieve(archive: Archive, url: str, folder: Path, transfer: Transfer, until: float) -> Path:
-    """The archive from one address. until: when a server that has sent nothing is given up."""
+    """The archive from one address. until: the time at which to give up a server that has sent nothing."""
     from lra_data.downloads.plain_http import CONNECT_S, HttpSource
 
     path = folder / archive.name
     wanted = Wanted(size=archive.bytes, digest=archive.digest)
     if not is_whole(path, wanted):
-        opening_s = until - time.monotonic() - CONNECT_S  # which the last try may take
+        opening_s = until - time.monotonic() - CONNECT_S  # the last try may take CONNECT_S
         fetch_file(
             HttpSource(url),
             path,

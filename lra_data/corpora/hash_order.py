@@ -1,6 +1,6 @@
-"""Seeded choices among things with names: each name has a digest under the key, and choices follow the digests.
+"""Seeded choices among named items: each name has a digest under the key, and the digests decide.
 
-So what happens to one thing depends on no other thing, on no count, and on no order in which they were read.
+So the choice for one item does not depend on other items, on their number, or on the order in which they were read.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ def keyed_digest(key: bytes, *words: str) -> bytes:
 
 
 def keyed_order(key: bytes, purpose: str, names: Sequence[Name]) -> list[Name]:
-    """The names sorted by their digests; another purpose, another order."""
+    """The names sorted by their digests; each purpose has its own order."""
     return sorted(names, key=lambda name: keyed_digest(key, purpose, name))
 
 

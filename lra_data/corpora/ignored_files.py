@@ -1,8 +1,8 @@
-"""What a reader ignores because it is not part of a corpus, and how many of each kind it met.
+"""Items that a reader ignores because they are not part of a corpus, and their counts by kind.
 
-Operating systems and editors leave such things in copies: files whose names begin with a dot, a byte order mark before
-the first line of a list, blank lines after its last one, links in an archive. None of them decides a row, so the counts
-belong to the description of the copy (`source` in a set's record), and not to what identifies the set.
+Operating systems and editors leave such items in copies: files whose names begin with a dot, a byte order mark before
+the first line of a list, blank lines after its last line, links in an archive. They do not affect rows. So the counts
+belong to the description of the copy (`source` in a set's record), not to the identity of the set.
 """
 
 from collections import Counter
@@ -19,8 +19,8 @@ _MAC_FOLDER = "__MACOSX"
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a part of the path begins with a dot, or is the folder in which macOS packs its `._` files."""
-    # Most names are told apart without being taken to pieces: a corpus has 50,000.
+    """Whether a part of the path begins with a dot, or is the folder in which macOS puts its `._` files."""
+    # Most names are decided without splitting the path, since a corpus has 50,000 files.
     if not path.startswith(".") and "/." not in path and _MAC_FOLDER not in path:
         return False
     return any(part == _MAC_FOLDER or (part.startswith(".") and part != "..") for part in PurePosixPath(path).parts)
@@ -37,10 +37,9 @@ def without_mark(data: bytes, passed_over: Counter[str]) -> bytes:
 
 
 def numbered_lines(lines: Iterable[bytes], passed_over: Counter[str]) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, line) of a list, without a byte order mark and without the blank lines after the last one.
+    """(number from 1, line) of a list, without a byte order mark and without blank lines at the end; both are counted.
 
-    Both are counted. A blank line between others is yielded: it may be a line that was lost. Raises ValueError for
-    UTF-16.
+    A blank line between others is yielded, since it may be a lost line. Raises ValueError for UTF-16.
     """
     blank: list[tuple[int, bytes]] = []
     for number, line in enumerate(lines, start=1):
@@ -55,7 +54,7 @@ def numbered_lines(lines: Iterable[bytes], passed_over: Counter[str]) -> Iterato
 
 
 def described(source: Mapping[str, Any], *counts: Mapping[str, int]) -> dict[str, Any]:
-    """How a copy was given, with the counts of what was ignored in it, if there are any."""
+    """The form of a copy, with the counts of ignored items, if there are any."""
     total: Counter[str] = Counter(source.get(_KEY, {}))
     for some in counts:
         total.update(some)
@@ -64,13 +63,13 @@ def described(source: Mapping[str, Any], *counts: Mapping[str, int]) -> dict[str
 
 
 def counts_of(source: Mapping[str, Any]) -> dict[str, int]:
-    """The counts that `described` put there."""
+    """The counts that `described` added."""
     found = source.get(_KEY, {})
     return dict(found) if isinstance(found, dict) else {}
 
 
 def sentence(source: Mapping[str, Any]) -> str:
-    """`Passed over in the copy: 3 hidden files, 1 blank line.`; empty where nothing was."""
+    """`Passed over in the copy: 3 hidden files, 1 blank line.`; empty if there are no counts."""
     words = in_words(counts_of(source))
     return f"Passed over in the copy: {words}." if words else ""
 

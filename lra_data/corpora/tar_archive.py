@@ -1,7 +1,7 @@
-"""Reads a tar archive, plain or compressed, as one stream; nothing of it is written to disk.
+"""Reads a tar archive, plain or compressed, as one stream; nothing is written to disk.
 
-A hard link to an earlier member is that member under another name. Its content may have gone by when the link comes, so
-an archive that has wanted ones is read a second time, for the files they lead to. Symbolic links are never followed.
+A hard link is another name of an earlier member, whose content has already passed when the link comes. So an archive
+with wanted hard links is read a second time, for their target files. Symbolic links are never followed.
 """
 
 import bz2
@@ -18,18 +18,18 @@ from lra_data.corpora import archive_kinds
 from lra_data.corpora.member_checks import Guard, plain
 from lra_data.errors import SetError
 
-# ValueError: what tarfile makes of broken extended headers.
+# tarfile raises ValueError for broken extended headers.
 _DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
 _CLOSING = 2 * tarfile.BLOCKSIZE
 
 
 def tar_files(guard: Guard, wanted: Callable[[str], bool], digest: Any) -> Iterator[tuple[str, bytes]]:
-    """Path and content of each wanted file, in the archive's order; those that are hard links come last.
+    """Path and content of each wanted file, in the archive's order; hard links come last.
 
-    digest: takes every byte of the file on disk. Raises SetError for a file that is damaged, hostile or not an archive.
+    digest: is updated with every byte of the archive. Raises SetError for a damaged, hostile or foreign file.
     """
-    leads_to: dict[str, str] = {}  # from each hard link to the file, over links to links
-    followed: dict[int, tuple[str, str]] = {}  # place in the archive: name of a wanted link, and where it leads
+    leads_to: dict[str, str] = {}  # from each hard link to its file, also through links to links
+    followed: dict[int, tuple[str, str]] = {}  # place in the archive: name of a wanted link, and its target
     with _opened(guard, digest) as reading:
         for place, member in enumerate(reading):
             _check_member(guard, member)
@@ -60,7 +60,7 @@ def tar_files(guard: Guard, wanted: Callable[[str], bool], digest: Any) -> Itera
 
 
 def _linked_files(guard: Guard, followed: dict[int, tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
-    """The files that hard links lead to, under the links' names."""
+    """The target files of hard links, under the links' names."""
     targets = {target for _, target in followed.values()}
     contents: dict[str, bytes] = {}
     with _opened(guard, None) as reading:
@@ -78,7 +78,7 @@ def _linked_files(guard: Guard, followed: dict[int, tuple[str, str]]) -> Iterato
 
 @contextmanager
 def _opened(guard: Guard, digest: Any) -> Iterator["_Reading"]:
-    """The archive as a stream, read to its end where the block ends; what is wrong with it becomes one SetError."""
+    """The archive as a stream, read to its end when the `with` block ends; every fault becomes one SetError."""
     reading = _Reading()
     try:
         with guard.path.open("rb") as file:
@@ -86,7 +86,7 @@ def _opened(guard: Guard, digest: Any) -> Iterator["_Reading"]:
             with tarfile.open(fileobj=stream, mode="r|") as reading.tar:  # type: ignore[call-overload]
                 yield reading
             while stream.read(2**20):
-                pass  # to the end, where a compressed stream keeps its checksum
+                pass  # to the end, since the checksum of a compressed stream is there
             if stream.tail.strip(b"\0") or len(stream.tail) < _CLOSING:
                 raise tarfile.ReadError("unexpected end of data")
     except _DAMAGED as error:
@@ -101,7 +101,7 @@ def _opened(guard: Guard, digest: Any) -> Iterator["_Reading"]:
 
 
 class _Reading:
-    """The members of an open archive, and the name of the last one that was met."""
+    """The members of an open archive, and the name of the last member read."""
 
     tar: tarfile.TarFile
     last = ""
@@ -112,7 +112,7 @@ class _Reading:
             yield member
 
     def content(self, member: tarfile.TarInfo) -> bytes:
-        """The bytes of the regular member that was met last."""
+        """The bytes of the last regular member."""
         content = self.tar.extractfile(member)
         if content is None:
             raise AssertionError("a regular member has content")
@@ -131,7 +131,7 @@ def _check_member(guard: Guard, member: tarfile.TarInfo) -> None:
 
 
 class _Hashing:
-    """A file that digests what is read from it."""
+    """A file that digests the bytes as they are read."""
 
     def __init__(self, file: IO[bytes], digest: Any) -> None:
         self._file, self._digest = file, digest
@@ -150,7 +150,7 @@ class _Hashing:
 
 
 class _Stream:
-    """A stream that can be peeked at its beginning and keeps its last bytes: a tar ends in two blocks of zeros."""
+    """A stream that can be peeked at its beginning and keeps its last bytes, as a tar ends with two blocks of zeros."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -158,13 +158,13 @@ class _Stream:
         self.tail = b""
 
     def head(self, size: int) -> bytes:
-        """The first bytes, unread; fewer where the stream is shorter."""
+        """The first bytes, without consuming them; fewer if the stream is shorter."""
         while len(self._ahead) < size and (data := self._stream.read(size - len(self._ahead))):
             self._ahead += data
         return self._ahead
 
     def read(self, size: int = -1) -> bytes:
-        # Whole reads: tarfile then meets a cut-off beginning before it has seen a member.
+        # With whole reads, tarfile notices a truncated beginning before it has read a member.
         data, self._ahead = self._ahead, b""
         if size < 0 or len(data) < size:
             data += self._stream.read(size - len(data) if size >= 0 else -1)
@@ -175,7 +175,7 @@ class _Stream:
 
 
 def _stream(path: Path, file: _Hashing) -> _Stream:
-    """The tar archive in the file, decompressed; raises SetError, naming what the file is, where it holds none."""
+    """The tar archive in the file, decompressed; raises SetError, naming the kind of the file, for another file."""
     head = file.peek(archive_kinds.HEAD)
     is_tar = archive_kinds.is_tar(head)
     outer = None if is_tar else next((magic for magic in archive_kinds.COMPRESSED if head.startswith(magic)), None)
@@ -200,6 +200,6 @@ def _decompressed(outer: bytes, file: _Hashing) -> Any:
 
 
 def unreadable(path: Path, error: OSError) -> SetError:
-    """The error for a file or folder that the system does not give."""
+    """The error for a file or folder that cannot be read."""
     where = error.filename if isinstance(error.filename, str) else path
-    return SetError(f"{where}: expected a readable file or folder, got: {error.strerror or error}: mend that")
+    return SetError(f"{where}: expected a readable file or folder, got: {error.strerror or error}: make it readable")

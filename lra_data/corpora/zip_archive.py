@@ -1,6 +1,6 @@
-"""Reads a zip archive. Its directory says where each file lies, so only the wanted ones are decompressed.
+"""Reads a zip archive. Its directory gives the position of each file, so only wanted files are decompressed.
 
-Sizes in the directory are not trusted: no more than they say is read, and the checksum of what was read must be right.
+Sizes in the directory are not trusted: no more bytes than stated are read, and their checksum must be right.
 """
 
 import lzma
@@ -17,7 +17,7 @@ from lra_data.corpora.member_checks import Guard
 from lra_data.corpora.tar_archive import unreadable
 from lra_data.errors import SetError
 
-# NotImplementedError: a compression that Python lacks.
+# Python raises NotImplementedError for a compression that it does not support.
 _DAMAGED = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -42,7 +42,7 @@ def zip_files(guard: Guard, wanted: Callable[[str], bool], digest: Any) -> Itera
         with zipfile.ZipFile(guard.path) as archive:
             _check_not_an_archive(guard, archive)
             for member in archive.infolist():
-                # Some programs of Windows write the separator of that system.
+                # Some Windows programs write backslashes as separators.
                 name = member.filename.replace("\\", "/")
                 _check_member(guard, name, member)
                 if member.is_dir() or name.endswith("/") or guard.is_hidden(name):
@@ -78,7 +78,7 @@ def _content(guard: Guard, archive: zipfile.ZipFile, name: str, member: zipfile.
 
 def _check_member(guard: Guard, name: str, member: zipfile.ZipInfo) -> None:
     guard.check_path(name)
-    # Archives of Windows have no kind of file.
+    # Archives from Windows do not record the kind of a file.
     if _kind(member) not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
         raise guard.refuse_special(name)
     guard.check_size(name, member.file_size)
@@ -89,7 +89,7 @@ def _kind(member: zipfile.ZipInfo) -> int:
 
 
 def _check_not_an_archive(guard: Guard, archive: zipfile.ZipFile) -> None:
-    """Raise SetError where the only file is another archive: it was packed once more."""
+    """Raise SetError if the only file is another archive, so that the corpus was packed twice."""
     files = [member for member in archive.infolist() if not member.is_dir() and not is_hidden(member.filename)]
     if len(files) != 1 or files[0].flag_bits & _ENCRYPTED:
         return

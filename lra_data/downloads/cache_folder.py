@@ -1,4 +1,4 @@
-"""Where downloads are kept."""
+"""The folder in which downloads are kept."""
 
 import os
 from pathlib import Path
@@ -10,9 +10,9 @@ CACHE_VARIABLE = "LRA_DATA_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder of downloads, absolute: $LRA_DATA_CACHE, or the system's place for caches.
+    """The folder of downloads, absolute: $LRA_DATA_CACHE, or the system's cache folder.
 
-    Raises UsageError if the variable does not name a folder of this machine, or if there is no home.
+    Raises UsageError if the variable does not name a local folder, or if there is no home folder.
     """
     if chosen := chosen_cache_folder():
         return chosen
@@ -23,11 +23,11 @@ def cache_folder() -> Path:
     except RuntimeError:
         folder = Path("~")
     if not folder.is_absolute():  # without a home, older releases of platformdirs leave the "~"
-        raise UsageError(f"expected a home for the cache, found none: set {CACHE_VARIABLE} to a folder")
+        raise UsageError(f"expected a home folder for the cache, found none: set {CACHE_VARIABLE} to a folder")
     return folder
 
 
 def chosen_cache_folder() -> Path | None:
-    """The folder that the user chose; None for the system's place, which may not exist and may need no home yet."""
+    """The folder that the user chose; None for the system's cache folder, which need not exist yet."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return local_path(chosen, f"a folder in {CACHE_VARIABLE}").absolute() if chosen else None

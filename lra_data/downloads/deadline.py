@@ -1,7 +1,7 @@
-"""A call that must answer in time, whatever its library does meanwhile.
+"""A call with a time limit that does not depend on its library.
 
-Each of fsspec's file systems has limits of its own, many minutes long, and some have none while they look for
-credentials. So the call gets a thread, which is left behind if it does not end.
+Each of fsspec's file systems has its own limits of many minutes, and some have no limit while they look for
+credentials. So the call runs in a thread, which is abandoned if it does not end in time.
 """
 
 import threading
@@ -16,7 +16,7 @@ _LEAST_S = 0.01
 
 
 class Deadline:
-    """Calls that must answer within `seconds`, counted from now, all of them together; None for no limit."""
+    """A common time limit for several calls, in seconds from now; None for no limit."""
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
@@ -39,5 +39,5 @@ class Deadline:
             return answer.result(timeout=max(self._until - time.monotonic(), _LEAST_S))
         except TimeoutError:
             if answer.done():
-                raise  # the call's own
+                raise  # the call's own error
             raise TimeoutError(f"no answer within {self._seconds:g} s") from None

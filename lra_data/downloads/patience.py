@@ -1,4 +1,4 @@
-"""How long a server is waited for: which errors are followed by another try, and which try is the last."""
+"""How long to wait for a server: after which errors to try again, and which try is the last."""
 
 import time
 from collections.abc import Callable
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# The wait before a further try is drawn from 0 to a bound that doubles from the first to the longest: many ranks that
-# lost the same server do not come back all at once.
+# The wait before a further try is drawn from 0 to a bound, which doubles with each try up to the longest. So many ranks
+# that lost the same server do not return at the same time.
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """When a server is given up.
+    """When to give up a server.
 
-    seconds: without a byte.
-    least_tries: tries that are made even if the seconds are over; with a slow connection one try may take them all.
-    opening_s: seconds until the last try of a server that has not sent anything yet; None for no such limit.
+    seconds: limit without a received byte, in seconds.
+    least_tries: minimum number of tries, even if the seconds are over, since one try on a slow connection may take
+    long.
+    opening_s: seconds until the last try for a server that has not sent anything yet; None for no such limit.
     """
 
     seconds: float
@@ -36,11 +37,11 @@ class Patience:
 def patiently(
     ask: Callable[[], Answer], patience: Patience, *, last_byte: Callable[[], float | None] = lambda: None
 ) -> Answer:
-    """The answer of `ask`, which is called again after an error that may pass.
+    """The answer of `ask`, which is called again after a temporary error.
 
-    last_byte: when the last byte came, by `time.monotonic`; None if none came so far.
+    last_byte: time of the last received byte, by `time.monotonic`; None if no byte was received.
 
-    Raises FetchError with the last error of the source. Errors that no source raises pass through.
+    Raises FetchError with the last error of the source. Other errors pass through.
     """
     from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
@@ -64,6 +65,6 @@ def patiently(
         return tries(ask)
     except (LraDataError, DifferentFileError, LocalDiskError):
         raise
-    # Each file system of fsspec raises what its own library raises, and a wrong storage option shows only here.
+    # Each file system of fsspec raises its own library's errors, and a wrong storage option raises an error only here.
     except Exception as error:
         raise FetchError(error, tries.statistics["attempt_number"]) from error

@@ -1,9 +1,9 @@
-"""A file at an http or https address, by the standard library: the client of the base installation.
+"""Reads a file at an http or https address with the standard library; the client of the base installation.
 
-It obeys the proxies of the environment and follows redirects. It trusts the certificates of the system and of certifi,
-which some systems lack.
+It uses the proxies of the environment and follows redirects. It trusts the system's certificates and those of certifi,
+since some systems have none.
 
-Not here: the addresses of built sets, which need fsspec (`lra_data/store/location/address_reader.py`).
+Addresses of built sets need fsspec (`lra_data/store/location/address_reader.py`).
 """
 
 import http.client
@@ -20,14 +20,14 @@ from lra_data.downloads.resumable import Answer
 from lra_data.downloads.transfer_errors import BrokenConnectionError, StatusError
 
 CONNECT_S = 5.0
-# A connection without a byte for so long has broken.
+# A connection without a byte for this many seconds counts as broken.
 _STALLED_S = 30.0
 _BLOCK = 2**18
 _PARTIAL_CONTENT = 206
 
 
 class HttpSource:
-    """One file. Each answer is all that is missing, so a cut loses nothing that has come."""
+    """One file. Each request asks for the whole missing part; a broken connection loses no received bytes."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -38,7 +38,7 @@ class HttpSource:
         headers = {"User-Agent": "lra-data", "Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        # Made each time: the environment may name other proxies by then.
+        # Made for each request: the environment may name other proxies by then.
         opener = build_opener(_PlainHandler, _SecureHandler(context=_certificates()))
         try:
             answer = opener.open(Request(self._url, headers=headers), timeout=CONNECT_S)
@@ -54,7 +54,7 @@ class HttpSource:
 
 
 def _blocks(answer: http.client.HTTPResponse, there: int, total: int) -> Iterator[bytes]:
-    # read1 hands over what has come; read would lose the last block of a broken connection.
+    # read1 returns the received bytes; read would lose the last block of a broken connection.
     while block := answer.read1(_BLOCK):
         there += len(block)
         yield block
@@ -70,7 +70,7 @@ def _certificates() -> ssl.SSLContext:
 
 
 class _Connection(http.client.HTTPConnection):
-    """The timeout of an opener is that of connecting; then each read may take _STALLED_S."""
+    """Set the timeout of each read to _STALLED_S; the timeout of the opener is for connecting."""
 
     def connect(self) -> None:
         super().connect()

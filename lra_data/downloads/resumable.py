@@ -1,8 +1,8 @@
-"""One file from a server, resumed after a cut and in later processes, and published when it is the wanted one.
+"""One file from a server, resumed after a broken connection and in later processes, and published when it is right.
 
-What has come is kept in PATH.part. It gets the name PATH only when its size and digest are the wanted ones.
+Received bytes are kept in PATH.part. The file gets the name PATH only when its size and digest are as expected.
 
-Not here: how a server is asked (a `Source`), locks between processes, messages for users.
+A `Source` contacts the server. Locks between processes and messages for users are elsewhere.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from lra_data.downloads.transfer_errors import (
     status_of,
 )
 
-# Called with the bytes that are there, and the bytes that will be.
+# Called with the bytes so far, and the bytes in total.
 ByteProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the file must be.
+    """The expected file.
 
     size: bytes, if known.
     digest: `sha256:…` or `md5:…`, if known.
@@ -42,8 +42,8 @@ class Wanted:
 class Answer:
     """A piece of the file.
 
-    start: its first byte; 0 from a server that does not know ranges and sends the whole file.
-    total: bytes of the whole file, as far as the server says.
+    start: position of its first byte; 0 from a server that does not support ranges and sends the whole file.
+    total: bytes of the whole file, if the server gives them.
     is_last: whether the server's file ends with this piece.
     blocks: the bytes; reading them raises the source's error if the connection breaks.
     """
@@ -55,10 +55,10 @@ class Answer:
 
 
 class Source(Protocol):
-    """Where a file comes from."""
+    """The source of a file."""
 
     def ask(self, start: int, size: int | None) -> AbstractContextManager[Answer]:
-        """A piece of the file from byte `start`; `size` is that of the whole file, if known."""
+        """A piece of the file from byte `start`; `size` is the size of the whole file, if known."""
 
 
 def fetch_file(
@@ -70,16 +70,16 @@ def fetch_file(
     rounds: int = 1,
     progress: ByteProgress = lambda there, total: None,
 ) -> None:
-    """Bring the wanted file to `path`.
+    """Fetch the wanted file to `path`.
 
-    rounds: times that the whole file is fetched if another one comes.
+    rounds: how often the whole file is fetched if the received file is wrong.
 
-    Raises DifferentFileError if the server has another file, FetchError if it does not deliver, and OSError if the file
-    cannot be written. The part stays after a FetchError only, and the next call continues it.
+    Raises DifferentFileError if the server has another file, FetchError if the server fails, and OSError if the file
+    cannot be written. The part is kept only after a FetchError, and the next call continues it.
     """
     part = path.with_name(f"{path.name}.part")
     try:
-        # A part that an earlier process left says nothing about the server: it costs no round.
+        # A wrong part of an earlier process is not the server's fault, so it does not count as a round.
         for rounds_left in reversed(range(rounds + (size_of(part) > 0))):
             try:
                 _complete(source, part, wanted, patience, progress)
@@ -91,14 +91,14 @@ def fetch_file(
                 break
     except OSError:
         with suppress(OSError):
-            part.unlink(missing_ok=True)  # it fills the disk that is full
+            part.unlink(missing_ok=True)  # it takes space on the full disk
         raise
-    # No fsync of the folder: a name that is lost with the power costs a download and nothing else.
+    # The folder is not fsynced: if a power cut loses the name, only a download is lost.
     os.replace(part, path)
 
 
 def is_whole(path: Path, wanted: Wanted) -> bool:
-    """Whether the file is there and the wanted one."""
+    """Whether the file exists and is the wanted file."""
     try:
         return path.is_file() and _difference(path, wanted) is None
     except FileNotFoundError:  # another process has just removed a damaged one
@@ -106,7 +106,7 @@ def is_whole(path: Path, wanted: Wanted) -> bool:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file; -1 if there is none."""
+    """Bytes of a file; -1 if it does not exist."""
     try:
         return path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -114,7 +114,7 @@ def size_of(path: Path) -> int:
 
 
 class _Transfer:
-    """A file on its way. there: bytes that have come. last_byte: when the last one came in this process, if one did."""
+    """A running transfer. there: bytes so far. last_byte: time of the last byte received in this process, or None."""
 
     def __init__(self, source: Source, file: BinaryIO, wanted: Wanted, progress: ByteProgress) -> None:
         self._source, self._file, self._size, self._progress = source, file, wanted.size, progress
@@ -123,7 +123,7 @@ class _Transfer:
         self.last_byte: float | None = None
 
     def ask(self) -> None:
-        """Fetch the next piece. What comes before a connection breaks is kept."""
+        """Fetch the next piece. Bytes received before a connection breaks are kept."""
         asked = self.there
         try:
             with self._source.ask(asked, self._size) as answer:
@@ -137,7 +137,7 @@ class _Transfer:
             raise
         except Exception as error:
             if status_of(error) == RANGE_NOT_SATISFIABLE:
-                raise DifferentFileError("more bytes", f"no bytes from {asked:,} on") from error
+                raise DifferentFileError("more bytes", f"no bytes after {asked:,}") from error
             raise
 
     def _keep(self, block: bytes) -> None:
@@ -151,8 +151,8 @@ class _Transfer:
 
 
 def _complete(source: Source, part: Path, wanted: Wanted, patience: Patience, progress: ByteProgress) -> None:
-    """Append to `part` what is missing; raises DifferentFileError if the whole is not the wanted file."""
-    # Not emptied when it is opened: where locks do not reach other machines, two may write the same bytes to it.
+    """Append the missing bytes to `part`; raises DifferentFileError if the result is not the wanted file."""
+    # The file is not truncated on opening: if locks do not work across machines, two may write the same bytes to it.
     with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
         transfer = _Transfer(source, file, wanted, progress)
         try:
@@ -160,14 +160,14 @@ def _complete(source: Source, part: Path, wanted: Wanted, patience: Patience, pr
                 patiently(transfer.ask, patience, last_byte=lambda: transfer.last_byte)
         except LocalDiskError as error:
             raise error.reason from error
-        file.truncate(transfer.there)  # a longer part, of which the server sent the whole file again
+        file.truncate(transfer.there)  # the part was longer, and the server sent the whole file again
         os.fsync(file.fileno())
     if difference := _difference(part, wanted):
         raise difference
 
 
 def _difference(path: Path, wanted: Wanted) -> DifferentFileError | None:
-    """How a file differs from the wanted one."""
+    """The difference between a file and the wanted file, or None."""
     size = path.stat().st_size
     if wanted.size is not None and size != wanted.size:
         return DifferentFileError(f"{wanted.size:,} bytes", f"{size:,} bytes")

@@ -1,6 +1,6 @@
-"""Errors of a transfer: what goes wrong, whether the same request may succeed a little later, and why in few words.
+"""Errors of a transfer: their kinds, whether the same request may succeed a little later, and the reason in few words.
 
-Each file system of fsspec raises what its own library raises, which may be an OSError or not; so does `plain_http`.
+Each file system of fsspec raises the errors of its own library, which may or may not be OSErrors; so does `plain_http`.
 """
 
 import errno
@@ -9,7 +9,7 @@ import sys
 
 RANGE_NOT_SATISFIABLE = 416
 _TRY_LATER = {408, 425, 429}
-# How s3fs says that a request was wrong or went to the wrong place; every other number may be the network's.
+# Error numbers of s3fs for a wrong request or a wrong address; every other number may be due to the network.
 _WRONG_REQUEST = {
     errno.EINVAL,
     errno.ENOSYS,
@@ -20,7 +20,7 @@ _WRONG_REQUEST = {
 
 
 class DifferentFileError(Exception):
-    """The server's file is not the wanted one: `expected` and `got` are a size or a digest in words."""
+    """The server's file is not the wanted file: `expected` and `got` are a size or a digest in words."""
 
     def __init__(self, expected: str, got: str) -> None:
         super().__init__(expected, got)
@@ -28,7 +28,7 @@ class DifferentFileError(Exception):
 
 
 class FetchError(Exception):
-    """The server did not deliver. reason: the last error of the source, raised by try number `tries`."""
+    """The server failed. reason: the last error of the source, raised by try number `tries`."""
 
     def __init__(self, reason: Exception, tries: int) -> None:
         super().__init__(reason, tries)
@@ -36,7 +36,7 @@ class FetchError(Exception):
 
 
 class LocalDiskError(Exception):
-    """The file cannot be written. reason: the error, which without this wrapping could be one of the connection."""
+    """The file cannot be written. reason: the error, wrapped so that it is not taken for one of the connection."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(reason)
@@ -44,7 +44,7 @@ class LocalDiskError(Exception):
 
 
 class BrokenConnectionError(ConnectionError):
-    """An answer ended before its end; the text says where."""
+    """An answer ended early; the message contains the position."""
 
 
 class StatusError(Exception):
@@ -58,7 +58,7 @@ class StatusError(Exception):
 def may_pass(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
     if isinstance(error, TimeoutError | ConnectionError):
-        return True  # before the status: S3 says RequestTimeout with 400
+        return True  # checked before the status, as S3 sends RequestTimeout with status 400
     status = status_of(error)
     if status is not None:
         return status >= 500 or status in _TRY_LATER
@@ -71,7 +71,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 def _connection_errors() -> tuple[type[BaseException], ...]:
-    """Errors of connections that are not an OSError. Only a library that is loaded can have raised one."""
+    """Connection errors that are not OSErrors. Only a loaded library can have raised one."""
     kinds: list[type[BaseException]] = []
     if http := sys.modules.get("http.client"):
         kinds += [http.BadStatusLine, http.IncompleteRead]

@@ -1,7 +1,4 @@
-"""Files that appear whole or not at all: written under a temporary name, fsynced, renamed, the folder fsynced too.
-
-Not here: what is in them.
-"""
+"""Files that appear whole or not at all: written under a temporary name, fsynced, renamed, and the folder fsynced."""
 
 import hashlib
 import os
@@ -18,7 +15,7 @@ _READ_BLOCK = 2**20
 
 
 class Sink(Protocol):
-    """What a format writes to."""
+    """The file that a format writes to."""
 
     def write(self, data: bytes, /) -> int:
         """Append all of `data`."""
@@ -28,7 +25,7 @@ class Sink(Protocol):
 
 
 class HashingFile(RawIOBase):
-    """A file opened for writing that digests what passes through: no second read to know the SHA-256."""
+    """A file opened for writing that digests the bytes as they are written, so that no second read is needed."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -54,7 +51,7 @@ class HashingFile(RawIOBase):
         return True
 
     def abandon(self) -> None:
-        """Drop what is still written: a writer that failed halfway may close itself, with a footer, much later."""
+        """Discard all further writes: a writer that failed halfway may write a footer when it is closed much later."""
         self._abandoned = True
 
     @property
@@ -69,7 +66,7 @@ def publish(path: Path, scratch: Path) -> Iterator[HashingFile]:
 
     A full disk, a quota or a missing permission raises BuildError; the temporary file is removed on any error.
     """
-    # A name of its own: on a cluster, two machines may make the same shard at once, and have the same process number.
+    # The name is unique: on a cluster, two machines may make the same shard at once, with the same process id.
     temporary = scratch / f"{path.name}.{uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:
@@ -106,7 +103,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable. Windows has no such call and needs none."""
+    """Make a rename durable. Windows has no such call and does not need it."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

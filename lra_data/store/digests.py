@@ -1,8 +1,8 @@
-"""Digests of rows, whatever the format and the batches they came in.
+"""Digests of rows, independent of the format and of batch boundaries.
 
-`row_digests` names an example by its `inputs`: equal examples have equal digests, so a set is searched for duplicates
-with them. `LogicalDigest` names a run of rows with all their columns; formats whose bytes move with a library's
-version still have the same logical digest.
+`row_digests` identifies an example by its `inputs`. Equal examples have equal digests, which are used to find
+duplicates. `LogicalDigest` identifies a sequence of rows with all columns. It is the same for all formats, also for
+those whose bytes change with a library's version.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ def row_digests(batch: pa.RecordBatch) -> NDArray[np.uint8]:
 
 
 class LogicalDigest:
-    """Feed batches in row order; the digest depends on the rows alone, not on where batches begin or end."""
+    """Takes batches in row order; the digest depends only on the rows, not on where batches begin or end."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
         self._columns = {name: hashlib.sha256() for name in schema.names}
 
     def update(self, batch: pa.RecordBatch, rows: NDArray[np.uint8]) -> None:
-        """Add a batch; `rows` are its row digests, which stand for the `inputs` columns."""
+        """Add a batch; `rows` are its row digests, which represent the `inputs` columns."""
         first_inputs = next(name for name in self._schema.names if name.startswith("inputs"))
         for name, digest in self._columns.items():
             if name == first_inputs:
@@ -74,7 +74,7 @@ def _row_buffers(column: pa.Array) -> list[memoryview]:
 
 
 def _column_bytes(column: pa.Array) -> list[bytes]:
-    """A column as little-endian bytes: values, and before lists and words their lengths."""
+    """A column as little-endian bytes: values; for lists and strings, the length comes first."""
     if pa.types.is_list(column.type):
         # Row by row, length first, so that the digest does not depend on where batches begin.
         return [part for row in column for part in (len(row.values).to_bytes(4, "little"), *_column_bytes(row.values))]

@@ -1,10 +1,9 @@
-"""manifest.json: what a finished set is and holds. It is written last, so a folder that has one is whole.
+"""manifest.json: the description and the content of a finished set. It is written last, so a folder with it is whole.
 
-`Description` says what was asked for, enough to make every row again; `Shard` is one file with its digests. The
-building room keeps the same two in SET/.build while it works.
+`Description` holds the request, which is enough to make every row again; `Shard` describes one file with its digests.
+During a build, `lra_data/building` stores both in SET/.build.
 
-Not here: reading rows (`row_access.py`), deciding shard bounds (`lra_data/building/plan.py`), decoding JSON
-(`strict_json.py`).
+`row_access.py` reads rows, `lra_data/building/plan.py` decides shard bounds, `strict_json.py` decodes JSON.
 """
 
 import json
@@ -32,15 +31,16 @@ _ADVICE = "build the set again with --overwrite"
 
 
 class Description(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a set is.
+    """The description of a set.
 
     task: the family's name.
     variant: the preset's name or custom-<hash>.
-    version: of the task.
-    config: every parameter, and what is known of a corpus.
-    sizes: examples in each split.
-    formats: of the shards.
-    libraries: versions on which the bytes of the formats depend.
+    version: the task's version.
+    config: every parameter, and the facts about a corpus.
+    seed: the seed of the examples.
+    sizes: number of examples in each split.
+    formats: the formats of the shards.
+    libraries: the library versions on which the bytes of the formats depend.
     """
 
     task: str
@@ -54,18 +54,18 @@ class Description(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def __post_init__(self) -> None:
         if set(self.sizes) != set(SPLITS):
-            raise ValueError(f"expected sizes of {', '.join(SPLITS)}, got those of {', '.join(self.sizes)}")
+            raise ValueError(f"expected sizes of {', '.join(SPLITS)}, got sizes of {', '.join(self.sizes)}")
 
 
 class Shard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file: rows start .. stop - 1 of `split`, its digests, and counts for the dataset card.
 
     bytes: size of the file.
-    logical: digest over the decoded rows, the same in every format.
-    batch_rows: rows of a batch; the last one may have fewer.
-    batch_offsets: byte positions of the record batches of an Arrow stream, empty for other formats.
-    label_counts: rows with each label.
-    shortest, longest, elements: of `inputs`.
+    logical: digest of the decoded rows, the same in every format.
+    batch_rows: rows per batch; the last batch may have fewer.
+    batch_offsets: byte positions of the record batches of an Arrow stream; empty for other formats.
+    label_counts: number of rows with each label.
+    shortest, longest, elements: smallest, largest and total length of `inputs`.
     """
 
     file: Annotated[str, Meta(pattern=rf"\A{_NAME}\Z")]
@@ -88,9 +88,9 @@ class Shard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Manifest:
     """A finished set.
 
-    duplicates: rows of each split that repeat an earlier row of the same split.
-    overlaps: distinct examples that appear in two splits, by those, such as `validation and test`; only corpora have
-    any.
+    duplicates: number of rows of each split that repeat an earlier row of the same split.
+    overlaps: number of distinct examples that appear in two splits, by the pair of splits, such as
+        `validation and test`; only corpora have overlaps.
     """
 
     description: Description
@@ -99,19 +99,19 @@ class Manifest:
     shards: tuple[Shard, ...]
 
     def shards_of(self, split: str, format_name: str | None = None) -> list[Shard]:
-        """The shards of one split in row order, in one format (the first of the set if none is named)."""
+        """The shards of one split in row order, in one format (by default the first format of the set)."""
         wanted = format_name or self.description.formats[0]
         return [shard for shard in self.shards if shard.split == split and shard.format == wanted]
 
 
 class _Version(Struct):
-    """The entry that says how to read the others."""
+    """The version of the file's format, which is read first."""
 
     format_version: Any = None
 
 
 class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """manifest.json: the entries of the description, and the others."""
+    """manifest.json: the entries of the description, and the other entries of the manifest."""
 
     format_version: int
     duplicates: Mapping[str, Count]
@@ -120,7 +120,7 @@ class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """manifest.json: the same text for equal manifests, one shard a line."""
+    """The text of manifest.json: the same for equal manifests, one shard per line."""
     head = {
         "format_version": FORMAT_VERSION,
         **structs.asdict(manifest.description),
@@ -133,7 +133,7 @@ def manifest_text(manifest: Manifest) -> str:
 
 
 def read_manifest(set_folder: Path) -> Manifest:
-    """The manifest of a finished set; raises SetError for a folder that has none or a damaged one."""
+    """The manifest of a finished set; raises SetError if it is missing or damaged."""
     path = set_folder / MANIFEST
     if not path.exists():
         if (set_folder / BUILD_FOLDER).is_dir():
@@ -143,7 +143,7 @@ def read_manifest(set_folder: Path) -> Manifest:
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
-    """The manifest with this text; raises SetError, which names `where` it came from, for a damaged one."""
+    """The manifest with this text; raises SetError, naming its origin `where`, for a damaged text."""
     version = parse_record(text, _Version, where, what=_WHAT, advice=_ADVICE).format_version
     if version != FORMAT_VERSION:
         raise SetError(f"{where}: expected format_version {FORMAT_VERSION}, got {version!r}")
@@ -159,7 +159,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
 
 
 def description_in(entries: Description) -> Description:
-    """The description in a file that has further entries."""
+    """The description in a file with further entries."""
     return Description(**{name: getattr(entries, name) for name in Description.__struct_fields__})
 
 
@@ -175,5 +175,5 @@ def _check_cover(where: str, manifest: Manifest) -> None:
             if reached != size:
                 raise SetError(
                     f"{where}: expected {format_name} shards of {split} for rows 0 to {size}, "
-                    f"got them to {reached}: {_ADVICE}"
+                    f"got rows 0 to {reached}: {_ADVICE}"
                 )

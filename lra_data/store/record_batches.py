@@ -1,7 +1,8 @@
-"""The record batches of one split of a built set, each opened when a row of it is first needed.
+"""The record batches of one split of a built set, each opened when one of its rows is first needed.
 
-Shards of a mapped format (Arrow) are mapped into memory, once each: a batch is a view of the file. Others are decoded,
-one batch at a time where the format can (Parquet), else one shard at a time (tar files), and the last few are kept.
+Each shard of a mapped format (Arrow) is mapped into memory once; a batch is a view of the file. Other shards are
+decoded, one batch at a time if the format allows (Parquet), otherwise one shard at a time (tar files). The last few
+decoded pieces are kept.
 """
 
 import os
@@ -21,7 +22,7 @@ from lra_data.store.manifest import MANIFEST, Shard
 from lra_data.store.shard_reading import check_batch
 from lra_data.task import Task
 
-# Decoded pieces that are kept: row groups of 1,024 rows or 1 MiB, shards of 32 MiB.
+# Number of decoded pieces that are kept: row groups of 1,024 rows or 1 MiB, shards of 32 MiB.
 _KEPT_GROUPS = 64
 _KEPT_SHARDS = 4
 
@@ -29,7 +30,7 @@ _KEPT_SHARDS = 4
 class OpenBatches:
     """The batches of one split; batch `number` holds rows starts[number] .. starts[number + 1] - 1.
 
-    starts: int64.
+    starts: first row of each batch, and the number of rows, int64.
     mapped: whether batches are views of files that stay mapped, so that their memory outlives them.
     """
 
@@ -42,14 +43,14 @@ class OpenBatches:
         self.starts: NDArray[np.int64] = np.concatenate(
             [*(np.arange(shard.start, shard.stop, shard.batch_rows) for shard in shards), [shards[-1].stop]]
         )
-        self._files = dict[int, tuple[pa.Buffer, str]]()  # a mapping costs addresses, no memory
+        self._files = dict[int, tuple[pa.Buffer, str]]()  # a mapping takes address space, but no memory
         self._process, self._lock = os.getpid(), Lock()
         self._groups = lru_cache(maxsize=_KEPT_GROUPS)(self._read_group)
         self._decoded = lru_cache(maxsize=_KEPT_SHARDS)(self._decode)
 
     @property
     def at_hand(self) -> bool:
-        """Whether any batch costs but a look into a mapped file."""
+        """Whether every batch is a view of a mapped file, without decoding."""
         return self.mapped and (isinstance(self._folder, LocalFolder) or len(self._files) == len(self._shards))
 
     @property
@@ -58,13 +59,13 @@ class OpenBatches:
         return np.array([*(shard.start for shard in self._shards), self._shards[-1].stop], dtype=np.int64)
 
     def keep_shards(self, count: int) -> None:
-        """Keep decoded pieces of as many shards as an order needs at a time."""
+        """Keep decoded pieces of that many shards, as an order needs at a time."""
         groups = int(np.diff(self._first).max()) * (count + 1)
         self._groups = lru_cache(maxsize=max(_KEPT_GROUPS, groups))(self._read_group)
         self._decoded = lru_cache(maxsize=max(_KEPT_SHARDS, count + 1))(self._decode)
 
     def batch(self, number: int) -> pa.RecordBatch:
-        """A record batch, sound but not compared with its digest's file; raises SetError for one that is not."""
+        """A record batch with usable rows, not compared with its digest; raises SetError for an unusable batch."""
         place = int(np.searchsorted(self._first, number, side="right")) - 1
         shard, inside = self._shards[place], number - int(self._first[place])
         if not self.mapped and not self._format.reads_one_batch:
@@ -76,7 +77,7 @@ class OpenBatches:
         return batch
 
     def _mapped(self, place: int) -> tuple[pa.Buffer, str]:
-        """A shard's file. Rows are found by addresses in it, so all threads must have the same mapping."""
+        """A shard's file. Rows are found by address in it, so all threads must share the same mapping."""
         if self._process != os.getpid():  # forked, perhaps while another thread held the lock
             self._process, self._lock = os.getpid(), Lock()
         with self._lock:
@@ -114,7 +115,7 @@ class OpenBatches:
         pieces = [piece for column in batch.columns for piece in column.buffers() if piece is not None and piece.size]
         if any(piece.address < first or piece.address + piece.size > last for piece in pieces):
             # Addresses of a copy, as of a compressed batch, would outlive its memory.
-            raise SetError(f"{path}: expected record batches as they lie in the file, got compressed ones: {_VERIFY}")
+            raise SetError(f"{path}: expected uncompressed record batches, got compressed ones: {_VERIFY}")
         return batch
 
     def _read_group(self, place: int, inside: int) -> pa.RecordBatch:

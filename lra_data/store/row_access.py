@@ -1,6 +1,6 @@
-"""Rows of a set, whether it lies on disk or was never written: the same calls, the same answers.
+"""Rows of a set, on disk or virtual, through the same methods and with the same results.
 
-Not here: shuffling, batches for models (`lra_data/loading`), checks (`lra_data/checking`).
+Shuffling and batches for models are in `lra_data/loading`, checks in `lra_data/checking`.
 """
 
 from abc import ABC, abstractmethod
@@ -22,15 +22,15 @@ from lra_data.store.record_batches import OpenBatches
 from lra_data.store.shard_reading import check_batch, read_shard
 from lra_data.task import Task, check_seed, check_whole
 
-# Rows generated at a time when a whole split of a virtual set is read.
+# Number of rows generated at a time when a whole split of a virtual set is read.
 _ROWS_A_BATCH = 1024
 
-# Record batches whose rows have been looked at and may be handed out.
+# Number of record batches whose rows have been checked and are kept.
 _OPEN_BATCHES = 64
 
 
 class Rows(ABC):
-    """The rows of a set. task, seed and sizes (examples a split) say which."""
+    """The rows of a set, given by task, seed and sizes (number of examples by split)."""
 
     task: Task
     seed: int
@@ -42,7 +42,7 @@ class Rows(ABC):
 
     @abstractmethod
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
-        """The rows of these indices, in this order; raises UsageError for one outside the split."""
+        """The rows with these indices, in this order; raises UsageError for an index outside the split."""
 
     def _checked(self, split: str, indices: Sequence[int]) -> Sequence[int]:
         """The indices as plain ints."""
@@ -54,14 +54,14 @@ class Rows(ABC):
 
 
 class VirtualRows(Rows):
-    """Rows made when asked for."""
+    """Rows that are generated when they are read."""
 
     def __init__(self, task: Task, seed: int) -> None:
         self.task, self.sizes = task, task.split_sizes(seed)
         self.seed = check_seed(seed)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A task is made again from its record, so that a worker process does not get a whole corpus sent."""
+        """Pickle the task's record instead of the task, so that no whole corpus is sent to a worker process."""
         task = self.task
         return _virtual_rows, (task.family, task.version, task.record(), task.corpus, self.seed)
 
@@ -83,7 +83,7 @@ def _virtual_rows(
 
 
 class BuiltRows(Rows):
-    """Rows of a finished set, read from its first format, in a folder or behind an address that fsspec understands."""
+    """Rows of a finished set, in a folder or at an address that fsspec understands."""
 
     def __init__(
         self,
@@ -93,8 +93,10 @@ class BuiltRows(Rows):
         storage_options: Mapping[str, Any] | None = None,
         format_name: str | None = None,
     ) -> None:
-        """check_digests: whether each shard is compared with its digest when its first row is asked for. format_name:
-        of a set in several formats the one to read. See `set_folder.py` for the others.
+        """See `set_folder.py` for the other arguments.
+
+        check_digests: whether each shard is compared with its digest when its first row is read.
+        format_name: the format to read, for a set in several formats; by default arrow, or else the first.
         """
         self.where = str(where)
         self._files = set_folder(where, check_digests=check_digests, storage_options=storage_options)
@@ -115,7 +117,7 @@ class BuiltRows(Rows):
         self._batch = lru_cache(maxsize=_OPEN_BATCHES)(self._checked_batch)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is open: a worker process opens files of its own."""
+        """Leave out open files: a worker process opens its own."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_batch")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -124,17 +126,17 @@ class BuiltRows(Rows):
 
     @property
     def folder(self) -> Path:
-        """The set's folder on this machine; raises SetError for a set behind an address."""
+        """The set's local folder; raises SetError for a set at an address."""
         if not isinstance(self._files, LocalFolder):
-            raise SetError(f"{self.where}: expected a set in a folder of this machine: copy it here first")
+            raise SetError(f"{self.where}: expected a set in a local folder, got an address: copy it here first")
         return self._files.folder
 
     def shard_paths(self, split: str) -> list[Path]:
-        """The shards of a split as files of this machine, in row order."""
+        """The shards of a split as local files, in row order."""
         return [self._files.shard_path(shard) for shard in self.manifest.shards_of(split, self.format)]
 
     def open_batches(self, split: str) -> OpenBatches:
-        """The split's record batches, nothing opened yet."""
+        """The split's record batches; files are opened when they are needed."""
         return OpenBatches(self._files, self.manifest.shards_of(split, self.format), self.task)
 
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
@@ -168,9 +170,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
-    """The rows of a set folder, or of a task by name or configuration, virtual and with `seed`.
+    """The rows of a set folder, or the virtual rows of a task, by name or configuration, with `seed`.
 
-    Raises UsageError if `where` is neither, SetError for a folder that holds no finished set.
+    Raises UsageError if `where` is neither, SetError for a folder without a finished set.
     """
     if isinstance(where, str | Path):
         folder = local_path(where, "the folder of a built set or a task name")

@@ -1,4 +1,4 @@
-"""One shard at a time: its batches, and counts of their content to compare with the manifest."""
+"""Reads one shard: its batches, and counts of their content to compare with the manifest."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from lra_data.task import Task
 
 @dataclass(kw_only=True)
 class Tally:
-    """Digests of the rows of a shard, and the figures that the manifest has of it."""
+    """Digests of a shard's rows, and the counts that the manifest holds for the shard."""
 
     num_classes: int
     logical: LogicalDigest
@@ -64,7 +64,7 @@ class Tally:
 
 
 def read_shard(path: Path, shard: Shard, task: Task) -> Iterator[pa.RecordBatch]:
-    """The batches of one shard; raises SetError for a damaged file, or at its end for one with too few or many rows."""
+    """The batches of one shard; raises SetError for a damaged file, or, at its end, for a wrong number of rows."""
     num_rows = 0
     for batch in get_format(shard.format).read(path, task.schema):
         check_batch(path, batch, task)
@@ -77,7 +77,7 @@ def read_shard(path: Path, shard: Shard, task: Task) -> Iterator[pa.RecordBatch]
 def check_batch(path: Path | str, batch: pa.RecordBatch, task: Task) -> None:
     """Raise SetError for unusable rows: bad offsets, nulls, unknown labels or ids.
 
-    Whether usable rows are right is checked by `verify`.
+    `verify` checks whether usable rows are correct.
     """
     fault = ""
     try:
@@ -98,7 +98,7 @@ def check_batch(path: Path | str, batch: pa.RecordBatch, task: Task) -> None:
 
 
 def check_batch_offsets(set_folder: Path, shard: Shard, schema: pa.Schema) -> None:
-    """Raise SetError unless the batch at each offset begins with the row that belongs there."""
+    """Raise SetError unless the batch at each offset begins with the expected row."""
     num_batches = -(-(shard.stop - shard.start) // shard.batch_rows)
     if get_format(shard.format).is_mapped and len(shard.batch_offsets) != num_batches:
         raise SetError(f"{shard.file}: expected an offset for every {shard.batch_rows} rows, got {shard.batch_offsets}")
@@ -110,7 +110,7 @@ def check_batch_offsets(set_folder: Path, shard: Shard, schema: pa.Schema) -> No
 
 
 def _input_lengths(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    """Elements of all `inputs` columns, a row: int64, shape (rows,)."""
+    """Number of elements of all `inputs` columns, per row: int64, shape (rows,)."""
     lengths = np.zeros(len(batch), dtype=np.int64)
     for name in batch.schema.names:
         if name.startswith("inputs"):

@@ -1,6 +1,6 @@
-"""JSON files decoded into typed structs: every entry of the struct, of its type, and no other.
+"""Decodes JSON files into typed structs: all entries must be present, of the right type, and known.
 
-A struct of such a file forbids unknown fields. What the entries mean is said where the struct is.
+The structs forbid unknown fields. The meaning of the entries is documented at each struct.
 """
 
 import re
@@ -23,8 +23,8 @@ _WORDS = {"Object missing required field": "missing entry", "Object contains unk
 def read_record(path: Path, kind: type[Record], *, what: str, advice: str) -> Record:
     """The struct in a JSON file.
 
-    what: the file in words, such as "a plan", and
-    advice: what to do about a faulty one, both for the error.
+    what: a description of the file for the error, such as "a plan".
+    advice: the remedy for a faulty file, for the error.
 
     Raises SetError, which names the file and the entry.
     """
@@ -32,7 +32,7 @@ def read_record(path: Path, kind: type[Record], *, what: str, advice: str) -> Re
 
 
 def parse_record(text: bytes, kind: type[Record], where: str, *, what: str, advice: str) -> Record:
-    """`read_record` for a text that came from `where`."""
+    """`read_record` for a text from `where`."""
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:

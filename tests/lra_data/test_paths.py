@@ -110,7 +110,7 @@ def test_a_cache_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LRA_DATA_CACHE")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user that no one knows
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    with pytest.raises(UsageError, match="expected a home for the cache, found none: set LRA_DATA_CACHE"):
+    with pytest.raises(UsageError, match="expected a home folder for the cache, found none: set LRA_DATA_CACHE"):
         cache_folder()
 
 

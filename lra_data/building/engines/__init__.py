@@ -1,1 +1,1 @@
-"""Engines: who runs the jobs of a build, and the worker processes of the local one."""
+"""Engines, which run the jobs of a build, and the worker processes of the local engine."""

@@ -1,7 +1,7 @@
-"""Who runs the jobs of a build. An engine maps a pure function over jobs and yields results as they come.
+"""Runs the jobs of a build. An engine maps a pure function over jobs and yields results as jobs finish.
 
-The interface is one method, so that a Ray or Slurm engine is one more class: jobs and results pickle, need only the
-shared folder, and may run anywhere, twice, and in any order.
+The interface is one method, so a Ray or Slurm engine is one more class. Jobs and results can be pickled and need only
+the shared folder; jobs may run anywhere, twice, and in any order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +21,9 @@ class Engine(Protocol):
     """Runs `function` on every job and yields the results in order of completion."""
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-        """Raises what a job raised; jobs already under way finish first, the others are not begun.
+        """Raises the error of a failed job. Running jobs finish first; the others are not started.
 
-        An interrupt does not wait for those under way.
+        An interrupt does not wait for running jobs.
         """
 
 
@@ -40,7 +40,7 @@ class LocalProcesses:
         self.workers = number
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-        """See Engine. A worker that dies, killed or out of memory, raises BuildError and ends the others."""
+        """See Engine. If a worker dies, killed or out of memory, BuildError is raised and the other workers end."""
         if self.workers == 1 or len(jobs) <= 1:
             yield from map(function, jobs)
             return
@@ -65,7 +65,7 @@ class LocalProcesses:
             for future in as_completed(futures):
                 yield future.result()
         except (KeyboardInterrupt, GeneratorExit):
-            # Nobody waits for the jobs under way. Killed, they leave nothing that the next run does not expect.
+            # Do not wait for running jobs. The next run can clean up whatever a killed job leaves behind.
             for worker in workers:
                 worker.kill()
             raise

@@ -1,12 +1,12 @@
-"""A worker process of a build, seen from both sides: it gets jobs through its standard input and answers on its output.
+"""A worker process of a build, both sides: it reads jobs from its standard input and writes answers to its output.
 
-It is a Python of its own that imports this module, and never the caller's script: a script needs no `__main__` guard,
-and code that was piped into Python or typed into a notebook has no file that could be run again. `multiprocessing`
-runs the main file again in every worker, and needs semaphores, which some containers lack.
+The worker is a new Python process that imports this module, never the caller's script. So a script needs no `__main__`
+guard, and code that was piped into Python or typed into a notebook works too. `multiprocessing` would run the main file
+again in every worker, and needs semaphores, which some containers lack.
 
-A message is a pickle inside a pickled bytes object, so that one that cannot be unpickled leaves the stream in order.
+A message is a pickle inside a pickled bytes object, so a message that cannot be unpickled does not break the stream.
 
-Not here: who gets which job (`local.py`).
+`local.py` distributes the jobs.
 """
 
 import os
@@ -33,18 +33,18 @@ _COMMAND = (
 
 
 class LostWorkerError(Exception):
-    """The process ended without an answer."""
+    """The worker process ended without an answer."""
 
 
 class WorkerProcess:
-    """One worker process. It ends with this process, however this one ends: its standard input is closed then."""
+    """One worker process. It ends when this process ends in any way, because its standard input is then closed."""
 
     def __init__(self, *, tells: bool = True) -> None:
-        """tells: whether this one says what users should know (`notices.py`): of several workers one is enough."""
+        """tells: whether this worker prints notices (`notices.py`); one of several workers is enough."""
         if not sys.executable or getattr(sys, "frozen", False):  # a frozen program would start itself again
-            raise UsageError("expected a Python program that can be started again, found none: use workers=1")
-        # Ctrl-C reaches all processes of a terminal, and it is for the parent. The mask is inherited: a worker that is
-        # still starting does not see the signal either.
+            raise UsageError("expected a Python interpreter to start workers with, got none: use workers=1")
+        # Ctrl-C reaches all processes of a terminal, but only the parent handles it. The worker inherits the mask, so
+        # it does not see the signal while it is still starting either.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process = subprocess.Popen(
@@ -61,7 +61,7 @@ class WorkerProcess:
         return _there(self._process.stdin)
 
     def run(self, function: Callable[[Any], Any], job: Any) -> Any:
-        """`function(job)`, computed there. Raises what it raised, and LostWorkerError if the process has ended."""
+        """`function(job)`, run in the worker. Raises the job's error, or LostWorkerError if the worker has ended."""
         message = pickle.dumps((function, job))
         try:
             pickle.dump(message, self._input)
@@ -75,13 +75,13 @@ class WorkerProcess:
         return value
 
     def kill(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, even in the middle of a job."""
         self._process.kill()
 
     def close(self) -> None:
         """End the process and wait for it."""
         for pipe in (self._input, _there(self._process.stdout)):
-            with suppress(OSError):  # what was written last did not arrive: the process has ended
+            with suppress(OSError):  # the last message did not arrive, since the process has ended
                 pipe.close()
         self._process.wait()
 
@@ -98,7 +98,7 @@ def serve() -> None:
         try:
             while True:
                 jobs.put(pickle.load(source))
-        except BaseException:  # the parent has closed the pipe, or is gone
+        except BaseException:  # the parent has closed the pipe or ended
             os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
@@ -108,23 +108,23 @@ def serve() -> None:
 
 
 def _answer(message: bytes) -> bytes:
-    """What `WorkerProcess.run` is to return or raise."""
+    """The result that `WorkerProcess.run` returns, or the error that it raises."""
     try:
         function, job = pickle.loads(message)
         return pickle.dumps((False, function(job)))
-    except BaseException as error:  # also SystemExit: the parent decides what becomes of it
+    except BaseException as error:  # also SystemExit: the parent decides how to handle it
         if not isinstance(error, LraDataError):
             error.add_note(f"In a worker process:\n{traceback.format_exc()}")
         try:
             answer = pickle.dumps((True, error))
-            pickle.loads(answer)  # some exceptions can be pickled, but not made again
+            pickle.loads(answer)  # some exceptions can be pickled, but not unpickled
         except Exception:
             return pickle.dumps((True, RuntimeError("".join(traceback.format_exception(error)))))
         return answer
 
 
 def _moved_output() -> IO[bytes]:
-    """The standard output for answers alone. What any library prints goes to the standard error."""
+    """The standard output, reserved for answers. The output of any library goes to the standard error."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     instead = 2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
     os.dup2(instead, sys.stdout.fileno())

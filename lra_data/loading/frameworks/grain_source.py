@@ -20,7 +20,7 @@ from lra_data.optional_import import require
 
 
 class BatchSource:
-    """The batches from the current position of `batches`, as records. To resume, load the state into `batches` first."""
+    """The batches from the current position of `batches`, as records. To resume, first load the state into it."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches, self._length = batches, len(batches)

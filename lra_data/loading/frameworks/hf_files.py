@@ -15,7 +15,7 @@ import datasets  # noqa: E402
 
 
 class SetFiles(datasets.Dataset):  # type: ignore[misc]
-    """A datasets.Dataset over files of a set. The results of its methods have this class while they read these files."""
+    """A datasets.Dataset over files of a set; results of its methods have this class while they read these files."""
 
     _set_folder: Path
 

@@ -1,1 +1,1 @@
-"""Shard formats, one module each; `shard_format.py` says what a format is and finds them."""
+"""Shard formats, one module each; `shard_format.py` defines the contract and finds the modules."""

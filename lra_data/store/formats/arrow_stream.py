@@ -1,7 +1,8 @@
 """Shards as Arrow IPC streams, uncompressed: the canonical format.
 
-A stream, not an IPC file: Hugging Face `datasets` memory-maps streams, and their bytes do not move with pyarrow's
-version (docs/log.md). A stream has no index, so the manifest keeps the byte offset of every record batch.
+The format is a stream, not an IPC file, because Hugging Face `datasets` memory-maps streams, and their bytes do not
+change with pyarrow's version (docs/log.md). A stream has no index, so the manifest has the byte offset of every record
+batch.
 """
 
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ class ArrowStream(ShardFormat):
         try:
             with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
                 if not stream.schema.equals(schema, check_metadata=True):
-                    raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
+                    raise SetError(f"{path}: expected the schema of the task, got another schema: rebuild the set")
                 yield from stream
         except (pa.ArrowException, OSError) as error:
             raise SetError(f"{path}: expected an Arrow IPC stream, got: {str(error).splitlines()[0]}") from error
@@ -57,7 +58,7 @@ FORMAT = ArrowStream()
 
 
 def read_batch_at(path: Path, schema: pa.Schema, offset: int) -> pa.RecordBatch:
-    """The one record batch that begins at byte `offset`, without reading what is before it."""
+    """The record batch that begins at byte `offset`, without reading the bytes before it."""
     try:
         with pa.memory_map(str(path)) as source:
             source.seek(offset)

@@ -1,6 +1,6 @@
-"""Shards as Parquet files, one row group a batch: for the Hub, for Polars, DuckDB and Spark.
+"""Shards as Parquet files, one row group per batch: for the Hub, Polars, DuckDB and Spark.
 
-Their bytes move with pyarrow's version, which the manifest therefore records; the logical digest does not move.
+Their bytes change with pyarrow's version, so the manifest records the version. The logical digest does not change.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class ParquetFile(ShardFormat):
     croissant_columns = True
 
     def libraries(self, schema: pa.Schema) -> dict[str, str]:
-        """Pyarrow, whose releases write other bytes."""
+        """The version of pyarrow, since the bytes depend on it."""
         return {"pyarrow": pa.__version__}
 
     def open_writer(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> _Writer:
@@ -70,9 +70,9 @@ def _opened(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow
-            # Parquet adds metadata of its own to the fields, so only the schema's is compared.
+            # Parquet adds its own metadata to the fields, so only the metadata of the schema is compared.
             if not found.equals(schema) or found.metadata != schema.metadata:
-                raise SetError(f"{path}: expected the schema of the task, got another: rebuild the set")
+                raise SetError(f"{path}: expected the schema of the task, got another schema: rebuild the set")
             yield file
     except (pa.ArrowException, OSError) as error:
         raise SetError(f"{path}: expected a Parquet file, got: {str(error).splitlines()[0]}") from error

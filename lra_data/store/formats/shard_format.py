@@ -1,8 +1,8 @@
-"""The contract of a shard format, and how formats are found: every other module of this folder is one.
+"""The contract of a shard format, and how formats are found: every other module of this folder is a format.
 
-A format turns a schema and batches into one file and back. The bytes depend on the rows and on the library versions it
-names, on nothing else. Its name is that of its module up to the underscore: `arrow_stream.py` holds the format arrow.
-Modules are not called like the libraries that read such files, which they would hide.
+A format turns a schema and batches into one file and back. The bytes depend only on the rows and on the versions of the
+libraries that the format names. Its name is its module's name up to the underscore: `arrow_stream.py` holds the format
+arrow. No module has the name of a library that reads such files, since it would hide the library.
 """
 
 import importlib
@@ -24,7 +24,7 @@ from lra_data.store.atomic_files import Sink
 class ShardWriter(ABC):
     """Takes the shard's batches in order.
 
-    batch_offsets: byte positions of the batches, for a format that is mapped.
+    batch_offsets: byte positions of the batches, for a mapped format.
     """
 
     batch_offsets: Sequence[int] = ()
@@ -39,14 +39,14 @@ class ShardWriter(ABC):
 
 
 class ShardFormat(ABC):
-    """What a format's module defines as FORMAT.
+    """A shard format; its module defines it as FORMAT.
 
-    extension: of its files, in small letters.
-    media_type: of its files.
-    datasets_builder: the name under which Hugging Face `datasets` reads it.
-    is_mapped: whether record batches lie in the file as they lie in memory, at the writer's `batch_offsets`.
+    extension: file extension, in lower case.
+    media_type: media type of the files.
+    datasets_builder: name of the builder with which Hugging Face `datasets` reads the files.
+    is_mapped: whether record batches have the same bytes in the file as in memory, at the writer's `batch_offsets`.
     reads_one_batch: whether `read_batch` can be called; otherwise a shard is decoded as a whole.
-    croissant_columns: whether Croissant readers decode it, so that croissant.json says where each column is.
+    croissant_columns: whether Croissant readers can decode the files, so that croissant.json describes their columns.
     """
 
     extension: ClassVar[str]
@@ -57,7 +57,7 @@ class ShardFormat(ABC):
     croissant_columns: ClassVar[bool] = False
 
     def libraries(self, schema: pa.Schema) -> dict[str, str]:
-        """Versions of the libraries on which the bytes of such a file with this schema depend."""
+        """Versions of the libraries on which the bytes of a file with this schema depend."""
         return {}
 
     def features(self, schema: pa.Schema) -> dict[str, Any]:
@@ -66,19 +66,19 @@ class ShardFormat(ABC):
 
     @abstractmethod
     def open_writer(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> ShardWriter:
-        """Begin a shard; `key_prefix` begins the keys of formats that name each example."""
+        """Begin a shard; `key_prefix` is the start of each example's key, in formats with keys."""
 
     @abstractmethod
     def read(self, path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The shard's batches in order; raises SetError for bytes that are no such file."""
+        """The shard's batches in order; raises SetError for a file of another kind or a damaged file."""
 
     def read_batch(self, path: Path, schema: pa.Schema, number: int) -> pa.RecordBatch:
-        """One batch as it was written, without reading the others; raises SetError like `read`."""
+        """One batch as it was written, without reading the other batches; raises SetError like `read`."""
         raise AssertionError(f"{type(self).__name__} decodes whole shards")
 
 
 def format_names() -> tuple[str, ...]:
-    """Every format, sorted. None is imported for it."""
+    """The names of all formats, sorted, found without importing their modules."""
     return tuple(sorted(_modules()))
 
 

@@ -1,8 +1,8 @@
 """Shards as WebDataset tar files: for each example `<key>.npy` or, for pictures, `<key>.png` (inputs), `<key>.cls`
-(label), `<key>.json` (the rest).
+(label), `<key>.json` (the other columns).
 
-Written with the standard library: importing the `webdataset` library loads torch, and its writer stamps the current
-time into every header. Keys carry no dots, since WebDataset ends a key at the first one.
+The standard library writes the files: importing the `webdataset` library loads torch, and its writer puts the current
+time into every header. Keys contain no dots, since WebDataset ends a key at the first dot.
 """
 
 import io
@@ -26,8 +26,8 @@ _ROWS_A_BATCH = 1024
 
 class _Writer(ShardWriter):
     def __init__(self, sink: Sink, schema: pa.Schema, key_prefix: str) -> None:
-        # numpy's npy, json's output and tarfile's USTAR headers are fixed formats: no library version in the bytes. The
-        # bytes of a PNG move with the compressor.
+        # numpy's npy, json's output and tarfile's USTAR headers are fixed formats, so their bytes do not depend on
+        # library versions. The bytes of a PNG change with the compressor.
         self._tar = tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
         self._prefix = key_prefix
         self._inputs = webdataset_members(schema)
@@ -72,7 +72,7 @@ class WebdatasetTar(ShardFormat):
     datasets_builder = "webdataset"
 
     def libraries(self, schema: pa.Schema) -> dict[str, str]:
-        """For pictures Pillow and the zlib it compresses with; nothing for other examples."""
+        """For pictures, the versions of Pillow and of its zlib; empty for other examples."""
         if not picture_shapes(schema):
             return {}
         return png_versions()
@@ -119,12 +119,14 @@ FORMAT = WebdatasetTar()
 
 
 def _check_end(path: Path) -> None:
-    """A tar file ends in two blocks of zeros and is padded to a record; tarfile takes any end for the end."""
+    """Raise SetError for a truncated file. A tar file ends with two blocks of zeros and is padded to a record, but
+    tarfile accepts any end.
+    """
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(0, size - 2 * tarfile.BLOCKSIZE))
         if size % tarfile.RECORDSIZE or file.read().strip(b"\0"):
-            raise SetError(f"{path}: expected a whole tar file, got one that is cut off after {size} bytes")
+            raise SetError(f"{path}: expected a whole tar file, got one that ends early, after {size} bytes")
 
 
 def _decode(extension: str, data: bytes, inputs: dict[str, str]) -> dict[str, Any]:

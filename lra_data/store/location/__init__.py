@@ -1,1 +1,1 @@
-"""Where the files of a built set are: a folder on this machine, or an address that fsspec reads."""
+"""The location of a built set's files: a local folder, or an address that fsspec reads."""

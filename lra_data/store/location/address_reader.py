@@ -1,6 +1,6 @@
-"""Bytes of the files in a folder behind an address, read by fsspec.
+"""Reads bytes of the files in a remote folder, with fsspec.
 
-Not here: what is done with an error (`lra_data/downloads/patience.py`), and what the files mean (`remote.py`).
+Errors are handled in `lra_data/downloads/patience.py`; `remote.py` knows the meaning of the files.
 """
 
 import re
@@ -15,10 +15,10 @@ from lra_data.errors import UsageError
 from lra_data.paths import is_http, join_address, shown_address
 from lra_data.store.location.per_process import PerProcess
 
-# What a broken connection costs at most, and what one request holds in memory.
+# Bytes per request: at most this much is lost when a connection breaks, and held in memory.
 RANGE_BYTES = 8 * 2**20
 
-# aiohttp gives a whole answer 5 minutes, so a stalled connection is noticed late and a slow one breaks off.
+# By default aiohttp allows 5 minutes for a whole answer: a stalled connection is noticed late, and a slow one aborted.
 STALLED_S = 30.0
 
 _INSTALL = "pip install 'lra-data[remote]'"
@@ -27,7 +27,7 @@ _INSTALL = "pip install 'lra-data[remote]'"
 class AddressReader:
     """The folder at `url`. It may be pickled and used after a fork: each process makes its own connections.
 
-    options: what the file system of the scheme takes, as in pandas.
+    options: options of the scheme's file system, as in pandas.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ class AddressReader:
         self._opened = PerProcess(partial(_open, url, options))
 
     def read(self, name: str, start: int, stop: int | None) -> bytes:
-        """Bytes start .. stop - 1 of a file; more if the server does not know ranges. Raises whatever fsspec raises."""
+        """Bytes start .. stop - 1 of a file; more if the server does not support ranges. Raises fsspec's errors."""
         filesystem, root = self._opened.get()
         data: bytes = filesystem.cat_file(join_address(root, name), start=start, end=stop)
         if stop is not None and len(data) < stop - start:
@@ -43,8 +43,8 @@ class AddressReader:
         return data
 
     def load_library(self) -> None:
-        """Import what reads this address: it may take seconds, which are not the server's. UsageError without fsspec;
-        other errors are raised by `read`, later.
+        """Import the libraries for this address first, since that may take seconds that should not count as waiting for
+        the server. Raises UsageError without fsspec; `read` raises other errors later.
         """
         try:
             from fsspec import get_filesystem_class
@@ -55,7 +55,7 @@ class AddressReader:
 
 
 class RangeSource:
-    """One file of the folder, in ranges."""
+    """One file of the folder, read in ranges."""
 
     def __init__(self, reader: AddressReader, name: str) -> None:
         self._reader, self._name = reader, name
@@ -67,7 +67,7 @@ class RangeSource:
             raise AssertionError("a shard's size is known")
         stop = min(start + RANGE_BYTES, size)
         data = self._reader.read(self._name, start, stop)
-        # The server knows no ranges and sent the file.
+        # The server does not support ranges and sent the whole file.
         is_all = len(data) > stop - start
         yield Answer(start=0 if is_all else start, total=len(data) if is_all else size, is_last=is_all, blocks=[data])
 
@@ -77,7 +77,7 @@ class _ShortError(ConnectionError):
 
 
 def _open(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """The file system of an address, and the address in its terms."""
+    """The file system of an address, and the path in that file system."""
     try:
         from fsspec.core import url_to_fs
 
@@ -101,16 +101,16 @@ def _library_missing(url: str, error: ImportError) -> UsageError:
 
 
 def with_patience(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options for fsspec; for HTTP with settings for long transfers, unless the user names others."""
+    """The options for fsspec; for HTTP, with settings for long transfers unless the user sets them."""
     if not is_http(url):
         return dict(options)
     import aiohttp
 
     client: dict[str, Any] = {
         "timeout": aiohttp.ClientTimeout(total=None, sock_connect=STALLED_S, sock_read=STALLED_S),
-        "trust_env": True,  # the proxies of the environment, which the downloads of archives obey too
+        "trust_env": True,  # use the proxies of the environment, as for downloads of archives
     }
-    # A server that packs what it sends would count the ranges in packed bytes.
+    # A server that compresses its answers would count ranges in compressed bytes.
     headers = {"Accept-Encoding": "identity"}
     return {
         **options,

@@ -1,9 +1,9 @@
-"""A built set behind an address that fsspec understands: its manifest, and its shards through the local cache.
+"""A built set at an address that fsspec understands: its manifest, and its shards through the local cache.
 
-A shard is kept in the cache under its SHA-256, so that mirrors, and sets with equal shards, share it.
+A cached shard is named by its SHA-256, so mirrors, and sets with equal shards, share it.
 
-Not here: how bytes are read (`address_reader.py`), resumed and checked (`lra_data/downloads`), reading rows
-(`row_access.py`), writing to an address.
+`address_reader.py` reads bytes, `lra_data/downloads` resumes and checks transfers, `row_access.py` reads rows. Nothing
+writes to an address.
 """
 
 import re
@@ -33,20 +33,20 @@ from lra_data.store.manifest import MANIFEST, Manifest, Shard, parse_manifest
 SHARD_CACHE = "shards"
 
 PATIENCE_S = 60.0
-# Opening a set waits less: whoever mistyped a host wants to know, and nothing has been fetched that would be lost.
+# Opening a set waits less, so that a mistyped host is reported soon; no fetched bytes would be lost.
 OPENING_S = 7.0
 _LEAST_TRIES = 3
-# A whole shard with a wrong digest may have been damaged on its way; twice in a row, it is wrong at the server.
+# A whole shard with a wrong digest may have been damaged in transfer; after the second time, it is wrong on the server.
 _ROUNDS = 2
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class RemoteFolder:
-    """A set's folder behind an address that fsspec understands; its shards come into the local cache.
+    """A set's folder at an address that fsspec understands; its shards are stored in the local cache.
 
-    storage_options: what the file system of the scheme takes, as in pandas.
-    cache: in place of `cache_folder()`.
+    storage_options: options of the scheme's file system, as in pandas.
+    cache: the cache folder, instead of `cache_folder()`.
 
     May be pickled and used after a fork.
     """
@@ -55,7 +55,7 @@ class RemoteFolder:
         self, url: str, *, storage_options: Mapping[str, Any] | None = None, cache: Path | None = None
     ) -> None:
         self.url = url
-        # Kept, so that a relative one is the same folder after os.chdir and in other processes.
+        # Stored as an absolute path, so that it is the same folder after os.chdir and in other processes.
         self._cache = cache.expanduser().absolute() if cache is not None else chosen_cache_folder()
         self._reader = AddressReader(url, dict(storage_options or {}))
         self._checked = PerProcess[set[Path]](set)
@@ -64,19 +64,19 @@ class RemoteFolder:
         return f"RemoteFolder({shown_address(self.url)!r})"
 
     def manifest(self) -> Manifest:
-        """The set's manifest, fetched now; raises SetError if there is none or a damaged one."""
+        """The set's manifest, fetched now; raises SetError if it is missing or damaged."""
         where = shown_address(join_address(self.url, MANIFEST))
         text = self._manifest_text()
         try:
             return parse_manifest(text, where)
-        except SetError:  # perhaps damaged on its way
+        except SetError:  # perhaps damaged in transfer
             return parse_manifest(self._manifest_text(), where)
 
     def shard_path(self, shard: Shard) -> Path:
         """The local file with the shard's bytes.
 
-        It is fetched if the cache has none, and digested at its first use through this object in each process.
-        Raises SetError if the shard cannot be had, is another than the manifest says, or cannot be kept.
+        It is fetched unless it is cached, and its digest is checked at its first use through this object in each
+        process. Raises SetError if the shard cannot be fetched, differs from the manifest, or cannot be stored.
         """
         path = (self._cache or cache_folder()) / SHARD_CACHE / self._cache_name(shard)
         wanted = Wanted(size=shard.bytes, digest=f"sha256:{shard.sha256}")
@@ -92,7 +92,7 @@ class RemoteFolder:
         return path
 
     def _fetch(self, shard: Shard, path: Path, wanted: Wanted) -> None:
-        """Bring the shard to `path`, unless another process does so meanwhile."""
+        """Fetch the shard to `path`, unless another process has fetched it meanwhile."""
         path.parent.mkdir(parents=True, exist_ok=True)
         address = shown_address(join_address(self.url, shard.file))
         self._reader.load_library()
@@ -110,8 +110,8 @@ class RemoteFolder:
                 )
             except DifferentFileError as error:
                 raise SetError(
-                    f"{address}: expected {shard.file} with {error.expected}, got {error.got}, again and again: copy "
-                    "the set there anew, or name another address"
+                    f"{address}: expected {shard.file} with {error.expected}, got {error.got} several times: copy "
+                    "the set there again, or name another address"
                 ) from error
             except FetchError as error:
                 if isinstance(error.reason, FileNotFoundError):
@@ -138,7 +138,7 @@ class RemoteFolder:
             raise self._unread(MANIFEST, error) from error
 
     def _unread(self, name: str, error: FetchError) -> SetError:
-        """The error for a file that the server does not deliver."""
+        """The error for a file that could not be read from the server."""
         address = join_address(self.url, name)
         reason = reason_of(error.reason).replace(address, shown_address(address))
         if may_pass(error.reason):
@@ -152,6 +152,6 @@ class RemoteFolder:
         if not _SHA256.fullmatch(shard.sha256):
             raise SetError(
                 f"{shown_address(join_address(self.url, MANIFEST))}: expected 64 hex digits as sha256 of {shard.file}, "
-                f"got {shard.sha256!r}: copy the set there anew"
+                f"got {shard.sha256!r}: copy the set there again"
             )
         return f"{shard.sha256}.{shard.file.rpartition('.')[2]}"

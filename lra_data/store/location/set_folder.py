@@ -1,6 +1,6 @@
-"""The files of a built set: a folder on this machine, or one behind an address (`remote.py`), with the same two calls.
+"""The files of a built set: in a local folder, or at an address (`remote.py`), with the same two methods.
 
-A shard's bytes are compared with the manifest's SHA-256 once a process, when its first row is asked for.
+A shard's bytes are compared with the manifest's SHA-256 once per process, when its first row is read.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ class SetFolder(Protocol):
     """A finished set's files."""
 
     def manifest(self) -> Manifest:
-        """The manifest; raises SetError if there is none."""
+        """The manifest; raises SetError if it is missing or damaged."""
 
     def shard_path(self, shard: Shard) -> Path:
-        """A local file with the shard's bytes; raises SetError if they are not those of the manifest."""
+        """A local file with the shard's bytes; raises SetError if the bytes differ from the manifest's digest."""
 
 
 class LocalFolder:
-    """A set in a folder of this machine.
+    """A set in a local folder.
 
     check_digests: whether to compare each shard with its digest; False for a set that was just verified.
     """
@@ -67,5 +67,5 @@ def set_folder(
     """
     if isinstance(where, str) and is_address(where):
         return RemoteFolder(where, storage_options=storage_options)
-    # Shards are opened when their first row is asked for, perhaps after os.chdir.
+    # Shards are opened when their first row is read, perhaps after os.chdir.
     return LocalFolder(local_path(where, "the folder of a built set").absolute(), check_digests=check_digests)

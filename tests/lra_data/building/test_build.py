@@ -52,7 +52,7 @@ def test_a_finished_build_says_so_at_once(small_root: Path, tmp_path: Path) -> N
 )
 def test_another_plan_is_refused(small_root: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
     shutil.copytree(small_root, tmp_path / "finished")
-    with pytest.raises(SetError, match=message + r".*: ask for the same, choose another --out, or add --overwrite"):
+    with pytest.raises(SetError, match=message + r".*: request the same set, choose another --out, or add --overwrite"):
         build_small(tmp_path / "finished", **options)
     with pytest.raises(Interruption):
         build_small(tmp_path / "unfinished", engine=OneAtATime(lambda jobs: jobs, stop_after=1))
@@ -69,7 +69,7 @@ def test_shards_of_no_known_build_are_refused(small_set: Path, tmp_path: Path) -
     folder.mkdir(parents=True)
     shutil.copy(small_set / "train-00000-of-00002.arrow", folder)
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(SetError, match=r"holds 1 shards of no known build, such as train-00000-of-00002.arrow"):
+    with pytest.raises(SetError, match=r"holds 1 shards of an unknown build, such as train-00000-of-00002.arrow"):
         build_small(tmp_path)
     build_small(tmp_path, overwrite=True)
     assert (folder / "notes.txt").read_text() == "mine"

@@ -269,7 +269,7 @@ def test_a_build_without_network_or_corpus_is_one_line(tmp_path: Path, monkeypat
     result = run("show", "image/lra")
     assert result.returncode == 1
     assert result.stderr == (
-        "lra-data: error: image/lra: expected CIFAR-10, got none: name cifar-10-binary.tar.gz or the folder it unpacks "
-        "to with --corpus; it is at https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz\n"
+        "lra-data: error: image/lra: expected CIFAR-10, got none: name cifar-10-binary.tar.gz or the unpacked "
+        "folder with --corpus; the archive is at https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz\n"
     )
     assert not os.path.exists(tmp_path / "data")

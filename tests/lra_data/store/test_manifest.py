@@ -90,7 +90,7 @@ WRONG_DESCRIPTION = [
     (with_entry("formats", []), "formats: expected array of length >= 1"),
     (with_entry("formats", "arrow"), "formats: expected array, got str"),
     (with_entry("libraries", {"pyarrow": 3}), "libraries[...]: expected str, got int"),
-    (with_entry("sizes", {"train": 1}), "expected sizes of train, validation, test, got those of train"),
+    (with_entry("sizes", {"train": 1}), "expected sizes of train, validation, test, got sizes of train"),
     (with_entry("sizes", {"train": 1, "validation": 0, "test": 1}), "sizes[...]: expected int >= 1"),
 ]
 WRONG_SHARD = [

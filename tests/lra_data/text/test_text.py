@@ -183,9 +183,9 @@ def test_a_part_is_refused_unless_asked_for_and_then_marked(corpora: dict[str, P
     missing = ", ".join(f"40 of 12,500 in {folder}" for folder in ("train/neg", "train/pos", "test/neg", "test/pos"))
     assert str(caught.value) == (
         f"{corpora['text']}: expected the whole of aclImdb, the Large Movie Review Dataset v1.0, got reviews {missing}"
-        ": name aclImdb_v1.tar.gz or the folder it unpacks to with --corpus; it is at "
-        "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz; or build what is there with --allow-partial, "
-        "which marks the set"
+        ": name aclImdb_v1.tar.gz or the unpacked folder with --corpus; the archive is at "
+        "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz; or build an incomplete set with "
+        "--allow-partial, which marks the set"
     )
     assert not list(tmp_path.iterdir())
     manifest = lra_data.build("text", tmp_path, corpus=Corpus(corpora["text"], allow_partial=True))

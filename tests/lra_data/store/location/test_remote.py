@@ -169,7 +169,7 @@ def test_a_shard_that_is_wrong_at_the_server(server: FileServer, published: Path
         RemoteFolder(server.url).shard_path(shard)
     assert str(caught.value) == (
         f"{server.url}/{shard.file}: expected {shard.file} with sha256 {shard.sha256}, got sha256 "
-        f"{hashlib.sha256(content).hexdigest()}, again and again: copy the set there anew, or name another address"
+        f"{hashlib.sha256(content).hexdigest()} several times: copy the set there again, or name another address"
     )
     assert len(server.asked) == 2 * -(-shard.bytes // RANGE)
     assert [path.name for path in (tmp_path / "cache" / "shards").iterdir()] == [f"{shard.sha256}.arrow.lock"]
@@ -195,7 +195,7 @@ def test_a_shard_that_is_too_short_at_the_server(
     with pytest.raises(SetError) as caught:
         RemoteFolder(server.url).shard_path(shard)
     assert str(caught.value).startswith(f"{server.url}/{shard.file}: expected ")
-    expected = "3,616 of 4,096 bytes" if length % RANGE else "got no bytes from 20,480 on"
+    expected = "3,616 of 4,096 bytes" if length % RANGE else "got no bytes after 20,480"
     assert expected in str(caught.value)
     assert cached(tmp_path) == []
 
@@ -226,6 +226,6 @@ def test_a_server_without_ranges(
     path.unlink()
     with (published / shard.file).open("ab") as file:
         file.write(b"more")
-    with pytest.raises(SetError, match=rf"with {shard.bytes:,} bytes, got {shard.bytes + 4:,} bytes, again and again"):
+    with pytest.raises(SetError, match=rf"with {shard.bytes:,} bytes, got {shard.bytes + 4:,} bytes several times"):
         RemoteFolder(server.url).shard_path(shard)
     assert cached(tmp_path) == []
