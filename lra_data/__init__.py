@@ -1,11 +1,11 @@
-"""The Long Range Arena datasets, done right: exact, reproducible, verified, in your own framework.
+"""The Long Range Arena datasets: exact, reproducible and verified, for any framework.
 
     import lra_data
     lra_data.build("listops/lra", "data")                       # data/listops/lra
     train = lra_data.load("listops/lra", split="train", root="data")
     train[0]["inputs"], train[0]["label"]
 
-Importing this package loads nothing heavy; each function loads what it needs when it is called.
+Importing this package is fast; each function imports what it needs when it is called.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ __all__ = [
 
 
 def task_names() -> list[str]:
-    """Every task with its presets, such as "listops/lra"."""
+    """The names of all tasks with their presets, such as "listops/lra"."""
     from lra_data import catalogue
 
     return catalogue.task_names()
@@ -68,9 +68,10 @@ def get_task(task: Any) -> "Task":
 def generate(
     task: Any, split: str, start: int, stop: int, *, seed: int = 0, corpus: Corpus | Path | str | None = None
 ) -> "pa.RecordBatch":
-    """Rows start .. stop - 1 of a split, made now: a pyarrow.RecordBatch with the task's schema.
+    """Rows start .. stop - 1 of a split, generated now: a pyarrow.RecordBatch with the task's schema.
 
-    corpus: for tasks that convert one. Without it the downloaded archive is used; if there is none, SetError names it.
+    corpus: the corpus, for tasks that convert one; by default the downloaded archive. Raises SetError, naming the
+        archive, if it was not downloaded.
     """
     from lra_data.checks import whole_number
 
@@ -81,7 +82,7 @@ def generate(
 def take(
     task: Any, split: str, indices: Sequence[int], *, seed: int = 0, corpus: Corpus | Path | str | None = None
 ) -> "pa.RecordBatch":
-    """The rows with these indices, in this order, made now. A generated task makes any index >= 0."""
+    """The rows with these indices, in this order, generated now. A generated task accepts any index >= 0."""
     return _over(task, corpus).take(split, indices, seed=seed)
 
 
@@ -99,14 +100,14 @@ def build(
     engine: "Engine | None" = None,
     progress: "Callable[[Progress], None] | None" = None,
 ) -> "Manifest":
-    """Write the set ROOT/<task>/<preset>, or finish what an earlier run left. See `lra_data.building.build_set.build`.
+    """Write the set ROOT/<task>/<preset>, or finish an earlier run. See `lra_data.building.build_set.build`.
 
-    corpus: for tasks that convert one; without it the official archive is downloaded.
+    corpus: the corpus, for tasks that convert one; by default the official archive is downloaded.
     formats: any of "arrow", "parquet", "webdataset".
-    num_shards: files of train; by default it follows from the size.
-    sizes: examples a split, if not the preset's.
+    num_shards: number of train shards; by default it follows from the size.
+    sizes: number of examples by split; by default the preset's.
 
-    The files are the same bytes for any `workers` and `engine`.
+    The files have the same bytes for any `workers` and `engine`.
     """
     from lra_data.building.build_set import build
     from lra_data.corpus import as_corpus
@@ -139,15 +140,15 @@ def load(
     check_digests: bool = True,
     storage_options: Mapping[str, Any] | None = None,
 ) -> "Dataset":
-    """One split of a set under `root`, or without `root` the virtual set, whose rows are made when asked for.
+    """One split of a set under `root`, or without `root` of the virtual set, whose rows are generated when read.
 
     task: a name, a configuration, or the folder of a built set, ROOT/TASK/PRESET, which needs no `root`.
-    split: train, validation or test (val, valid, dev and eval are understood), or a slice such as "train[:10%]".
-    root: a folder, or an address such as https://… or s3://…, whose files come into the local cache.
-    corpus: for tasks that convert one.
-    format_name: which of the set's formats.
-    check_digests: False trusts local files; otherwise each is compared with its digest once a process.
-    storage_options: given to fsspec.
+    split: train, validation or test (val, valid, dev and eval are accepted), or a slice such as "train[:10%]".
+    root: a folder, or an address such as https://… or s3://…, whose files are stored in the local cache.
+    corpus: the corpus, for tasks that convert one.
+    format_name: one of the set's formats.
+    check_digests: False trusts local files; otherwise each file is compared with its digest once per process.
+    storage_options: options for fsspec.
     """
     from lra_data.loading.load import load
 
@@ -176,8 +177,9 @@ def load_as(
 ) -> "ProtocolDataset":
     """One split as another code base reads it: its splits, order and ids (docs/protocols.md).
 
-    protocol: "lra-2020", "s4", "mega" or "nystromformer". The rest as in `load`. Raises UsageError for a task that the
-    protocol does not read exactly.
+    protocol: "lra-2020", "s4", "mega" or "nystromformer".
+
+    See `load` for the other arguments. Raises UsageError for a task that the protocol does not read exactly.
     """
     from lra_data.loading.load import load_as
 
@@ -194,9 +196,9 @@ def load_as(
 
 
 def verify(set_folder: Path | str, *, corpus: Corpus | Path | str | None = None) -> "list[Fault]":
-    """Everything wrong with the shards of a built set: their digests, and the label of every row derived again.
+    """The faults of a built set: its digests are compared, and the label of every row is derived again.
 
-    corpus: of a converted set; every row is then also compared with it.
+    corpus: the corpus of a converted set; every row is then also compared with it.
     """
     from lra_data.checking.verify import verify
 
@@ -204,10 +206,10 @@ def verify(set_folder: Path | str, *, corpus: Corpus | Path | str | None = None)
 
 
 def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
-    """How far one gets by looking at one trivial thing, such as the root operator: by name, `accuracy`, its 95 %
+    """The scores of trivial predictors, which use one feature, such as the root operator: by name, `accuracy`, its 95 %
     interval `low` and `high`, and `examples`.
 
-    Learned from train and measured on validation and test of the whole set that the dataset is a split of.
+    They learn from train, and are measured on validation and test of the whole set to which the dataset belongs.
     """
     from lra_data.checking.set_statistics import trivial_predictors
     from lra_data.loading.dataset import Dataset
@@ -218,7 +220,7 @@ def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
 
 
 def _over(task: Any, corpus: Any, *, keep: bool = False) -> Any:
-    """The task over a corpus, if one is given; otherwise the task, or what stands for it if `keep`."""
+    """The task over a corpus, if a corpus is given; otherwise the task, or with `keep` the unchanged argument."""
     from lra_data.corpus import as_corpus
 
     given = as_corpus(corpus)

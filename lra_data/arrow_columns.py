@@ -1,8 +1,8 @@
 """Arrow columns from NumPy arrays, and schemas that Hugging Face `datasets` understands, without importing it.
 
-`datasets` reads its features from the Arrow schema metadata under the key `huggingface`; that is what gives labels
-their names in every format that keeps an Arrow schema. Its `datasets.Features` documents the JSON. Under the key
-`lra_data` stands which columns are pictures, flattened row by row, and their shapes.
+`datasets` reads its features from the Arrow schema metadata under the key `huggingface`. This gives labels their names
+in every format that keeps an Arrow schema. `datasets.Features` documents the JSON. The key `lra_data` holds the names
+and shapes of the columns that are pictures, flattened row by row.
 """
 
 import json
@@ -31,7 +31,7 @@ def picture(name: str, *shape: int) -> pa.Field:
 def make_schema(fields: Sequence[pa.Field]) -> pa.Schema:
     """A schema of these fields with the metadata for `datasets`; field metadata is turned into it.
 
-    The fields must be nullable, though no row has a null: `datasets` ignores the names of labels on any other.
+    The fields must be nullable, though no row has a null: `datasets` ignores label names on other fields.
     """
     features = {field.name: _feature(field) for field in fields}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
@@ -78,7 +78,7 @@ def rows_of(lists: pa.Array) -> NDArray[Any]:
 
 
 def picture_shapes(schema: pa.Schema) -> dict[str, tuple[int, ...]]:
-    """The columns that are pictures, and their shapes."""
+    """The names and shapes of the columns that are pictures."""
     found = json.loads((schema.metadata or {}).get(b"lra_data", b"{}"))
     return {name: tuple(shape) for name, shape in found.get("pictures", {}).items()}
 

@@ -11,7 +11,7 @@ from lra_data.errors import UsageError, brief
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """The value as an int, also if NumPy counted it; raises UsageError for anything else, True among them."""
+    """The value as an int, also for NumPy integers; raises UsageError for anything else, including True."""
     number = plain_int(value)
     if number is None or number < least or (most is not None and number > most):
         if most is not None:
@@ -21,7 +21,7 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
 
 
 def plain_int(value: Any) -> int | None:
-    """The int that an integer of any library is; None for any other value."""
+    """The plain int of an integer of any library; None for any other value."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,18 +1,18 @@
-"""Ends a command within GRACE_S of Ctrl-C, whatever its main thread is at, with words that are true for the command.
+"""Ends a command within GRACE_S of Ctrl-C, even if its main thread is busy, with a message for that command.
 
 Python runs the handler of a signal between two bytecodes of the main thread. A compiled kernel, a sort or a backward
-pass can hold that up for minutes, and a library that is called back from C may swallow the KeyboardInterrupt. So a
-thread reads the signals from a socket, to which the interpreter writes their numbers at once
-(`signal.set_wakeup_fd`). If the process still runs GRACE_S later, the thread prints the words and ends it. That is as
-safe as a kill, which builds and trainings survive.
+pass can delay this for minutes, and a library that calls back from C may swallow the KeyboardInterrupt. So a thread
+reads the signals from a socket, to which the interpreter writes their numbers immediately (`signal.set_wakeup_fd`). If
+the process still runs GRACE_S later, the thread prints the message and ends the process. That is as safe as a kill,
+which builds and trainings survive.
 
     answer_interrupts("lra-data")           once, before the command
-    say_when_interrupted("...")             what the command leaves behind
-    answer_also(SIGTERM)                    another signal to be answered alike
-    with defer_interrupts(save): ...        a block that looks at `signal_that_came` itself, and ends in its own time
+    say_when_interrupted("...")             the message: what the command leaves behind
+    answer_also(SIGTERM)                    handle another signal in the same way
+    with defer_interrupts(save): ...        a block that checks `signal_that_came` itself, and may end later
     end_interrupted()                       in `except KeyboardInterrupt`
 
-Not here: which command says what (`commands/main.py`), and how a training saves.
+The messages of the commands are in `commands/main.py`.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ from typing import NoReturn
 
 from lra_data.errors import LraDataError
 
-# The rest of the two seconds that a user may wait is for ending processes, and for saving.
+# A user should wait at most two seconds; the rest of them is for ending processes and for saving.
 GRACE_S = 1.0
 
 _SHELL_OFFSET = 128  # a shell's exit code for a process that signal n ended is 128 + n
 
 
 class _State:
-    """What this process knows of its interruption. There is one, since signals are a process's."""
+    """The state of this process's interruption. There is one instance, since signals belong to the process."""
 
     def __init__(self) -> None:
         self.program = ""
@@ -55,9 +55,7 @@ _state = _State()
 
 
 def answer_interrupts(program: str) -> None:
-    """Watch for SIGINT from now on. Does nothing where it is ignored, as for a shell's background jobs, and outside the
-    main thread.
-    """
+    """Watch for SIGINT. Does nothing outside the main thread, or if SIGINT is ignored, as in background jobs."""
     if threading.current_thread() is not threading.main_thread() or _state.numbers:
         return
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -79,8 +77,8 @@ def answer_also(number: int) -> None:
 
 
 def say_when_interrupted(words: str | Callable[[], str | None]) -> None:
-    """What is printed after "interrupted": what is kept, and how to go on. A function is asked at the end; None is for
-    a process that leaves the words to another.
+    """Set the message after "interrupted": what is kept, and how to continue. A function is called at the end; None is
+    for a process whose message another process prints.
     """
     _state.words = words if callable(words) else lambda: words
 
@@ -92,10 +90,11 @@ def signal_that_came() -> int | None:
 
 @contextmanager
 def defer_interrupts(rescue: Callable[[], None], *, grace: float = GRACE_S, notice: str = "") -> Iterator[None]:
-    """Signals do not raise within the block, which has to ask `signal_that_came` and raise KeyboardInterrupt itself.
+    """Signals do not raise within the block, which must check `signal_that_came` and raise KeyboardInterrupt itself.
 
     rescue: is called in another thread if the process still runs `grace` seconds after a signal; the process ends when
-    it returns. notice: is printed at once, where `grace` is long.
+        it returns.
+    notice: is printed immediately, if `grace` is long.
     """
     _state.rescue, _state.grace, _state.notice = rescue, grace, notice
     try:
@@ -107,9 +106,10 @@ def defer_interrupts(rescue: Callable[[], None], *, grace: float = GRACE_S, noti
 
 
 def end_interrupted() -> NoReturn:
-    """Print the words and end this process and its workers; the exit code is 130, as shells have it for Ctrl-C."""
-    _state.end.acquire()  # and never released: a second thread waits here for the end
-    # Not imported here: the main thread may hold the lock of an import. Without the module there are no workers.
+    """Print the message and end this process and its workers; the exit code is 130, as usual in shells for Ctrl-C."""
+    _state.end.acquire()  # never released: a second thread waits here until the process ends
+    # Not imported here, since the main thread may hold an import lock. If the module is not loaded, there are no
+    # workers.
     processes = sys.modules.get("multiprocessing")
     for child in processes.active_children() if processes is not None else ():
         with contextlib.suppress(OSError, ValueError):
@@ -117,13 +117,13 @@ def end_interrupted() -> NoReturn:
     words = _state.words()
     if words is not None:
         _print(f"{_state.program}: interrupted{f'; {words}' if words else ''}")
-    # Not sys.exit: where the interrupt came inside an exec(), CPython forgets the code and kills itself by SIGINT; and
-    # threads of libraries may still be at work.
+    # Not sys.exit: if the interrupt came inside an exec(), CPython ignores the code and kills itself by SIGINT. Also,
+    # threads of libraries may still be running.
     os._exit(_SHELL_OFFSET + (_state.came or signal.SIGINT))
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    """Raise once: a second signal must not disturb what the first one made the process do."""
+    """Raise once: a second signal must not disturb the handling of the first."""
     _state.came = _state.came or number
     if _state.rescue is None and not _state.raised:
         _state.raised = True
@@ -134,7 +134,7 @@ def _watch(reader: socket.socket) -> None:
     while (number := reader.recv(1)[0]) not in _state.numbers:
         pass
     came = time.monotonic()
-    _state.came = _state.came or number  # where the handler has to wait for the main thread
+    _state.came = _state.came or number  # if the handler has to wait for the main thread
     if _state.notice:
         _print(f"{_state.program}: interrupted; {_state.notice}")
     while time.monotonic() - came < _state.grace:
@@ -151,15 +151,15 @@ def _watch(reader: socket.socket) -> None:
 
 
 def _leave_to_parent() -> None:
-    """In a forked worker: it must not write into its parent's socket, and its parent ends it."""
+    """Reset the state in a forked worker, which must not write to its parent's socket; its parent ends it."""
     signal.set_wakeup_fd(-1)
     for number in _state.numbers:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _print(line: str) -> None:
-    """Write to standard error, past the interpreter's own locks, which a thread that is stuck may hold."""
+    """Write to standard error without the interpreter's locks, which a blocked thread may hold."""
     with contextlib.suppress(OSError, ValueError):
-        # A progress bar that was not ended has hidden the cursor.
+        # An unfinished progress bar has hidden the cursor.
         start = "\r\x1b[2K\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else ""
         os.write(2, f"{start}{line}\n".encode(errors="backslashreplace"))

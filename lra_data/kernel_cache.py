@@ -1,12 +1,13 @@
 """`compiled` and `compiled_part`: numba.njit for kernels, and for the functions that only kernels call.
 
-A kernel is kept on disk in NUMBA_CACHE_DIR, or beside the source, or in the user's cache folder. Where none of these
-can be written, as in an installation of another user without a home, numba raises; here the kernel then goes below
-LRA_DATA_CACHE, or is compiled again in each process, and a line says so. A cache that fails later, on a full disk, also
-costs a compilation only. What is kept belongs to one `kernel_stamp.stamp`, and is compiled again when that changes.
+A kernel is stored on disk in NUMBA_CACHE_DIR, or next to the source, or in the user's cache folder. If none of them is
+writable, as in another user's installation without a home folder, numba raises an error. Here the kernel is then stored
+below LRA_DATA_CACHE, or compiled again in each process, and a notice says so. A cache that fails later, on a full disk,
+also costs only a compilation. A stored kernel belongs to one `kernel_stamp.stamp`; if that changes, it is compiled
+again.
 
-Kernels and parts allocate no arrays: callers hand in all memory. So numba counts no references to arrays, which took
-Pathfinder half of its time, and compiles less. A part gets none of the code with which Python calls a kernel.
+Kernels and parts allocate no arrays: callers pass all memory. So numba does not count references to arrays, which took
+half of Pathfinder's time, and compiles less. A part has no code for calls from Python.
 
 This module loads numba. Only modules with kernels import it.
 """
@@ -27,17 +28,17 @@ from lra_data.kernel_stamp import stamp
 from lra_data.notices import say_once, show_once
 from lra_data.paths import local_path
 
-# As in corpora/fetch.py, which loads the libraries that download.
+# As in downloads/cache_folder.py, whose package loads the libraries for downloads.
 _CACHE_VARIABLE = "LRA_DATA_CACHE"
 _ADVICE = "set NUMBA_CACHE_DIR to a folder that can be written"
 
-# _nrt: numba's name for its runtime of allocations and reference counts. error_model: a division by zero raises nothing
-# and needs no code for it; kernels divide by nothing that can be zero.
+# _nrt: numba's runtime for allocations and reference counts. error_model: no code for divisions by zero, which raise
+# nothing; kernels never divide by zero.
 _OPTIONS: dict[str, Any] = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 class _Impl(CompileResultCacheImpl):
-    """Names a function's files without its line number, which an edit above the function moves."""
+    """Names a function's files without its line number, which changes with edits above the function."""
 
     def get_filename_base(self, fullname: str, abiflags: str) -> str:
         base: str = super().get_filename_base(fullname, abiflags)
@@ -45,7 +46,7 @@ class _Impl(CompileResultCacheImpl):
 
 
 class _Cache(Cache):
-    """Numba's cache of one kernel, whose failures cost a compilation and nothing else."""
+    """Numba's cache of one kernel; a failure costs only a compilation."""
 
     _impl_class = _Impl
 
@@ -72,7 +73,7 @@ class _Cache(Cache):
             _say_unusable(self.cache_path, error)
 
     def _stamp_once(self) -> None:
-        """When the kernel is first called, and not when it is decorated: it may call what its file defines later."""
+        """Computed at the first call, not at decoration: the kernel may call functions defined later in its file."""
         if not self._stamped:
             self._cache_file = IndexDataCacheFile(self.cache_path, self._impl.filename_base, stamp(self._kernel))
             self._stamped = True
@@ -95,12 +96,12 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 def compiled_part(function: Callable[..., Any]) -> Any:
-    """Decorate a function that kernels call and Python cannot; it is kept on disk as a part of these kernels alone."""
+    """Decorate a function that only kernels can call; on disk it is stored only as a part of these kernels."""
     return njit(**_OPTIONS | {"no_cpython_wrapper": True})(function)
 
 
 def keep(*modules: ModuleType) -> None:
-    """Keep the kernels of modules that use numba alone, as the tracer's, which share nothing with what they check."""
+    """Cache the kernels of modules that use plain numba, as the tracer does to share no code with the generator."""
     for module in modules:
         for dispatcher in vars(module).values():
             if isinstance(dispatcher, CPUDispatcher) and dispatcher.py_func.__module__ == module.__name__:
@@ -108,7 +109,7 @@ def keep(*modules: ModuleType) -> None:
 
 
 def _cache_of(kernel: CPUDispatcher) -> _Cache | _NoCache:
-    """The kernel's cache in the first place that can be written, one that keeps nothing where there is none."""
+    """The kernel's cache in the first writable folder; without such a folder, a cache that stores nothing."""
     try:
         return _Cache(kernel)
     except RuntimeError as error:
@@ -120,7 +121,7 @@ def _cache_of(kernel: CPUDispatcher) -> _Cache | _NoCache:
         try:
             config.CACHE_DIR = str(local_path(chosen, _CACHE_VARIABLE).absolute() / "kernels")
             return _Cache(kernel)
-        except (RuntimeError, UsageError):  # this one cannot be written either
+        except (RuntimeError, UsageError):  # this folder is not writable either
             pass
         finally:
             config.CACHE_DIR = before

@@ -1,8 +1,8 @@
-"""What a compiled kernel is made of, as one digest: the bytecode and the constants of every function it reaches.
+"""The stamp of a compiled kernel: a digest of the bytecode and the constants of every function that it reaches.
 
-Numba's own cache looks at the file of the kernel alone. A kernel also holds the code of the functions that it calls
-from other files, and the values of their constants; `stamp` covers all of these, and nothing else. So an edit of
-another function, of a comment or of a docstring does not make anyone wait for a compilation.
+Numba's own cache checks only the file of the kernel. But a kernel also contains the code of functions from other files,
+and the values of their constants. `stamp` covers all of these and nothing else, so an edit of another function, of a
+comment or of a docstring causes no compilation.
 
 This module loads numba.
 """
@@ -17,9 +17,9 @@ from numba.core.registry import CPUDispatcher
 
 
 def stamp(kernel: CPUDispatcher) -> str:
-    """64 hex digits that change with whatever decides the kernel's machine code, numba itself aside.
+    """64 hex digits that change with everything that decides the kernel's machine code, except numba itself.
 
-    Raises TypeError for a constant whose value cannot be told, such as a module of the same package.
+    Raises TypeError for a constant whose value cannot be followed, such as a module of the same package.
     """
     walk = _Walk(kernel.py_func.__module__.partition(".")[0])
     walk.add_value(kernel.py_func.__name__, kernel)
@@ -27,7 +27,7 @@ def stamp(kernel: CPUDispatcher) -> str:
 
 
 class _Walk:
-    """Visits what a kernel reaches, in the order in which its code names it."""
+    """Visits the functions and constants that a kernel reaches, in the order in which its code names them."""
 
     def __init__(self, package: str) -> None:
         self.digest = hashlib.sha256()
@@ -35,7 +35,7 @@ class _Walk:
         self._seen: dict[FunctionType, int] = {}
 
     def add_value(self, name: str, value: Any) -> None:
-        """Add what a name stands for."""
+        """Add the value of a name."""
         match value:
             case CPUDispatcher():
                 self._note(name, "kernel", sorted((key, repr(option)) for key, option in value.targetoptions.items()))
@@ -68,7 +68,7 @@ class _Walk:
             case _:
                 raise TypeError(
                     f"a kernel of {self._package} uses {name}, a {type(value).__name__}, whose value the kernel cache "
-                    "cannot follow: import what it uses of a module by name, and keep constants to numbers, texts, "
+                    "cannot follow: import functions and constants by name, and keep constants to numbers, texts, "
                     "tuples and arrays"
                 )
 
@@ -78,7 +78,7 @@ class _Walk:
             return
         self._seen[function] = len(self._seen)
         code = function.__code__
-        # The docstring is the first constant of a function that has one.
+        # The docstring, if there is one, is the first constant of a function.
         self._add_code(code, skip=1 if function.__doc__ is not None else 0)
         self.add_value("defaults", function.__defaults__)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -100,7 +100,7 @@ class _Walk:
 
 
 def _names(code: CodeType) -> list[str]:
-    """Names of globals and attributes in a function's code and in that of the functions inside it, sorted."""
+    """Names of globals and attributes in the code of a function and of its inner functions, sorted."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -1,7 +1,4 @@
-"""File locks that do without where a file system has none, as some network file systems do, and say so.
-
-Not here: what is done under a lock.
-"""
+"""File locks. On a file system without locks, such as some network file systems, work continues, with a notice."""
 
 import errno
 import os
@@ -17,10 +14,11 @@ _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTS
 
 @contextmanager
 def locked_file(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock file at `path`, which stays; gives whether there is a lock.
+    """Hold the lock file at `path`, which is not removed; yields whether the file system has locks.
 
-    wait: False raises filelock.Timeout at once if another process holds it. Raises OSError where the file cannot be
-    made.
+    wait: False raises filelock.Timeout at once if another process holds the lock.
+
+    Raises OSError if the file cannot be created.
     """
     from filelock import FileLock
 
@@ -29,13 +27,13 @@ def locked_file(path: Path, *, wait: bool = True) -> Iterator[bool]:
         lock.acquire()
         held = True
     except (OSError, NotImplementedError) as error:
-        # filelock 3 raises NotImplementedError where flock is missing.
+        # filelock 3 raises NotImplementedError if flock is missing.
         if isinstance(error, OSError) and (isinstance(error, TimeoutError) or error.errno not in _NO_LOCKS):
             raise
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no file locks"
         say_once(
-            f"the file system of {path.parent} has no file locks ({reason}); going on without one: "
-            "do not run two of these at once"
+            f"the file system of {path.parent} has no file locks ({reason}); continuing without a lock: "
+            "do not run two such commands at the same time"
         )
         held = False
     try:

@@ -1,4 +1,4 @@
-"""The one line for a framework that is not installed."""
+"""The error of one line for a framework that is not installed."""
 
 import importlib
 from types import ModuleType
@@ -7,10 +7,10 @@ from lra_data.errors import UsageError
 
 
 def require(library: str, extra: str) -> ModuleType:
-    """Import a library that an extra of this package installs; raises UsageError with the line that does."""
+    """Import a library that an extra of this package installs; raises UsageError with the command that installs it."""
     try:
         return importlib.import_module(library)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != library.partition(".")[0]:
-            raise  # it is there, and lacks something of its own
+            raise  # the library is installed, but one of its own imports fails
         raise UsageError(f"expected the library {library}, found none: pip install 'lra-data[{extra}]'") from error

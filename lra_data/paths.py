@@ -1,7 +1,7 @@
-"""Paths that a user names: `~` is expanded, an address is refused where a place on this machine is needed, and a place
-that cannot be written is one line.
+"""Paths that a user names: `~` is expanded, an address is rejected if a local path is needed, and an unwritable path
+gives an error of one line.
 
-Not here: reading what an address has (`store/location`).
+`store/location` reads addresses.
 """
 
 import errno
@@ -15,7 +15,7 @@ from lra_data.errors import BuildError, UsageError
 
 # https://…, s3://…, and fsspec's chains such as zip::s3://….
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::.*://)", re.DOTALL)
-# What pathlib makes of an address: it drops one of two slashes. A drive such as C: has one letter.
+# pathlib removes one of two slashes from an address. A drive such as C: has one letter.
 _COLLAPSED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.:-]+):/(?!/)")
 
 
@@ -25,10 +25,11 @@ def is_address(where: str) -> bool:
 
 
 def local_path(given: Any, what: str) -> Path:
-    """The path on this machine that a user means by `given`, with `~` expanded; a relative one stays relative.
+    """The local path for `given`, with `~` expanded; a relative path stays relative.
 
-    what: what it is to be, such as "a folder for the set", for the error. Raises UsageError for an address, an empty
-    path, and anything that is not a path.
+    what: a description of the path for the error, such as "a folder for the set".
+
+    Raises UsageError for an address, an empty path, and any value that is not a path.
     """
     if not isinstance(given, str | os.PathLike) or not isinstance(os.fspath(given), str):
         raise UsageError(f"expected {what}, got {given!r}: name a path")
@@ -45,23 +46,21 @@ def local_path(given: Any, what: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise UsageError(
-            f"expected {what}, got {text!r}, and nothing says where that home is: name it in full"
-        ) from error
+        raise UsageError(f"expected {what}, got {text!r}, whose home folder is unknown: name the full path") from error
 
 
 def optional_path(given: Any, what: str) -> Path | None:
-    """`local_path` for what may be left out."""
+    """`local_path` for an optional path."""
     return None if given is None else local_path(given, what)
 
 
 def is_http(where: str) -> bool:
-    """Whether this is an address of the web."""
+    """Whether this is an http or https address."""
     return where.lower().startswith(("http://", "https://"))
 
 
 def join_address(folder: str, name: str) -> str:
-    """The address of a file in a folder. The part after a ? is often a signature, which each request must bear."""
+    """The address of a file in a folder. The part after a ? is often a signature, which each request must include."""
     query = ""
     if is_http(folder):
         folder, mark, query = folder.partition("?")
@@ -70,7 +69,7 @@ def join_address(folder: str, name: str) -> str:
 
 
 def shown_address(url: str) -> str:
-    """An address for people: no password, no signature."""
+    """An address for messages, without password and signature."""
     if "@" in (host := urlsplit(url).netloc):
         url = url.replace(host, host.rpartition("@")[2], 1)
     return url.partition("?")[0] if is_http(url) else url

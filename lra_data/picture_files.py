@@ -1,4 +1,4 @@
-"""PNG in and out, with Pillow, which is imported when a picture is at hand; and many pictures on one sheet."""
+"""Reads and writes PNG with Pillow, which is imported when it is needed; puts many pictures on one sheet."""
 
 import io
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_SHEET_CELL = 96  # pixels that a small picture is enlarged to, at most
+_SHEET_CELL = 96  # maximum size of an enlarged small picture, in pixels
 _SHEET_WIDTH = 1200
 _FRAME = 2
 _GREY = (128, 128, 128)
@@ -41,18 +41,18 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
 
 
 def read_png(data: bytes) -> NDArray[np.uint8]:
-    """The picture in a PNG file; raises ValueError, in one line, if it holds none that can be read to its end."""
+    """The picture in a PNG file; raises ValueError, in one line, if it cannot be read completely."""
     return decode_png(data)[0]
 
 
 def decode_png(data: bytes) -> tuple[NDArray[np.uint8], str]:
-    """`read_png`, and Pillow's name for what the values mean: L for 8-bit grey, RGB, P for places in a palette, …"""
+    """`read_png`, and Pillow's name for the kind of values: L for 8-bit grey, RGB, P for indices into a palette, …"""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             return np.array(image), image.mode
-    # Pillow meets damage with whatever its decoder stumbles over first.
+    # For a damaged file, Pillow raises any error that its decoder meets first.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = "an empty file" if not data else (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"expected a PNG picture, got {reason}") from error

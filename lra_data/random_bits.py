@@ -1,9 +1,9 @@
 """The only source of randomness: Philox4x64-10 words, addressed by (key, index, stage, attempt, draw).
 
 A task asks for the key of (task, version, config, seed, split) and hands it to its compiled kernel; the kernel calls
-`philox4x64` with a counter. Nothing here keeps state, so any example can be drawn alone, in any order, anywhere.
+`philox4x64` with a counter. There is no state, so any example can be drawn alone, in any order, on any machine.
 
-Not here: distributions. Each task's page in `docs/` states which bits decide what.
+Distributions are not here. Each task's page in `docs/` says which bits decide what.
 
 This module loads numba. Only kernels and `take` methods import it.
 """
@@ -38,7 +38,7 @@ def stream_key(
 
 @intrinsic
 def multiply_wide(typing_context: Any, a: Any, b: Any) -> Any:
-    """The 128-bit product of two uint64 as (upper, lower) words: one machine instruction that numba has no name for."""
+    """The 128-bit product of two uint64 as (upper, lower) words: one machine instruction that numba does not offer."""
     pair = types.UniTuple(types.uint64, 2)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -57,7 +57,7 @@ def philox4x64(
     """Block `draw` of the stream (index, stage, attempt): four uint64 words.
 
     The 256-bit counter is (draw, attempt, index, stage), least significant word first. A task that draws an example in
-    one piece has stage 0 only.
+    one piece uses only stage 0.
     """
     c0, c1, c2, c3 = draw, attempt, index, stage
     for _ in range(ROUNDS):

@@ -1,6 +1,6 @@
-"""The three splits, the other names people give them, and slices such as `train[:10%]`.
+"""The three splits, their other names, and slices such as `train[:10%]`.
 
-Not here: how large a split is. That is the task's `sizes`, or the manifest's for a built set.
+The size of a split is in the task's `sizes`, or for a built set in its manifest.
 """
 
 import re
@@ -14,7 +14,7 @@ _SLICED = re.compile(r"(?P<name>[a-z]+)(\[(?P<start>-?\d[\d_]*%?)?:(?P<stop>-?\d
 
 
 def split_name(name: str) -> str:
-    """`train`, `validation` or `test` for any accepted name; raises UsageError for another."""
+    """`train`, `validation` or `test` for any accepted name; raises UsageError for another name."""
     if not isinstance(name, str):
         raise UsageError(f"expected the name of one split, {', '.join(SPLITS)}, got {name!r}")
     canonical = ALIASES.get(name, name)
@@ -26,8 +26,8 @@ def split_name(name: str) -> str:
 def parse_split(text: str, sizes: dict[str, int]) -> tuple[str, range]:
     """The split and the row range that `text` names, as in `train`, `val[:10%]`, `train[1_000:-500]`.
 
-    Percentages are of the split's size and round to the nearest row; bounds clip to the split as Python slices do.
-    Raises UsageError for bounds in the wrong order, which would give no row.
+    Percentages of the split's size are rounded to the nearest row; bounds are clipped to the split, as in Python
+    slices. Raises UsageError for bounds in the wrong order, which would select no row.
     """
     if not isinstance(text, str):
         raise UsageError(f"expected one split as text, such as 'train' or 'train[:10%]', got {text!r}")

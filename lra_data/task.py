@@ -1,6 +1,6 @@
-"""What a task is: the protocol that build, loading and checking rely on, and that each task folder fulfils.
+"""The interface of a task, which build, loading and checking rely on, and which each task folder implements.
 
-A task is a frozen configuration with everything that follows from it. It knows nothing of files, shards, workers or
+A task is a frozen configuration with everything that follows from it. It knows nothing about files, shards, workers or
 frameworks. `lra_data/catalogue.py` finds the tasks; `CONTRIBUTING.md` lists the steps to add one.
 """
 
@@ -44,13 +44,12 @@ class Task(ABC):
 
     family: the folder's name, such as "listops".
     version: changes whenever any example changes.
-    corpus: where the rows come from, for a task that converts a corpus. It does not say what the task is: no record
-        has it.
-    converted: whether the rows are those of a corpus. They are made again only from a copy of it, and have examples in
-        two splits if the corpus does.
+    corpus: the source of the rows, for a task that converts a corpus. It is not part of the task's identity or record.
+    converted: whether the rows come from a corpus. They can be made again only from a copy of it. An example may appear
+        in two splits if it does in the corpus.
     num_classes: number of labels.
     vocabulary: words in id order without padding, or None for bytes and pixels.
-    vocab_size: number of distinct ids that `inputs` can hold, padding included where ids are shifted for it.
+    vocab_size: number of distinct ids in `inputs`, including padding if ids are shifted for it.
     derives_labels: whether `problems` derives each label again.
     """
 
@@ -84,15 +83,15 @@ class Task(ABC):
         return f"{self.family}/{self.variant}"
 
     def keyed_config(self) -> dict[str, Any]:
-        """What decides an example, as JSON values; it is hashed into the key, and says so by its name."""
+        """The values that decide an example, as JSON values; they are hashed into the key."""
         return _examples_of(self.config)
 
     def record(self) -> dict[str, Any]:
-        """What plan and manifest say of the configuration: enough for `from_record` to make this task again."""
+        """The configuration as plan and manifest store it, enough for `from_record` to make this task again."""
         return self.keyed_config() | _json_values(self.config, keyed=False)
 
     def identity(self) -> dict[str, Any]:
-        """The record without how a corpus was given: the same for its archive and its folder."""
+        """The record without the form of the corpus: the same for its archive and its folder."""
         record = self.record()
         if "corpus" in record:
             record["corpus"] = {name: value for name, value in record["corpus"].items() if name != "source"}
@@ -100,9 +99,9 @@ class Task(ABC):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], *, corpus: Corpus | None = None) -> "Task":
-        """The task of a record, with its rows from `corpus`, which is read when a row is asked for.
+        """The task of a record, with its rows from `corpus`, which is read when the first row is needed.
 
-        Raises UsageError if the record's entries are not those of the configuration.
+        Raises UsageError if the record's entries differ from the configuration's fields.
         """
         kind = type(next(iter(cls.presets.values())).config)
         known = {field.name for field in dataclasses.fields(kind)}
@@ -117,29 +116,30 @@ class Task(ABC):
     def over(self, corpus: Corpus, *, fetch: Transfer | None = None) -> "Task":
         """This task with the rows of a corpus, for tasks that convert one (`corpora/corpus_task.py`).
 
-        fetch: if given, a corpus that is neither named nor cached is downloaded; the function is told how far it is.
+        fetch: if given, a corpus that is neither named nor cached is downloaded; the function receives the progress.
+
         Raises UsageError for a generated task.
         """
         raise UsageError(f"{self.name} is generated and takes no corpus, got {corpus}: leave it out")
 
     def check_corpus(self) -> None:
-        """Raise SetError unless the corpus can be read and is the one of the record; a generated task has none."""
+        """Raise SetError unless the corpus can be read and fits the record; does nothing for a generated task."""
         return
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Examples a split: the preset's, or for a custom configuration those of the family's first preset."""
+        """Number of examples by split: the preset's, or the first preset's for a custom configuration."""
         chosen = self.preset if self.preset is not None else next(iter(self.presets))
         return dict(self.presets[chosen].sizes)
 
     def split_sizes(self, seed: int) -> dict[str, int]:
-        """Examples a split under a seed: the same for every seed but where a corpus decides what can be drawn."""
+        """Number of examples by split under a seed; it depends on the seed only if a corpus limits the draws."""
         return self.sizes
 
     @property
     @abstractmethod
     def card(self) -> TaskCard:
-        """What a dataset card says of the task."""
+        """The task's texts for a dataset card."""
 
     @property
     @abstractmethod
@@ -149,11 +149,11 @@ class Task(ABC):
     @property
     @abstractmethod
     def statistics(self) -> Statistics:
-        """What `lra-data stats` measures of rows."""
+        """The measures of `lra-data stats`."""
 
     @property
     def is_document(self) -> bool:
-        """Whether an example is text as bytes, of any length, which readers cut; not words or pixels."""
+        """Whether an example is text as bytes, of any length, which readers cut; False for words and pixels."""
         return self.vocabulary is None and self.picture_shape is None
 
     @cached_property
@@ -171,11 +171,11 @@ class Task(ABC):
     @property
     @abstractmethod
     def max_length(self) -> int:
-        """The greatest number of elements `inputs` can have."""
+        """The maximum number of elements in `inputs`."""
 
     @property
     def row_bytes(self) -> int:
-        """Nominal bytes a row, from which default shard sizes follow. Never from what was measured."""
+        """Nominal bytes per row, from which default shard sizes follow; never measured."""
         return self.max_length
 
     @abstractmethod
@@ -188,11 +188,11 @@ class Task(ABC):
 
     @abstractmethod
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
-        """Raise UsageError, at once, for a set that cannot be finished or in which chance predicts a duplicate."""
+        """Raise UsageError early for a set that cannot be finished or that is expected to have a duplicate."""
 
     @abstractmethod
     def problems(self, batch: "pa.RecordBatch", *, split: str, seed: int) -> list[tuple[int, str]]:
-        """(index, what is wrong) for each row whose label or form an independent solver does not confirm."""
+        """(index, fault) for each row whose label or form an independent solver does not confirm."""
 
 
 def _examples_of(config: Any) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _examples_of(config: Any) -> dict[str, Any]:
 
 
 def _json_values(config: Any, *, keyed: bool) -> dict[str, Any]:
-    """The fields that are keyed, or those that are not (see NOT_KEYED)."""
+    """The keyed fields, or the fields that are not keyed (see NOT_KEYED)."""
     values = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
@@ -212,7 +212,7 @@ def _json_values(config: Any, *, keyed: bool) -> dict[str, Any]:
 def check_seed(seed: int) -> int:
     """The seed as a plain int; raises UsageError unless it is an integer from 0 to MAX_SEED.
 
-    bool is refused: JSON, and so the key, writes True differently from 1.
+    bool is rejected: JSON, and so the key, writes True differently from 1.
     """
     number = plain_int(seed)
     if number is None or not 0 <= number <= MAX_SEED:
@@ -221,7 +221,7 @@ def check_seed(seed: int) -> int:
 
 
 def check_whole(indices: Sequence[int]) -> None:
-    """Raise UsageError unless these are integers: in a range, a list, a tuple or a one-dimensional array."""
+    """Raise UsageError unless the indices are integers in a range, a list, a tuple or a one-dimensional array."""
     if isinstance(indices, range):
         return
     try:
@@ -238,7 +238,7 @@ def check_request(split: str, indices: Sequence[int], seed: int) -> str:
     """The canonical split name of a request for rows; raises UsageError for a bad split, index or seed."""
     check_seed(seed)
     check_whole(indices)
-    # The length of a range may be more than len() can say.
+    # The length of a range may exceed the limit of len().
     if indices[:1] if isinstance(indices, range) else len(indices):
         ends = (indices[0], indices[-1]) if isinstance(indices, range) else indices
         lowest, highest = min(ends), max(ends)

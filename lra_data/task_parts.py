@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCard:
-    """What a reader of a dataset card wants to know about a task.
+    """The texts of a task for its dataset card.
 
-    license: an identifier of the Hub, "other" where terms have no name of their own; then license_page says them.
-    archives: the official archives of a corpus, by name, and where they are; empty for generated tasks.
-    remark: what else the card should say of this configuration.
-    shortfall: what the corpus lacks, in a sentence; empty for a whole one and for generated tasks.
-    notices: sentences for whoever builds the set: what was left out of a corpus, and what was ignored in the copy.
+    license: an identifier of the Hub; "other" for terms without a name, which are then at license_page.
+    archives: addresses of the official archives of a corpus, by name; empty for generated tasks.
+    remark: a further remark about this configuration.
+    shortfall: a sentence about missing parts of the corpus; empty for a whole corpus and for generated tasks.
+    notices: sentences for the person who builds the set: parts left out of a corpus, and items ignored in the copy.
     """
 
     title: str
@@ -44,7 +44,7 @@ class Viewer(ABC):
 
     @abstractmethod
     def show(self, row: Mapping[str, Any]) -> str:
-        """The row as a person would read it, on few lines."""
+        """The row in readable form, on few lines."""
 
     @abstractmethod
     def explain(self, row: Mapping[str, Any]) -> str:
@@ -55,21 +55,21 @@ class Viewer(ABC):
         return None
 
     def drawing(self, row: Mapping[str, Any]) -> "NDArray[np.uint8] | None":
-        """What `explain` says, drawn: uint8 (height, width, 3); None where there is nothing to draw."""
+        """The explanation as a drawing, uint8 (height, width, 3); None for tasks that are read as text."""
         return None
 
 
 class Statistics(ABC):
-    """What `lra-data stats` measures."""
+    """The measures of `lra-data stats`."""
 
     @abstractmethod
     def measures(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
-        """Integers a row, by name, whose distribution is reported (length, depth, ...)."""
+        """Integers per row, by name, whose distribution is reported (length, depth, ...)."""
 
     @abstractmethod
     def shortcuts(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
-        """One integer a row, by name: what a trivial predictor looks at. Each one's best guess is scored."""
+        """One integer per row, by name: the feature of a trivial predictor, whose best guess is scored."""
 
     def figures(self, batches: "Callable[[str], Iterator[pa.RecordBatch]]") -> dict[str, Any]:
-        """What else is said of a whole set, by name; `batches` gives the rows of a split."""
+        """Further figures of a whole set, by name; `batches` gives the rows of a split."""
         return {}

@@ -1,4 +1,4 @@
-"""Finds the code bases: every module of this folder that defines `CODE_BASE` is one."""
+"""Finds the code bases: every module of this folder that defines `CODE_BASE` is a code base."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -39,7 +39,7 @@ def get_reading(name: str, family: str) -> Reading:
 
 
 def differences(name: str, other: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """For each task that both read, the entries in which two protocols differ, with what each says."""
+    """For each task that both read, the entries in which two protocols differ, with both texts."""
     one, two = get_protocol(name), get_protocol(other)
     found = {}
     for family in one:
@@ -57,7 +57,7 @@ def layouts() -> dict[str, Layout]:
 
 
 def get_layout(name: str) -> Layout:
-    """The layout of this name; raises UsageError for an unknown one."""
+    """The layout with this name; raises UsageError for an unknown name."""
     found = layouts()
     if name not in found:
         raise unknown_name("layout", name, found)

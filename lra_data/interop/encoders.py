@@ -19,7 +19,7 @@ def sequences_of(batch: pa.RecordBatch) -> list[list[NDArray[np.uint8]]]:
 
 
 def padded(batch: pa.RecordBatch, sequences: Sequence[Sequence[NDArray[Any]]], length: int | None) -> Read:
-    """Ids with 0 on the right, to `length` or to the longest."""
+    """Ids padded with 0 on the right, to `length` or to the longest sequence."""
     num_sequences = len(sequence_names(batch.schema))
     lengths = np.array([[len(ids) for ids in row] for row in sequences], dtype=np.int32).reshape(-1, num_sequences)
     longest = length if length is not None else int(lengths.max(initial=0))
@@ -31,7 +31,7 @@ def padded(batch: pa.RecordBatch, sequences: Sequence[Sequence[NDArray[Any]]], l
 
 
 def pixels_without_black(batch: pa.RecordBatch, learned: None) -> Read:
-    """Grey values as ids, of which 0, black, is hidden as if it were padding."""
+    """Grey values as ids; 0, black, is masked as if it were padding."""
     inputs = rows_of(batch["inputs"]).astype(np.int32)[:, None]
     lengths = np.full(inputs.shape[:2], inputs.shape[2], dtype=np.int32)
     return Read(inputs, lengths, inputs != 0, numbers(batch["label"]))
@@ -43,10 +43,10 @@ def has_colour(task: Task) -> bool:
 
 
 def has_32_pixels(task: Task) -> bool:
-    """Whether a task's pictures are of 32 x 32 pixels."""
+    """Whether a task's pictures have 32 x 32 pixels."""
     return picture_shapes(task.schema)["inputs"][:2] == (32, 32)
 
 
 def only_grey(task: Task) -> str:
-    """The refusal of readers that got their pictures in grey."""
+    """The refusal of readers whose pictures were already grey."""
     return "reads a set in grey, such as image/lra" if has_colour(task) else ""

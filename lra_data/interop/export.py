@@ -1,4 +1,4 @@
-"""Writes a set in the layouts of others, for loaders that were made for them."""
+"""Writes a set in the layouts of other code bases, for their loaders."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,14 +25,15 @@ def export(
     tell: Callable[[str], None] = _ignore,
     warn: Callable[[str], None] = _ignore,
 ) -> list[Path]:
-    """The files written into `out`, a folder that may hold other sets. They appear there when all are written.
+    """Write a set into `out`, a folder that may hold other sets, and return the files. They appear when all are
+    written.
 
-    A run that was killed leaves the folder as it was but for a folder `.export`, which the next one removes. Raises
-    UsageError for a set that the layout does not hold, and for files that are there already.
+    A killed run leaves the folder unchanged except for a folder `.export`, which the next run removes. Raises
+    UsageError for a set that the layout does not support, and for existing files.
 
     ascii_only: write each byte of Retrieval's TSV files that is not printable ASCII as a space.
-    tell: takes a line on what was left out, cut or replaced.
-    warn: takes a line on what the layout's loaders cannot read.
+    tell: receives a line about values that were left out, cut or replaced.
+    warn: receives a line about rows that the layout's loaders cannot read.
     """
     task = rows.task
     files = _files_of(task, get_layout(layout))
@@ -52,7 +53,7 @@ def export(
 
 
 def _files_of(task: Task, layout: Layout) -> TaskFiles:
-    """The layout's files for the set; raises UsageError, naming the layouts that hold it, if it has none."""
+    """The layout's files for the set; raises UsageError, naming suitable layouts, if the layout has no such set."""
     refusal = layout.refusal(task)
     if not refusal:
         return layout.tasks[task.family]

@@ -1,14 +1,12 @@
-"""Adds files to a folder that may hold others: all of them or none, never over what is there, and beside other runs.
+"""Adds files to a folder that may hold other files: all or none, never over existing files, also with concurrent runs.
 
-    TREE/.export/<run>/lock           held while the run lives
-    TREE/.export/<run>/files/…        what it writes, under the names that it will have in TREE
-    TREE/.export/<run>/publish.json   written when all files are; names each of them and its inode
+    TREE/.export/<run>/lock           held while the run is alive
+    TREE/.export/<run>/files/…        the run's files, with the names that they will have in TREE
+    TREE/.export/<run>/publish.json   written when all files are written; lists each file with its inode
 
-Then the files are moved to TREE, one rename each. A run that was killed before `publish.json` leaves the tree as it
-was. One that was killed after it has written everything: the next run in the tree finishes the moves, or takes them
-back where others took a name meanwhile. The last file to be moved is the one that a reader opens first.
-
-Not here: what the files are.
+Then the files are moved to TREE, one rename each. A run that is killed before it writes `publish.json` leaves the tree
+unchanged. If it is killed later, all files are written: the next run in the tree finishes the moves, or undoes them if
+another run took a name meanwhile. The file that a reader opens first is moved last.
 """
 
 import errno
@@ -27,18 +25,18 @@ from lra_data.locking import locked_file
 from lra_data.store.manifest import MANIFEST
 
 SCRATCH = ".export"
-# Beside the files of sets from partial corpora, whose names cannot say it; a line a set.
+# Next to the files of sets from partial corpora, whose names cannot tell it; one line per set.
 INCOMPLETE = "INCOMPLETE.txt"
 
 _LOCK, _FILES, _JOURNAL = "lock", "files", "publish.json"
 _NAMED = 10
-# Above this many files one sync of everything is quicker than one a file.
+# Above this number of files, one sync of everything is faster than one sync per file.
 _SYNCED_SINGLY = 1000
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 
 
 class Addition:
-    """What one run adds. files: the folder it writes into."""
+    """The files that one run adds. files: the folder that the run writes into."""
 
     def __init__(self, tree: Path, run: Path) -> None:
         self.files = run / _FILES
@@ -51,9 +49,9 @@ class Addition:
             raise _overwriting(self._tree, taken)
 
     def publish(self, units: Sequence[str], *, remark: str = "") -> None:
-        """Move the files to the tree in this order. remark: a line for INCOMPLETE.txt, told before the last of them.
+        """Move the files to the tree in this order. remark: a line for INCOMPLETE.txt, written before the last file.
 
-        Raises UsageError, and leaves the tree as it was, if one of the names is there by now.
+        Raises UsageError, and leaves the tree unchanged, if one of the names exists by now.
         """
         self.refuse_what_is_there(units)
         _sync(self.files)
@@ -70,21 +68,23 @@ class Addition:
 
 @contextmanager
 def addition(tree: Path, tell: Callable[[str], None]) -> Iterator[Addition]:
-    """A place to write what is then published in `tree`, which is made if it is new; removed at the end.
+    """A folder for files that are then published in `tree`; it is removed at the end. `tree` is created if it is new.
 
-    What killed runs left in the tree is finished or removed first; `tell` hears of what was finished.
+    The work of killed runs in the tree is first finished or removed; `tell` receives a line about it.
     """
     if tree.exists() and not tree.is_dir():
-        raise UsageError(f"expected a folder, {tree} is a file: export to another")
+        raise UsageError(f"expected a folder, got the file {tree}: export to another folder")
     if (tree / MANIFEST).exists():
-        raise UsageError(f"expected a folder for exported files, {tree} holds a built set: export to another")
+        raise UsageError(
+            f"expected a folder for exported files, got {tree}, which holds a built set: export to another folder"
+        )
     is_new = not tree.exists()
     tree.mkdir(parents=True, exist_ok=True)
     try:
         _finish_killed_runs(tree, tell)
         with ExitStack() as stack:
             run = _begin(tree, stack)
-            stack.callback(_remove, run)  # before the lock is let go
+            stack.callback(_remove, run)  # before the lock is released
             (run / _FILES).mkdir()
             yield Addition(tree, run)
     finally:
@@ -94,7 +94,7 @@ def addition(tree: Path, tell: Callable[[str], None]) -> Iterator[Addition]:
 
 
 def _begin(tree: Path, stack: ExitStack) -> Path:
-    """A run's own folder, whose lock `stack` holds."""
+    """The run's own folder; `stack` holds its lock."""
     while True:
         run = tree / SCRATCH / uuid4().hex[:12]
         attempt = ExitStack()
@@ -116,7 +116,7 @@ def _finish_killed_runs(tree: Path, tell: Callable[[str], None]) -> None:
             continue
         with suppress(Timeout, FileNotFoundError), locked_file(entry / _LOCK, wait=False) as held:
             if not held:
-                continue  # a file system without locks, where nothing tells a killed run from a living one
+                continue  # without file locks, a killed run cannot be told from a running one
             if (entry / _JOURNAL).exists():
                 tell(_finish(tree, entry))
             _remove(entry)
@@ -124,7 +124,7 @@ def _finish_killed_runs(tree: Path, tell: Callable[[str], None]) -> None:
 
 
 def _finish(tree: Path, run: Path) -> str:
-    """Move the rest of what a killed run had written; what became of it, in words."""
+    """Move the remaining files of a killed run; returns the outcome in words."""
     try:
         return f"finished an export that was interrupted: {', '.join(_move(tree, run))}"
     except OSError as error:
@@ -132,7 +132,7 @@ def _finish(tree: Path, run: Path) -> str:
 
 
 def _move(tree: Path, run: Path) -> list[str]:
-    """Move what the journal names, or go on with it; on any error what was moved is taken back."""
+    """Move the files that the journal lists, or continue to move them; on any error the moves are undone."""
     journal = json.loads((run / _JOURNAL).read_text())
     units, remark = journal["units"], journal["remark"]
     has_new_note = False
@@ -142,7 +142,7 @@ def _move(tree: Path, run: Path) -> list[str]:
             if remark and unit == units[-1][0]:
                 has_new_note = _note(tree, run, remark)
             if _has_inode(target, inode):
-                continue  # moved by the run that was killed
+                continue  # moved by the killed run
             target.parent.mkdir(parents=True, exist_ok=True)
             _rename_new(source, target)
     except BaseException:
@@ -166,7 +166,7 @@ def _rename_new(source: Path, target: Path) -> None:
             raise
         return
     try:
-        # rename() replaces what is there; link() never does, and the name appears with the whole content too.
+        # rename() replaces an existing file. link() never does, and the name also appears with the whole content.
         os.link(source, target)
     except OSError as error:
         if error.errno not in _NO_LINKS:
@@ -192,7 +192,7 @@ def _take_back(tree: Path, unit: str, files: Path) -> None:
 
 
 def _note(tree: Path, run: Path, remark: str) -> bool:
-    """Write one line of INCOMPLETE.txt, unless it is there: sets of one corpus lack the same. True for a new file."""
+    """Write one line to INCOMPLETE.txt, unless another set of the same corpus has written it. True for a new file."""
     path = tree / INCOMPLETE
     fresh = run / INCOMPLETE
     fresh.write_text(f"{remark}\n", encoding="utf-8")
@@ -222,13 +222,13 @@ def _overwriting(tree: Path, taken: Sequence[str]) -> UsageError:
     shown = ", ".join(f"{name}/" if (tree / name).is_dir() else name for name in taken[:_NAMED])
     more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
     return UsageError(
-        f"expected a new or empty folder, or one without the files of this set, {tree} holds files: export to another "
-        f"folder, or move away {shown}{more}"
+        f"expected a new or empty folder, or one without the files of this set, got {tree}: export to another folder, "
+        f"or move away {shown}{more}"
     )
 
 
 def _sync(folder: Path) -> None:
-    """Bring the files to the disk before they get their names, so that a power cut leaves no name without content."""
+    """Sync the files to disk before they get their names, so that a power cut leaves no name without content."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     if len(paths) > _SYNCED_SINGLY and hasattr(os, "sync"):
         os.sync()
@@ -252,5 +252,5 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # there are files in it, or it is gone
+    with suppress(OSError):  # the folder is not empty, or does not exist
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What a layout is: the files that a foreign loader opens, task by task. Each is declared in its code base's module.
+"""Layouts: the files that a foreign loader opens, for each task. A layout is declared in its code base's module.
 
 Nothing is written here: `export.py` makes the folder, and calls the writer of the task.
 """
@@ -13,13 +13,13 @@ from lra_data.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
-    """What a writer is given.
+    """The arguments of a writer.
 
     rows: the set.
     folder: an empty folder for the files.
     ascii_only: whether bytes that are not printable ASCII become spaces; only set for files that `take_ascii`.
-    tell: takes a line for the user on what was left out, cut or replaced.
-    warn: takes a line for the user on what the loader cannot read.
+    tell: receives a line for the user about values that were left out, cut or replaced.
+    warn: receives a line for the user about rows that the loader cannot read.
     """
 
     rows: Rows
@@ -30,7 +30,7 @@ class ExportJob:
 
 
 def holds_every_set(task: Task) -> str:
-    """The refusal of files that exist for every set of their task: none."""
+    """The refusal of files that every set of their task has: always empty."""
     return ""
 
 
@@ -40,7 +40,7 @@ class TaskFiles:
 
     units: the files or folders that a set adds, in the order in which they appear; a loader opens the last one first.
     write: writes all splits into the job's folder and yields each finished file.
-    refusal: why the layout has no such set, as "holds ..."; empty if it has.
+    refusal: the reason why the layout does not support the set, as "holds ..."; empty if it does.
     takes_ascii: whether `--ascii` changes these files.
     """
 
@@ -54,10 +54,10 @@ class TaskFiles:
 class Layout:
     """A folder of files as a foreign loader wants it.
 
-    name: what `lra-data export --layout` takes.
+    name: the value of `lra-data export --layout`.
     summary: the loaders and the files, in one line.
     tasks: the files of each task, by family.
-    absent: why the layout has no files for a task, by family, where a reason is known.
+    absent: known reasons why the layout has no files for a task, by family.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Layout:
     absent: Mapping[str, str] = field(default_factory=dict)
 
     def refusal(self, task: Task) -> str:
-        """Why the layout has no such set, as "holds ..."; empty if it has."""
+        """The reason why the layout does not support the set, as "holds ..."; empty if it does."""
         if task.family not in self.tasks:
             reason = self.absent.get(task.family, "")
             return f"has no files for {task.family}" + (f", for {reason}" if reason else "")

@@ -2,9 +2,9 @@
 
 Its files, byte for byte in form:
 
-`basic_{train,val,test}.tsv` of ListOps (data/listops.py:97-190). There a tree is a chain of pairs, so that an operator
-of n arguments opens n + 1 parentheses and closes one after each argument and one after its bracket:
-`( ( ( [SM 3 ) 6 ) ] )`. Rows end in CRLF, as Python's csv writer leaves them.
+`basic_{train,val,test}.tsv` of ListOps (data/listops.py:97-190). In these files a tree is a chain of pairs: an operator
+of n arguments opens n + 1 parentheses, and closes one after each argument and one after its bracket:
+`( ( ( [SM 3 ) 6 ) ] )`. Rows end in CRLF, as Python's csv writer writes them.
 
 `new_aan_pairs.{train,eval,test}.tsv` of Retrieval: see `paper_lines.py`.
 
@@ -144,7 +144,8 @@ def _write_listops(job: ExportJob) -> Iterator[Path]:
 def listops_source(ids: Sequence[int]) -> str:
     """The `Source` field of one example: its tokens with the parentheses of the pair encoding, single-spaced."""
     words: list[str] = []
-    opened: list[list[int]] = []  # for each open operator: the position of its word, and the pairs closed since
+    # For each open operator: the position of its word, and the number of pairs closed since.
+    opened: list[list[int]] = []
     for number in ids:
         words.append(VOCABULARY[number - 1])
         if words[-1].startswith("["):
@@ -173,7 +174,7 @@ def _needs_margins(task: Task) -> str:
 
 
 def _write_pathfinder(job: ExportJob) -> Iterator[Path]:
-    """Pictures as PNG files in folders of a thousand, numbered through all splits, and a text file a folder."""
+    """Pictures as PNG files in folders of a thousand, numbered across all splits, with one text file per folder."""
     config, folder_number = job.rows.task.config, 0
     target = job.folder / release_folder(config)
     for split, size in job.rows.sizes.items():

@@ -2,16 +2,16 @@
 
 Pictures are exact without its shuffle: as data_process.py writes them and `lra-image` reads them with --no-shuffle.
 
-Its files are what fairseq's tasks read as DATA, one folder a task (fairseq/tasks/long_range_arena.py).
+Its files are the DATA of fairseq's tasks, one folder per task (fairseq/tasks/long_range_arena.py).
 
-`lra-image`: `input/{train,valid,test}.src`, a picture a line, grey values with spaces between them, and
-`label/{train,valid,test}.label`, a class a line; in the splits and the order of examples/mega/lra/data_process.py.
+`lra-image`: `input/{train,valid,test}.src`, one picture per line, grey values separated by spaces, and
+`label/{train,valid,test}.label`, one class per line; in the splits and the order of examples/mega/lra/data_process.py.
 
-`lra-text`: `src-bin/{train,valid,test}`, for Retrieval also `src1-bin/…`, and `label-bin/…`, an example a line, words
-with spaces between them; `src-bin/dict.txt` and `label-bin/dict.txt`, `<word> <count>` a line. fairseq calls this
-`--dataset-impl raw` and takes it by itself where such files are; it numbers the words of a dictionary from 4, cuts at
-`--max-positions`, and appends </s>. A byte's word is its number, 0 to 255, and the dictionaries are in the order of the
-numbers, so an id is 4 + byte and a class is the label.
+`lra-text`: `src-bin/{train,valid,test}`, for Retrieval also `src1-bin/…`, and `label-bin/…`, one example per line,
+words separated by spaces; `src-bin/dict.txt` and `label-bin/dict.txt`, one `<word> <count>` per line. fairseq calls
+this format `--dataset-impl raw`, and uses it by default if such files exist. It numbers the words of a dictionary from
+4, cuts at `--max-positions`, and appends </s>. A byte's word is its number, 0 to 255, and the dictionaries are in the
+order of the numbers, so an id is 4 + byte and a class is the label.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -123,8 +123,8 @@ _SPLIT_NAMES = {"train": "train", "validation": "valid", "test": "test"}
 _DICTIONARY = "dict.txt"
 _VALUES = [b"%d" % value for value in range(256)]
 
-# All that `mega_lra_aan` keeps of a text, --max-positions 4002. Whole, the pairs of LRA would be some 34 GB of lines,
-# which fairseq reads into memory.
+# The part of a text that `mega_lra_aan` keeps, --max-positions 4002. Uncut, the pairs of LRA would be about 34 GB of
+# lines, which fairseq reads into memory.
 _PAPER_CUT = 4002
 
 
@@ -145,7 +145,7 @@ def _own_grey(task: Task) -> str:
 
 
 def _write_texts(job: ExportJob, *, through_tsv: bool) -> Iterator[Path]:
-    """Write all splits. through_tsv: as texts come out of LRA's TSV files, from which Mega has its pairs, and cut."""
+    """Write all splits. through_tsv: texts as in LRA's TSV files, from which Mega takes its pairs, and cut."""
     rows, task, folder = job.rows, job.rows.task, job.folder
     for unit in _text_units(task):
         (folder / unit).mkdir()
@@ -201,14 +201,15 @@ def _write_pictures(
     order_of: Callable[[Rows], Order],
     grey_of: Callable[[pa.RecordBatch], NDArray[np.uint8]],
 ) -> Iterator[Path]:
-    """Write all splits in the order and the grey of data_process.py."""
+    """Write all splits in the order and with the grey values of data_process.py."""
     rows, folder = job.rows, job.folder
     for unit in _picture_units(rows.task):
         (folder / unit).mkdir()
     order = order_of(rows)
     pixels, labels = {}, {}
     for split in SPLITS:
-        # The set is read once, front to back; its order and splits are another, so values wait in a file meanwhile.
+        # The set is read once, in its own order. Mega's order and splits differ, so the values are first stored in a
+        # file.
         spool = folder / f"{split}.pixels"
         found = []
         with spool.open("wb") as file:

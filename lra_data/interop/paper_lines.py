@@ -1,11 +1,11 @@
 """Retrieval's TSV files, `new_aan_pairs.{train,eval,test}.tsv`: label, id1, id2, text1, text2.
 
 There is no header and no quoting, so TAB, LF, CR and NUL in a text would break its line: each becomes one space. All
-other bytes are as they are, UTF-8 or not (LRA matching/input_pipeline.py:34-54).
+other bytes are unchanged, UTF-8 or not (LRA matching/input_pipeline.py:34-54).
 
-S4 and S5 read these files with `datasets.load_dataset("csv", delimiter="\\t")`, which is pandas. Unlike LRA's own
-reader it wants UTF-8, takes a quotation mark at the beginning of a text for quoting, which joins the fields behind it,
-and takes some words for missing values. Such rows are counted here, and texts are made ASCII.
+S4 and S5 read these files with `datasets.load_dataset("csv", delimiter="\\t")`, which uses pandas. Unlike LRA's own
+reader it requires UTF-8, treats a quotation mark at the beginning of a text as quoting, which joins the fields after
+it, and treats some words as missing values. This module counts such rows, and makes texts ASCII on request.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ FILE_NAMES = {
     "test": "new_aan_pairs.test.tsv",
 }
 
-# By byte, what is written for it.
+# For each byte, the byte that is written.
 WITHOUT_BREAKS = np.arange(256, dtype=np.uint8)
 WITHOUT_BREAKS[[0, 9, 10, 13]] = ord(" ")
 _TABLE = WITHOUT_BREAKS.tobytes()
@@ -35,7 +35,7 @@ _PRINTABLE = np.zeros(256, dtype=np.bool_)
 _PRINTABLE[0x20:0x7F] = True
 _ASCII = np.where(_PRINTABLE, np.arange(256), ord(" ")).astype(np.uint8)
 
-# What pandas.read_csv reads as a missing value, quoted or not (its documentation, `na_values`).
+# The texts that pandas.read_csv treats as missing values, quoted or not (its documentation, `na_values`).
 _MISSING = frozenset(
     b"|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split(b"|")
 )
@@ -43,15 +43,15 @@ _QUOTE = b'"'
 
 
 def pair_units(task: Task) -> tuple[str, ...]:
-    """A file a split; the training file appears last."""
+    """One file per split; the training file appears last."""
     return tuple(reversed(FILE_NAMES.values()))
 
 
 def write_pairs(job: ExportJob, *, quoted: bool) -> Iterator[Path]:
-    """Write all splits; the job hears what was replaced, and what S4 and S5 cannot read.
+    """Write all splits; tell the user about replaced bytes, and about rows that S4 and S5 cannot read.
 
-    quoted: write a text that begins with a quotation mark between quotation marks, as CSV wants it and LRA's own reader
-    does not.
+    quoted: write a text that begins with a quotation mark in quotation marks, as CSV requires; LRA's own reader does
+        not expect them.
     """
     lines = _PaperLines(ascii_only=job.ascii_only, quoted=quoted)
     for split in job.rows.sizes:
@@ -70,7 +70,7 @@ class _PaperLines:
         self._replaced_bytes = self._replaced_rows = self._replaced_breaks = 0
 
     def write(self, split: str, batches: Iterable[pa.RecordBatch], folder: Path) -> Path:
-        """Write one split into `folder`, which must be there."""
+        """Write one split into `folder`, which must exist."""
         path = folder / FILE_NAMES[split]
         with path.open("wb") as file:
             for batch in self._counted(batches):
@@ -82,7 +82,7 @@ class _PaperLines:
 
     @property
     def replaced(self) -> str:
-        """How many bytes became spaces, in words; empty without `ascii_only`."""
+        """The number of bytes that became spaces, in words; empty without `ascii_only`."""
         if not self._ascii_only:
             return ""
         return (
@@ -93,7 +93,7 @@ class _PaperLines:
 
     @property
     def warning(self) -> str:
-        """How many rows S4 and S5 cannot read, and why; empty where they read all."""
+        """The number of rows that S4 and S5 cannot read, and the reasons; empty if they can read all rows."""
         reasons = [
             (self._not_utf8, "hold bytes that are not UTF-8 (--ascii writes them as spaces)"),
             (
@@ -146,7 +146,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _cleaned_texts(batch: pa.RecordBatch) -> Iterator[tuple[bytes, bytes]]:
-    """The two texts of each row as they are in a line."""
+    """The two texts of each row as they are written in a line."""
     for text_1, text_2 in zip(batch["inputs_1"], batch["inputs_2"], strict=True):
         yield numbers(text_1.values).tobytes().translate(_TABLE), numbers(text_2.values).tobytes().translate(_TABLE)
 

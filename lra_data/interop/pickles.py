@@ -1,12 +1,12 @@
-"""Pickles as Nyströmformer and Skyformer read them: the machinery that both layouts share.
+"""Pickles as Nyströmformer and Skyformer read them: the code that both layouts share.
 
 Each file is a list of dictionaries with `input_ids_0`, for Retrieval also `input_ids_1`, int32 arrays of one length,
 and `label`, an int (mlpen/Nystromformer, LRA/datasets/*.py and LRA/code/run_tasks.py; pkuzengqi/Skyformer,
-src/preprocess/*.py and code/main.py). Both readers take every 0 for padding, black pixels too. Retrieval's ids are
-those that LRA's pipeline makes of the files of `lra-release`, where TAB, LF, CR and NUL are spaces.
+src/preprocess/*.py and code/main.py). Both readers treat every 0 as padding, also black pixels. Retrieval's ids are
+those that LRA's pipeline makes from the files of `lra-release`, in which TAB, LF, CR and NUL are spaces.
 
-Writing a pickle is safe; only reading a foreign one is not. The list is written item by item, so memory does not grow
-with it, and an array asks its reader for nothing but `numpy.frombuffer`, a name that all releases of NumPy have.
+Writing a pickle is safe; reading a foreign pickle is not. The list is written item by item, so memory does not grow
+with its length. An array needs only `numpy.frombuffer` to be read, a name that all releases of NumPy have.
 """
 
 import io
@@ -45,7 +45,7 @@ def pathfinder_name(task: Task) -> str:
 
 
 def refuse_long_expressions(task: Task) -> str:
-    """ListOps in LRA's length."""
+    """ListOps up to LRA's length."""
     return "" if task.max_length <= 2000 else "holds expressions of at most 2,000 words"
 
 
@@ -63,12 +63,12 @@ def refuse_other_resolutions(task: Task) -> str:
 class TaskPickles:
     """The pickles of one task.
 
-    offset: what is added to each value.
-    cut: how many values are kept.
-    length: that of the arrays; the rest is 0.
-    through_tsv: whether texts are as they come out of LRA's TSV files.
-    name: the task's name in the files' names.
-    refusal: as in TaskFiles.
+    offset: number added to each value.
+    cut: number of values that are kept.
+    length: length of the arrays; the rest is 0.
+    through_tsv: whether texts are as in LRA's TSV files.
+    name: the task's name in the file names.
+    refusal: see TaskFiles.
     """
 
     offset: int = 0
@@ -80,7 +80,7 @@ class TaskPickles:
 
 
 def pickle_files(pickles: TaskPickles, prefix: str = "") -> TaskFiles:
-    """A file a split, such as `listops.train.pickle`, behind a prefix."""
+    """One file per split, such as `listops.train.pickle`, after a prefix."""
     return TaskFiles(
         units=partial(_units, pickles, prefix),
         write=partial(_write_all, pickles, prefix),
@@ -132,9 +132,9 @@ class _Pickler(pickle.Pickler):
 
 
 def _item(example: dict[str, Any]) -> bytes:
-    """A pickled dictionary without the head and the end that a whole pickle has."""
+    """A pickled dictionary without the header and the end of a whole pickle."""
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, protocol=_PROTOCOL)
-    pickler.fast = True  # nothing refers back, so items can stand one after another
+    pickler.fast = True  # items contain no back references, so they can be written one after another
     pickler.dump(example)
     return buffer.getvalue().removeprefix(_HEAD).removesuffix(_STOP)

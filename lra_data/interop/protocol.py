@@ -1,6 +1,6 @@
-"""What a foreign code base is: how it reads each task (its protocol), and the layouts that its loaders open.
+"""Foreign code bases: how each reads the tasks (its protocol), and the layouts that its loaders open.
 
-A code base is one module of this folder that defines `CODE_BASE`; `code_bases.py` finds it. Nothing is applied here:
+A code base is one module of this folder that defines `CODE_BASE`; `code_bases.py` finds it. This module only describes:
 `loading/batch_making/protocol_rows.py` reads a set through a `View`, and `export.py` writes a layout.
 """
 
@@ -23,11 +23,11 @@ Order = Mapping[str, Sequence[tuple[str, int]]]
 
 @dataclass(frozen=True)
 class Read:
-    """Examples as a code base reads them; S sequences an example, L their length here.
+    """Examples as a code base reads them; S sequences per example, L their padded length.
 
-    inputs: int32 (n, S, L), or float32 where the code base has no ids.
+    inputs: int32 (n, S, L), or float32 if the code base has no ids.
     lengths: int32 (n, S), without padding.
-    keep: bool (n, S, L), False for padding and for whatever else the code base hides, in its reader or its models.
+    keep: bool (n, S, L), False for padding and other elements that the code base masks, in its reader or its models.
     labels: int64 (n,).
     """
 
@@ -43,22 +43,23 @@ def set_order(rows: Rows) -> Order:
 
 
 def learn_nothing(rows: Rows) -> None:
-    """For ids that follow from a row alone."""
+    """Learns nothing, for ids that depend only on the row."""
 
 
 def reads_every_set(task: Task) -> str:
-    """The refusal of a view that reads every set of its task: none."""
+    """The refusal of a view that reads every set of its task: always empty."""
     return ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How a set is read as a code base reads it. Views are sent to worker processes, so their functions must pickle.
+    """Reads a set as a code base reads it. Views are sent to worker processes, so their functions must be picklable.
 
-    encode: makes examples of our rows, given what `learn` returned.
-    learn: what ids depend on besides a row, such as a vocabulary counted over train; called once for a set.
-    order: the splits of the code base.
-    refusal: why the code base does not read this set, as "reads ..."; empty if it does.
+    encode: makes examples from our rows and the result of `learn`.
+    learn: computes the data on which ids depend besides the row, such as a vocabulary counted over train; called once
+        per set.
+    order: the splits and the order of the code base.
+    refusal: the reason why the code base does not read this set, as "reads ..."; empty if it does.
     """
 
     encode: Callable[[pa.RecordBatch, Any], Read]
@@ -69,20 +70,20 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How one code base reads one task, in words, and as a view where ours is exact.
+    """How one code base reads one task, in words, and as a view if our reading is exact.
 
-    reader: the file that was read for this.
+    reader: the source file that this follows.
     ids: how values become ids.
-    vocab_size: as the reader counts it, or None where it depends on the data.
-    end_mark: what follows the last id.
+    vocab_size: the reader's number of ids, or None if it depends on the data.
+    end_mark: the mark after the last id.
     max_length: the longest sequence.
-    cut: what is kept of a longer one.
+    cut: the part that is kept of a longer sequence.
     padding: value, side and length.
-    mask: what the reader or its models hide.
-    splits: where each split comes from.
+    mask: the elements that the reader or its models mask.
+    splits: the source of each split.
     order: the order of the examples before any shuffle.
     grey: how pictures become grey.
-    differences: what keeps a reading without a view from being exact.
+    differences: the reasons why a reading without a view is not exact.
     view: gives the reader's ids, lengths and order; None for a reading that is only described.
     """
 
@@ -114,7 +115,7 @@ class CodeBase:
     """A repository that reads the benchmark in its own way.
 
     name: the name of its protocol.
-    readings: its protocol, by family; empty for a code base that has only a layout here.
+    readings: its protocol, by family; empty if the code base has only a layout here.
     layouts: the files that its loaders open.
     """
 

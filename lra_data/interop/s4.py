@@ -2,8 +2,8 @@
 
 Its files, below its DATA_PATH (src/dataloaders/README.md): LRA's own in the folders listops, aan and pathfinder, and
 for Text `imdb/{train,test}.parquet` with `text`, a string, and `label`, 0 neg and 1 pos. The reader of S4 and S5 calls
-`load_dataset("imdb")` (state-spaces/s4 and lindermanlab/S5, dataloaders/lra.py), which takes a folder of that name in
-the working directory, and the splits train and test of it. The order is that of the set.
+`load_dataset("imdb")` (state-spaces/s4 and lindermanlab/S5, dataloaders/lra.py), which reads the splits train and test
+of a folder of that name in the working directory. The order is that of the set.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ _pathfinder_floats = partial(greys_as_floats, mean=0.0, deviation=1.0)
 
 
 def _listops_words(rows: Rows) -> NDArray[np.int32]:
-    """S4's id of each of our ids: by frequency in train, equal ones by alphabet, behind the three marks."""
+    """S4's id for each of our ids: by frequency in train, then alphabetically, after the three marks."""
     vocabulary = rows.task.vocabulary
     if vocabulary is None:
         raise AssertionError("ListOps has words")
@@ -154,7 +154,7 @@ _IMDB = "imdb"
 
 
 def _in_folder(name: str, files: TaskFiles) -> TaskFiles:
-    """The same files in a folder."""
+    """The same files, in a folder."""
     return replace(files, units=partial(_units_in, name, files), write=partial(_write_in, name, files))
 
 
@@ -173,14 +173,14 @@ def _imdb_units(task: Task) -> tuple[str, ...]:
 
 
 def _write_imdb(job: ExportJob) -> Iterator[Path]:
-    """A validation split that is the test reviews is left out: these readers take test for it."""
+    """Leave out a validation split that equals test, since these readers use test for validation."""
     rows = job.rows
     schema = make_schema([pa.field("text", pa.string()), class_label("label", rows.task.card.label_names)])
     (job.folder / _IMDB).mkdir()
     for split in rows.sizes:
         if split == "validation" and not rows.task.config.holdout:
             job.tell(
-                f"left out validation, {rows.sizes[split]:,} rows that are those of test, which S4 and S5 validate on"
+                f"left out validation, {rows.sizes[split]:,} rows equal to test, which S4 and S5 use for validation"
             )
             continue
         path = job.folder / _IMDB / f"{split}.parquet"
@@ -191,7 +191,7 @@ def _write_imdb(job: ExportJob) -> Iterator[Path]:
 
 
 def _texts(inputs: pa.Array) -> pa.Array:
-    """A list array of bytes as strings, without a copy; the corpus's reader has seen that they are UTF-8."""
+    """A list array of bytes as strings, without a copy; the corpus's reader has checked that they are UTF-8."""
     offsets, values = numbers(inputs.offsets), numbers(inputs.values)
     return pa.Array.from_buffers(pa.string(), len(inputs), [None, pa.py_buffer(offsets), pa.py_buffer(values)])
 

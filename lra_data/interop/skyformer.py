@@ -1,4 +1,4 @@
-"""pkuzengqi/Skyformer: src/preprocess/*.py and code/main.py. It reads the tasks as Nyströmformer does, but for Text.
+"""pkuzengqi/Skyformer: src/preprocess/*.py and code/main.py. It reads the tasks as Nyströmformer does, except Text.
 
 Its files are `lra-<task>.{train,dev,test}.pickle`: see `pickles.py`. create_text.py asks for 4,000 ids and adds 96.
 """

@@ -1,6 +1,7 @@
-"""What S4 and Mega share in reading pictures: torchvision's grey and floats, and the parts of torch's `random_split`.
+"""The reading of pictures that S4 and Mega share: torchvision's grey and floats, and the parts of torch's
+`random_split`.
 
-Of a partial corpus the orders name what is there, in the order of the whole.
+For a partial corpus, the orders contain the available pictures, in the order of the whole corpus.
 """
 
 import numpy as np
@@ -35,7 +36,7 @@ def image_order(rows: Rows) -> Order:
 
 
 def pathfinder_order(rows: Rows) -> Order:
-    """80, 10 and 10 % of all pictures in the order of the release: for pictures drawn here that of their export."""
+    """80, 10 and 10 % of all pictures in the order of the release; for generated pictures, in that of their export."""
     listed = [(split, index) for split in SPLITS for index in range(rows.sizes[split])]
     if "line" in rows.task.schema.names:  # a converted release, which has `batch` and `line` as well
         numbered = [
@@ -53,7 +54,7 @@ def pathfinder_order(rows: Rows) -> Order:
 
 
 def pillow_grey(batch: pa.RecordBatch) -> NDArray[np.uint8]:
-    """The grey values of pictures in colour as torchvision's Grayscale makes them, which is Pillow's: (n, pixels)."""
+    """The grey values of pictures in colour, as torchvision's Grayscale computes them with Pillow: (n, pixels)."""
     from PIL import Image
 
     side = int((batch["inputs"].type.list_size // 3) ** 0.5)
@@ -63,7 +64,7 @@ def pillow_grey(batch: pa.RecordBatch) -> NDArray[np.uint8]:
 
 
 def normalised(pixels: NDArray[np.uint8], mean: float, deviation: float) -> NDArray[np.float32]:
-    """torchvision's ToTensor and Normalize, in float32 as there."""
+    """torchvision's ToTensor and Normalize, also in float32."""
     unit = pixels.astype(np.float32) / np.float32(255)
     floats: NDArray[np.float32] = (unit - np.float32(mean)) / np.float32(deviation)
     return floats
@@ -86,11 +87,11 @@ def _read(batch: pa.RecordBatch, pixels: NDArray[np.uint8], mean: float, deviati
 
 
 def only_colour(task: Task) -> str:
-    """The refusal of readers that make their own grey."""
+    """The refusal of readers that compute grey values themselves."""
     return "" if has_colour(task) else "reads image/rgb, of which it makes its own grey"
 
 
 def only_hard(task: Task) -> str:
-    """The refusal of readers that know one difficulty of Pathfinder."""
+    """The refusal of readers that read only one difficulty of Pathfinder."""
     is_hard = task.config.contour_length == DIFFICULTIES["hard"]
     return "" if is_hard else "reads the hard difficulty of Pathfinder alone"

@@ -1,7 +1,7 @@
-"""`torch.randperm` on the CPU without torch: the splits of those who used `torch.utils.data.random_split` with a seed.
+"""`torch.randperm` on the CPU without torch, for splits made by `torch.utils.data.random_split` with a seed.
 
-For n below 2^32 / 20 torch exchanges place i with one of the places from i on, chosen by 32 bits of MT19937 modulo how
-many there are (ATen, TensorFactories.cpp, randperm_cpu). Its generator is seeded as NumPy's `RandomState` is.
+For n below 2^32 / 20, torch exchanges place i with one of the places >= i, chosen by 32 bits of MT19937 modulo their
+number (ATen, TensorFactories.cpp, randperm_cpu). Its generator is seeded like NumPy's `RandomState`.
 """
 
 from collections.abc import Sequence

@@ -65,7 +65,7 @@ def test_what_a_path_is(home: Path) -> None:
         local_path("https://user:secret@host/x?signature=secret", "a folder")
     assert "secret" not in str(caught.value)
     assert not is_address("a::b")
-    with pytest.raises(UsageError, match="nothing says where that home is"):
+    with pytest.raises(UsageError, match="whose home folder is unknown"):
         local_path("~no-such-user/x", "a folder")
     Path("s3:").mkdir()
     assert local_path(Path("s3:/x"), "a folder") == Path("s3:/x")  # a folder of this name is there

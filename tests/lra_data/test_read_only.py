@@ -265,7 +265,7 @@ def test_a_file_system_without_locks(no_locks: int, tmp_path: Path, said: Callab
         (line,) = said()
         assert line == (
             f"lra-data: the file system of {tmp_path / 'data' / 'listops' / 'mini'} has no file locks "
-            f"({os.strerror(no_locks)}); going on without one: do not run two of these at once"
+            f"({os.strerror(no_locks)}); continuing without a lock: do not run two such commands at the same time"
         )
 
 

@@ -223,7 +223,7 @@ def test_an_export_appears_when_it_is_finished_and_says_what_is_missing(
     names = ["INCOMPLETE.txt", *(f"text.{split}.pickle" for split in ("dev", "test", "train"))]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert (tmp_path / "out" / "INCOMPLETE.txt").read_text() == f"{task.card.shortfall}\n"
-    with pytest.raises(UsageError, match=r"expected a new or empty folder, .* holds files: export to another"):
+    with pytest.raises(UsageError, match=r"expected a new or empty folder, .*: export to another"):
         export(VirtualRows(task, 0), tmp_path / "out", layout="nystromformer")
 
 

@@ -143,7 +143,7 @@ def test_an_empty_folder_is_in_nobodys_way(tmp_path: Path) -> None:
 
 def test_a_file_and_a_built_set_are_no_trees(small_set: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match=r"expected a folder, .*file is a file: export to another"):
+    with pytest.raises(UsageError, match=r"expected a folder, got the file .*file: export to another"):
         export(small("listops/mini"), tmp_path / "file")
     before = sorted(small_set.iterdir())
     with pytest.raises(UsageError, match=r"expected a folder for exported files, .* holds a built set"):

@@ -136,9 +136,7 @@ def test_s4_reads_our_text_as_imdb(long_reviews: Path, tmp_path: Path, monkeypat
         "data/imdb/train.parquet",
         "data/imdb/test.parquet",
     ]
-    assert told == [
-        f"left out validation, {rows.sizes['test']} rows that are those of test, which S4 and S5 validate on"
-    ]
+    assert told == [f"left out validation, {rows.sizes['test']} rows equal to test, which S4 and S5 use for validation"]
     for split, loaded in s4_imdb(tmp_path / "data", tmp_path / "cache", monkeypatch).items():
         assert sorted(loaded.column_names) == ["label", "text"]
         assert loaded.features["label"].names == ["neg", "pos"]
