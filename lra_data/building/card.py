@@ -1,6 +1,6 @@
 """README.md of a set: the dataset card. Its YAML header tells Hugging Face `datasets` where the splits are.
 
-The card follows from the manifest and the first rows alone, so it is the same wherever the set is built.
+The card depends only on the manifest and the first rows, so it is the same wherever the set is built.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ _SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K
 
 
 def unfinished_card_text() -> str:
-    """The card of a set under construction: it names a file that is not there, so that no reader gets a part."""
+    """The card of an unfinished set: it names a file that does not exist, so that no reader loads a part."""
     missing = "this-set-is-unfinished--run-the-same-lra-data-build-again"
     header = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": missing}]}]}
     return f"{_front_matter(header)}\nThis set is unfinished. Run the same `lra-data build` again.\n"
 
 
 def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, Any]], preview: str | None) -> str:
-    """The card of a finished set; on it are `first_rows` of train and, if there is one, the picture file `preview`."""
+    """The card of a finished set; it shows `first_rows` of train and, if given, the picture file `preview`."""
     description = manifest.description
     return "\n".join(
         [
@@ -89,7 +89,7 @@ def card_text(task: Task, manifest: Manifest, first_rows: Sequence[Mapping[str, 
 
 
 def _header(task: Task, manifest: Manifest) -> dict[str, Any]:
-    """One configuration, of the set's first format: `datasets` reads a folder with one kind of reader only."""
+    """One configuration, for the set's first format, since `datasets` uses one kind of reader per folder."""
     description = manifest.description
     splits = {split: manifest.shards_of(split) for split in description.sizes}
     features = get_format(description.formats[0]).features(task.schema)
@@ -123,7 +123,7 @@ def _header(task: Task, manifest: Manifest) -> dict[str, Any]:
 
 
 def _yaml_feature(feature: dict[str, Any]) -> dict[str, Any]:
-    """A feature in the form of the Hub's YAML, which differs from that of the Arrow metadata."""
+    """A feature in the form of the Hub's YAML, which differs from the form in the Arrow metadata."""
     if "_type" not in feature:
         return {"struct": [{"name": name, **_yaml_feature(inner)} for name, inner in feature.items()]}
     if feature["_type"] == "ClassLabel":
@@ -137,7 +137,7 @@ def _yaml_feature(feature: dict[str, Any]) -> dict[str, Any]:
 
 
 def _loading_lines(description: Description, splits: Mapping[str, list[Shard]]) -> list[str]:
-    """How to load each format with the libraries people use."""
+    """How to load each format with Hugging Face `datasets`."""
     first, *others = description.formats
     lines = [
         "```python",

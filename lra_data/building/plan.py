@@ -157,7 +157,7 @@ def _difference(name: str, old: Any, new: Any) -> str:
         for entry in {**old, **new}:
             if old.get(entry) != new.get(entry):
                 return _difference(f"{name}: {entry}", old.get(entry), new.get(entry))
-    return f"{name} {json.dumps(old)}, the request has {json.dumps(new)}"
+    return f"{name} {json.dumps(old)}, asked for {json.dumps(new)}"
 
 
 def read_plan(path: Path) -> Plan:

@@ -1,7 +1,7 @@
-"""What a set looks like in numbers, and how far a predictor gets that looks at one trivial thing.
+"""Statistics of a set, and the scores of trivial predictors.
 
-A trivial predictor answers, for each value of what it looks at, the label most frequent with that value in train; its
-accuracy is measured on the other splits. A set on which one scores high has a shortcut.
+A trivial predictor uses one feature. For each value, it answers the label that is most frequent with that value in
+train; its accuracy is measured on the other splits. If a trivial predictor scores high, the set has a shortcut.
 """
 
 from collections import Counter

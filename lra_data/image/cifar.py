@@ -1,7 +1,7 @@
 """The corpus: CIFAR-10, in its Python or its binary layout, read and checked.
 
 A picture's number is its place in upstream's order: 0 to 49,999 in the five training batches, 0 to 9,999 in the test
-batch. It depends on file and place only, so pictures have the same numbers in a part of the corpus and in the whole.
+batch. It depends only on file and place, so pictures have the same numbers in a partial and in a whole corpus.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _LIMITS = Limits(largest=2**26, total=2**29)
 class Pictures:
     """A copy of the corpus. Each field holds both halves, `train` and `test`.
 
-    numbers: of the pictures, ascending, int64 (n,).
+    numbers: numbers of the pictures, ascending, int64 (n,).
     labels: uint8 (n,).
     values: red, green and blue planes, uint8 (n, 3072).
     """
@@ -165,7 +165,7 @@ def _pickled(where: str, data: bytes) -> Batch:
 
 
 def _named(where: str, batch: Any) -> dict[str, Any]:
-    """The batch by names as text: upstream's are bytes, those of batches that Python 3 saved again are either."""
+    """The batch with its names as text: upstream's names are bytes; batches saved again by Python 3 may have either."""
     if not isinstance(batch, dict):
         raise SetError(f"{where}: expected a dictionary with labels and data, got another value")
     found: dict[str, Any] = {}

@@ -1,9 +1,9 @@
-"""Grey as `tf.image.rgb_to_grayscale` makes it of uint8, which LRA casts to int32, to the last bit.
+"""Grey values, equal to the last bit to `tf.image.rgb_to_grayscale` of uint8, which LRA casts to int32.
 
-TensorFlow turns the channels to float32 in [0, 1], weighs them (ITU-R BT.601, here adding up to 0.9999), and turns the
-sum back by x 255.5, cut off (tensorflow/python/ops/image_ops_impl.py, convert_image_dtype). Each step rounds to
-float32; nothing is fused. A grey picture stays as it is. Pillow's `convert("L")` rounds instead of cutting, and is 1
-brighter for a quarter of all colours.
+TensorFlow converts the channels to float32 in [0, 1], weights them (ITU-R BT.601; the weights add up to 0.9999), and
+converts the sum back: x 255.5, truncated (tensorflow/python/ops/image_ops_impl.py, convert_image_dtype). Each step
+rounds to float32; nothing is fused. A grey picture does not change. Pillow's `convert("L")` rounds instead of
+truncating, and is 1 brighter for a quarter of all colours.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ _TO_BYTE = np.float32(255.5)
 
 
 def grey(red: NDArray[np.uint8], green: NDArray[np.uint8], blue: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The grey level of each pixel: three uint8 arrays of one shape to one of that shape."""
+    """The grey level of each pixel: three uint8 arrays of one shape to one uint8 array of that shape."""
     # Separate NumPy calls, each of which rounds: a compiler may not fuse them.
     r, g, b = (channel.astype(np.float32) * _TO_UNIT for channel in (red, green, blue))
     level = (r * _WEIGHTS[0] + g * _WEIGHTS[1]) + b * _WEIGHTS[2]

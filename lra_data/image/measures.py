@@ -1,4 +1,4 @@
-"""What `lra-data stats` measures of pictures."""
+"""The measures of pictures for `lra-data stats`."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +9,10 @@ from lra_data.task_parts import Statistics
 
 
 class ImageStatistics(Statistics):
-    """Brightness, and what it gives away."""
+    """Brightness, and its predictive value."""
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Mean value, and how many values are 0, which some readers take for padding."""
+        """Mean value, and the number of values that are 0, which some readers treat as padding."""
         inputs = rows_of(batch["inputs"])
         return {
             "mean": np.rint(inputs.mean(axis=1)).astype(np.int64),

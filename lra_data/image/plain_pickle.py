@@ -1,15 +1,16 @@
-"""Reads the pickles of CIFAR-10's Python layout without running anything they ask for.
+"""Reads the pickles of CIFAR-10's Python layout without running any code that they name.
 
-A pickle is a program. This reader knows only the instructions that a dictionary of built-in values and arrays of whole
-numbers or words needs, and of those that call or change something only the calls that make such arrays. The arrays are
-made here, not by NumPy's own unpickling, so that no number in the file decides how much memory is taken.
+A pickle is a program. This reader supports only the instructions for a dictionary of built-in values and of arrays of
+integers or strings. Of the instructions that call or change something, it supports only the calls that make such
+arrays. It makes the arrays itself, without NumPy's unpickling, so that no number in the file decides how much memory is
+allocated.
 
-Official digests cannot replace it, because batches that someone saved again must be read too, and their digests are not
-known. A `pickle.Unpickler` with a restricted `find_class` is not enough for those: a file of 9 bytes makes it take
-4 GB, one of 142 bytes keeps it busy for as long as its author likes (docs/log.md).
+A check of official digests cannot replace this reader, because it must also read batches that were saved again, whose
+digests are unknown. A `pickle.Unpickler` with a restricted `find_class` is not safe enough for such files: a file of 9
+bytes makes it allocate 4 GB, and a file of 142 bytes keeps it busy for as long as its author likes (docs/log.md).
 
-Upstream's files were written by Python 2. People save them again, with any protocol, with NumPy 1 or 2: then keys may
-be text, labels an array or NumPy's own numbers, and with protocol 5 arrays come as buffers.
+Upstream's files were written by Python 2. Batches may be saved again with any protocol and with NumPy 1 or 2. Then keys
+may be text, labels may be an array or NumPy numbers, and with protocol 5 arrays come as buffers.
 """
 
 import io
@@ -32,14 +33,14 @@ _HARMLESS = (
 
 
 class ForbiddenPickleError(Exception):
-    """The pickle asks for something that a batch of CIFAR-10 never holds."""
+    """The pickle contains something that a batch of CIFAR-10 never holds."""
 
 
 def load_plain(data: bytes) -> Any:
-    """The value in a pickle of built-ins and plain arrays; strings of Python 2 come as bytes.
+    """The value in a pickle of built-ins and plain arrays; strings of Python 2 become bytes.
 
-    Raises ForbiddenPickleError for a pickle that calls or changes anything else, and whatever `pickle` raises for a
-    damaged one.
+    Raises ForbiddenPickleError for a pickle that calls or changes anything else, and the errors of `pickle` for a
+    damaged pickle.
     """
     value = _Reader(data).load()
     if isinstance(value, dict):
@@ -47,12 +48,12 @@ def load_plain(data: bytes) -> Any:
     return value
 
 
-# Whole numbers of 1 to 8 bytes, and words such as names of files, with the order of their bytes.
+# Integers of 1 to 8 bytes, and strings such as file names, with their byte order.
 _KNOWN_DTYPE = re.compile(r"([|<>]?)([iu][1248]|[SU][1-9][0-9]{0,5})")
 
 
 class _Dtype:
-    """Stands for `numpy.dtype`: only those of integers and of words are known."""
+    """Replaces `numpy.dtype`; it supports only dtypes of integers and strings."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         text = name.decode("latin-1") if isinstance(name, bytes) else name
@@ -62,7 +63,7 @@ class _Dtype:
         self.order, self.kind = match.groups()
 
     def fill(self, state: Any) -> None:
-        """Take the order of the bytes from what NumPy gave its own dtype to remember itself by."""
+        """Take the byte order from the pickled state of NumPy's dtype."""
         _, order, *parts = state
         text = order.decode("latin-1") if isinstance(order, bytes) else order
         if text not in ("|", "<", ">") or any(part is not None for part in parts[:3]):
@@ -70,7 +71,7 @@ class _Dtype:
         self.order = text
 
     def array(self, content: Any, shape: Any, *, is_fortran: bool) -> NDArray[Any]:
-        """An array over the bytes of the file, which must be as many as the shape says."""
+        """An array over the bytes of the file, whose number must fit the shape."""
         if not isinstance(content, bytes) or not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
             raise ForbiddenPickleError("an array that is not one of plain bytes")
         dtype = np.dtype(f"{self.order}{self.kind}")
@@ -80,12 +81,12 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for `numpy.ndarray`; its bytes come later."""
+    """Replaces `numpy.ndarray`; its bytes come later."""
 
     array: NDArray[Any]
 
     def fill(self, state: Any) -> None:
-        """Take shape and bytes from what NumPy gave its own array to remember itself by."""
+        """Take shape and bytes from the pickled state of NumPy's array."""
         _, shape, dtype, is_fortran, content = state
         if not isinstance(dtype, _Dtype):
             raise ForbiddenPickleError("an array that is not one of plain bytes")
@@ -93,7 +94,7 @@ class _Array:
 
 
 def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -> _Array:
-    """What protocol 5 calls in place of an array that is filled later."""
+    """The function that protocol 5 calls to make an array from a buffer."""
     if not isinstance(dtype, _Dtype) or order not in ("C", "F") or any(axis is not None for axis in axes):
         raise ForbiddenPickleError("an array that is not one of plain bytes")
     made = _Array()
@@ -102,14 +103,14 @@ def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -
 
 
 def _scalar(dtype: Any, content: Any) -> int:
-    """One of NumPy's own integers."""
+    """A NumPy integer."""
     if not isinstance(dtype, _Dtype) or dtype.kind[0] not in "iu":
         raise ForbiddenPickleError("a number that is not a whole one")
     return int(dtype.array(content, (1,), is_fortran=False)[0])
 
 
 class _Name:
-    """A name that the pickle may call for."""
+    """A name that the pickle may use."""
 
     def __init__(self, module: str, name: str) -> None:
         self.full = f"{module}.{name}"
@@ -124,14 +125,14 @@ _KNOWN = (*_MAKES_ARRAY, *_FROM_BUFFER, *_SCALAR, *_BYTES, "numpy.ndarray", "num
 
 
 class _Instructions(dict[int, Any]):
-    """What each instruction does; one that is not known is an error of its own."""
+    """The handler of each instruction; an unknown instruction raises an error of its own."""
 
     def __missing__(self, code: int) -> Any:
         raise ForbiddenPickleError(f"the instruction {bytes([code])!r}")
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own interpreter of pickles with every instruction replaced that could do harm."""
+    """Python's own interpreter of pickles, with every harmful instruction replaced."""
 
     stack: list[Any]
     dispatch: ClassVar[Any] = _Instructions({code: pickle._Unpickler.dispatch[code] for code in _HARMLESS})
@@ -156,11 +157,11 @@ class _Reader(pickle._Unpickler):
         elif name in _SCALAR:
             self.stack[-1] = _scalar(*arguments)
         elif name in _BYTES and arguments == ():
-            self.stack[-1] = b""  # what Python 3 writes empty bytes as up to protocol 2
+            self.stack[-1] = b""  # up to protocol 2, Python 3 writes empty bytes as such a call
         elif name == "numpy.dtype":
             self.stack[-1] = _Dtype(*arguments)
         elif name == "_codecs.encode" and arguments[1:] == ("latin1",):
-            # What Python 3 writes bytes as in protocol 2.
+            # In protocol 2, Python 3 writes bytes as such a call.
             self.stack[-1] = arguments[0].encode("latin-1")
         else:
             raise ForbiddenPickleError(f"a call of {name}")
@@ -172,7 +173,7 @@ class _Reader(pickle._Unpickler):
         target.fill(state)
 
     def load_bytearray8(self) -> None:
-        """Bytes, read without room made for as many as the file promises."""
+        """Bytes, read without allocating the size that the file states."""
         size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
         content = self.read(min(size, self._size))  # type: ignore[attr-defined]
         if len(content) != size:
@@ -193,7 +194,7 @@ class _Reader(pickle._Unpickler):
         self.stack[-3:] = [self._flat(self.stack[-3:])]
 
     def _flat(self, items: Any) -> tuple[Any, ...]:
-        """A tuple of tuples of plain values at most: hashing deeper ones can take for ever, or the whole stack."""
+        """A tuple, nested at most once: hashing deeper tuples may take forever, or overflow the stack."""
         if any(isinstance(inner, tuple) for item in items if isinstance(item, tuple) for inner in item):
             raise ForbiddenPickleError("tuples within tuples")
         return tuple(items)

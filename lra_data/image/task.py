@@ -1,4 +1,4 @@
-"""The Image task: Arrow rows from CIFAR-10, and what the rest of the package asks of a task."""
+"""The Image task: Arrow rows from CIFAR-10, and the other members of a task."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -112,7 +112,7 @@ class Image(CorpusTask):
 
     @property
     def max_length(self) -> int:
-        """Values of a picture."""
+        """Number of values of a picture."""
         return PIXELS * self.config.channels
 
     def read_corpus(self, path: Path) -> ReadCorpus:
@@ -120,7 +120,7 @@ class Image(CorpusTask):
         return read_pictures(path)
 
     def rows(self, split: str, seed: int) -> Sequence[int]:
-        """Where the split's pictures lie among those of their half."""
+        """The places of the split's pictures within their half."""
         return _places(self.copy, split)  # type: ignore[return-value]
 
     def take(self, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
@@ -143,7 +143,7 @@ class Image(CorpusTask):
         )
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
-        """Whether each picture's number belongs to the split, and whether there is a picture. See `derives_labels`."""
+        """Rows whose number belongs to another split, or without a picture, and a wrong order. See `derives_labels`."""
         inputs = rows_of(batch["inputs"])
         blank = inputs.max(axis=1) == inputs.min(axis=1)
         indices, found = numbers(batch["index"]), []
@@ -156,7 +156,7 @@ class Image(CorpusTask):
                 found.append((index, "expected a picture, got one value"))
         order = tfds_order(half_of(split), batch["number"].to_pylist())
         if order != batch["number"].to_pylist():
-            found.append((int(indices[0]), "expected the order of TensorFlow Datasets, got another"))
+            found.append((int(indices[0]), "expected the order of TensorFlow Datasets, got another order"))
         return found
 
 
@@ -164,7 +164,7 @@ MAKERS = Makers(from_config=Image)
 
 
 def half_of(split: str) -> str:
-    """`train` for train and validation, which upstream has as one."""
+    """`train` for train and validation, which are one half in upstream."""
     return "test" if split == "test" else "train"
 
 
@@ -179,7 +179,7 @@ def _upstream(split: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=8)
 def _places(corpus: Any, split: str) -> NDArray[np.int64]:
-    """Rows of the corpus's arrays: those of the split's numbers that are there."""
+    """Places in the corpus's arrays: those of the split's available pictures."""
     there = corpus.numbers[half_of(split)]
     wanted = np.array(_upstream(split), dtype=np.int64)
     return np.searchsorted(there, wanted[np.isin(wanted, there)])

@@ -1,11 +1,11 @@
-"""Draws ListOps trees in compiled code: tokens, value and depth of each example, as `docs/listops_draws.md` states it.
+"""Draws ListOps trees in compiled code: tokens, value and depth of each example, as in `docs/listops_draws.md`.
 
-The work of an example is about a dozen attempts, nine of them a bare digit, and some 1,200 nodes. What makes it fast:
-chunks are decoded 32 at a time; a run of digits, up to the next operator or the end of its operator's arguments, is
-copied and counted in one step; and an operator's value comes from a histogram of its arguments packed in one word.
+An example takes about a dozen attempts, nine of which are a bare digit, and about 1,200 nodes. Three techniques make it
+fast. Chunks are decoded 32 at a time. A run of digits, up to the next operator or the end of its operator's arguments,
+is copied and counted in one step. And an operator's value comes from a histogram of its arguments, packed in one word.
 
-Not here: the meaning of the token ids (`vocabulary.py`), Arrow (`task.py`), and checking (`solver.py`, which shares
-nothing with this file).
+`vocabulary.py` has the meaning of the token ids, `task.py` makes Arrow rows, `solver.py` checks them and shares no code
+with this file.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from lra_data.random_bits import philox4x64
 
 CHUNKS = 32  # decoded at a time; two Philox blocks
 CHUNKS_PER_BLOCK = 16
-RUN = LARGEST_ARGS + 1  # bytes copied for a run of digits, whatever its length
+RUN = LARGEST_ARGS + 1  # bytes copied for a run of digits of any length
 
 ZERO, ONE, TEN = np.uint64(0), np.uint64(1), np.uint64(10)
 LOW_BYTE = np.uint64(0xFF)
@@ -43,7 +43,7 @@ EVERY_PAIR = np.uint64(sum(1 << 12 * pair for pair in range(5)))
 
 @intrinsic
 def _copy_run(typing_context: Any, target: Any, at: Any, source: Any, start: Any) -> Any:
-    """Copy RUN bytes from source[start:] to target[at:]. A loop here costs a third of the speed: arrays may overlap."""
+    """Copy RUN bytes from source[start:] to target[at:]. A loop would cost a third of the speed: arrays may overlap."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def address(array: int, offset: int) -> Any:
@@ -101,10 +101,10 @@ def _decode(
     digits: NDArray[np.uint8],
     counts_before: NDArray[np.uint64],
 ) -> tuple[np.uint64, np.uint64]:
-    """Read CHUNKS chunks from block `draw` on; returns how many were not skipped and which of them say "operator".
+    """Read CHUNKS chunks, starting with block `draw`; returns how many were kept and which of them are operators.
 
-    `chunks` views `words`. Fills, for each chunk kept, `digits` (the token id it gives as a digit) and
-    `counts_before` (the histogram of the digits before it; one entry more than chunks).
+    `chunks` views `words`. Fills, for each kept chunk, `digits` (its token id as a digit) and `counts_before` (the
+    histogram of the digits before it; one entry more than chunks).
     """
     for block in range(CHUNKS // CHUNKS_PER_BLOCK):
         word = 4 * block
@@ -151,9 +151,9 @@ def _grow(
     digits: NDArray[np.uint8],
     counts_before: NDArray[np.uint64],
 ) -> tuple[np.uint64, np.uint64, np.uint64]:
-    """Draw one tree into tokens[start:]; returns its length, value and depth, or max_length once it must be too long.
+    """Draw one tree into tokens[start:]; returns its length, value and depth, or max_length once it is too long.
 
-    `levels` is the stack of open operators: arguments left, record, histogram. The innermost is held in variables.
+    `levels` is the stack of open operators: arguments left, record, histogram. The innermost is in local variables.
     """
     num_chunks, operators = _decode(ZERO, attempt, index, key_0, key_1, limit, words, chunks, digits, counts_before)
     draw = np.uint64(CHUNKS // CHUNKS_PER_BLOCK)
@@ -198,12 +198,12 @@ def _grow(
             at += ONE
             left = (record >> np.uint64(8)) & LOW_BYTE
             counts = ZERO
-            shortest_end += left + ONE  # each argument has a token at least, and the operator a closing bracket
+            shortest_end += left + ONE  # each argument has at least one token, and the operator a closing bracket
             if shortest_end >= end:
                 return max_length, ZERO, deepest
 
 
-@compiled(nogil=True)  # threads of a loader draw side by side
+@compiled(nogil=True)  # threads of a loader draw in parallel
 def _draw_examples(
     indices: NDArray[np.int64],
     key_0: np.uint64,
@@ -225,7 +225,7 @@ def _draw_examples(
     digits: NDArray[np.uint8],
     counts_before: NDArray[np.uint64],
 ) -> np.int64:
-    """See `draw_examples`; the last five arrays are memory to work in, of any content."""
+    """See `draw_examples`; the last five arrays are working memory with any content."""
     # x div (limit / number of records) as a multiplication; exact, since x < 2^14 and the divisor is above 2^3.
     pick_reciprocal = np.uint64(2**32) // (np.uint64(limit) // np.uint64(len(records))) + ONE
     at = ZERO
@@ -275,10 +275,10 @@ def draw_examples(
 ) -> int:
     """Draw the examples of `indices` one after another into `tokens`.
 
-    `tokens` needs max_length - 1 bytes an example and RUN at its end, since a run is copied whole; offsets[i] :
-    offsets[i + 1] are those of example i. No example is begun after `budget` attempts, so that the interpreter hears
-    signals between two calls. Returns how many are drawn, or -1 - i if the `max_attempts` attempts at example i all
-    fell outside the window.
+    `tokens` needs max_length - 1 bytes per example and RUN bytes at its end, since a run is copied whole. Example i has
+    the bytes offsets[i] : offsets[i + 1]. No example is started after `budget` attempts, so that the interpreter can
+    handle signals between two calls. Returns the number of drawn examples, or -1 - i if all `max_attempts` attempts at
+    example i were outside the window.
     """
     words = np.empty(CHUNKS // 4, np.uint64)
     drawn: int = _draw_examples(

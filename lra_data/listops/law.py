@@ -2,10 +2,10 @@
 
 A tree is drawn by a branching process, so the probability of each length is a power series in L that follows from
 the depth rule by convolution; the same recursion with squared probabilities gives the chance that two independent
-draws are the same tree. Both are exact up to rounding (about 1e-15), which is what lets a build refuse a hopeless
-window before it starts.
+draws are the same tree. Both are exact up to rounding (about 1e-15), so a build can reject a hopeless window before it
+starts.
 
-Not here: drawing. `kernel.py` draws; a test compares its measured acceptance with this law.
+`kernel.py` draws; a test compares its measured acceptance with this law.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from lra_data.listops.config import Config
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
-    """What chance says of one configuration.
+    """The exact probabilities of one configuration.
 
-    acceptance: the share of drawn trees whose length lies in the window.
+    acceptance: the share of drawn trees whose length is in the window.
     collision: the probability that two independent accepted examples are the same tree.
     """
 
@@ -50,9 +50,9 @@ def _series(config: Config, *, squared: bool) -> NDArray[np.float64]:
 
     leaf = np.zeros(config.max_length)
     leaf[1] = digit
-    series = leaf  # at max_depth a node is a digit for certain
+    series = leaf  # at max_depth every node is a digit
     for _ in range(config.max_depth - 1):
-        # An operator adds two tokens, itself and its closing bracket, to those of its arguments.
+        # An operator adds two tokens to those of its arguments: itself and its closing bracket.
         arguments = _sum_of_powers(series, config.min_args, config.max_args)
         node = np.zeros(config.max_length)
         node[2:] = config.OPERATOR_PROBABILITY**power * choice * arguments[:-2]

@@ -1,4 +1,4 @@
-"""What `lra-data stats` measures of ListOps."""
+"""The measures of ListOps for `lra-data stats`."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from lra_data.task_parts import Statistics
 
 
 class ListOpsStatistics(Statistics):
-    """Lengths, depths, and what the root operator gives away."""
+    """Lengths, depths, and the predictive value of the root operator."""
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Length and depth."""

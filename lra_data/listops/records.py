@@ -1,4 +1,4 @@
-"""What a configuration decides before anything is drawn: what each pick stands for, and which chunks are skipped."""
+"""Tables that follow from a configuration before anything is drawn: the meaning of each pick, and skipped chunks."""
 
 from math import lcm
 
@@ -9,7 +9,7 @@ from lra_data.listops.config import OPERATORS, Config
 
 
 def operator_records(config: Config) -> NDArray[np.uint64]:
-    """What a pick decides, one word each: token id, number of arguments and the two ranks whose mean is the value.
+    """The meaning of each pick, in one word: token id, number of arguments and the two ranks whose mean is the value.
 
     Bits 0-7 token id; 8-15 arguments; 16-23 and 24-31 ranks in the sorted arguments (SM does not use them).
     """

@@ -1,9 +1,9 @@
-"""The second opinion on ListOps: a stack machine that reads an example's tokens and finds its value and form.
+"""The independent solver of ListOps: a stack machine that computes value and form from an example's tokens.
 
-It shares no code with the generator, only the table of words: it keeps every operand on a stack, sorts the operands of
-the median, and knows nothing of the kernel's records. `lra-data verify` runs it on every row.
+It shares only the table of words with the generator, but no code. It keeps every operand on a stack, sorts the operands
+of the median, and does not use the kernel's records. `lra-data verify` runs it on every row.
 
-Not here: which shapes a configuration allows (`task.py` compares the form found with it).
+`task.py` compares the form with the configuration.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lra_data.kernel_cache import compiled, compiled_part
 from lra_data.listops.vocabulary import VOCABULARY
 
-# What is wrong with a token sequence; 0 is for sound ones.
+# The faults of a token sequence; 0 means a sound sequence.
 SOUND, STRAY_TOKEN, EMPTY_OPERATOR, UNBALANCED = range(4)
 FAULTS = ("sound", "a token outside the vocabulary", "an operator without arguments", "unbalanced brackets")
 
@@ -25,8 +25,8 @@ def solve(tokens: NDArray[np.uint8], offsets: NDArray[np.int32], found: NDArray[
     """Evaluate each row tokens[offsets[i] : offsets[i + 1]].
 
     found, int64 of shape (rows, 6), receives fault, value, depth (operators open at once), fewest and most arguments of
-    any operator, and the operators used (bit i for the word i of the vocabulary). All but the first mean nothing if
-    there is a fault.
+    any operator, and the operators used (bit i for the word i of the vocabulary). If there is a fault, only the first
+    entry is valid.
     """
     longest = int(np.diff(offsets[: len(found) + 1]).max(initial=0))
     _solve(tokens, offsets, found, *np.empty((3, longest + 1), np.int64))
@@ -41,7 +41,7 @@ def _solve(
     operators: NDArray[np.int64],
     bases: NDArray[np.int64],
 ) -> None:
-    """See `solve`. operators: the open ones, innermost last; bases: where on `operands` their arguments begin."""
+    """See `solve`. operators: the open operators, innermost last. bases: where their arguments begin in `operands`."""
     for row in range(len(found)):
         num_operands = num_open = deepest = most = 0
         fewest = len(operands) - 1
@@ -101,7 +101,7 @@ def _apply(operator: np.int64, arguments: NDArray[np.int64]) -> np.int64:
 
 @compiled_part
 def _sort(values: NDArray[np.int64]) -> None:
-    """Insertion sort in place: there are few values, and np.sort allocates."""
+    """Insertion sort in place, since there are few values and np.sort allocates memory."""
     for i in range(1, len(values)):
         value = values[i]
         j = i

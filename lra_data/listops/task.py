@@ -1,4 +1,4 @@
-"""The ListOps task: Arrow rows from the kernel, and what the rest of the package asks of a task."""
+"""The ListOps task: Arrow rows from the kernel, and the other members of a task."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,12 +17,12 @@ from lra_data.listops.vocabulary import VOCABULARY
 from lra_data.task import Preset, Task, check_request
 from lra_data.task_parts import Statistics, TaskCard, Viewer
 
-# After this many attempts an example ends with an error. At the benchmark's acceptance of 8 % the chance of needing a
-# thousandth of it is below 1e-39; a window that is hit once in a million draws fails within seconds.
+# After this many attempts an example ends with an error. At the benchmark's acceptance of 8 %, the chance of needing a
+# thousandth of them is below 1e-39. A window that is hit once in a million draws fails within seconds.
 MAX_ATTEMPTS = 2**20
 
-# Bytes of token buffer one kernel call may use, and attempts it may make, before an interrupt is heard; rows beyond are
-# drawn in further calls.
+# Limits of one kernel call, so that interrupts are handled soon: bytes of its token buffer, and number of attempts.
+# Further rows are drawn in further calls.
 KERNEL_BUFFER = 2**21
 ATTEMPTS_A_CALL = 2**17
 
@@ -87,7 +87,7 @@ class ListOps(Task):
 
     @property
     def max_length(self) -> int:
-        """The longest expression the window lets through, in tokens."""
+        """The longest expression in the window, in tokens."""
         return self.config.max_length - 1
 
     @property
@@ -115,12 +115,12 @@ class ListOps(Task):
         return exact_law(self.config)
 
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
-        """Refuse a window hit too rarely to finish, and one so narrow that chance predicts an example in two splits."""
+        """Reject a window that is hit too rarely, or so narrow that an example is expected to appear in two splits."""
         failures = sum(sizes.values()) * float(np.exp(-MAX_ATTEMPTS * self.law.acceptance))
         if failures > 0.01:
             raise UsageError(
-                f"{self.name}: a draw falls between {self.config.min_length} and {self.config.max_length} tokens with "
-                f"probability {max(self.law.acceptance, 1e-12):.1e}, too rarely for {MAX_ATTEMPTS:,} attempts an "
+                f"{self.name}: a draw has between {self.config.min_length} and {self.config.max_length} tokens with "
+                f"probability {max(self.law.acceptance, 1e-12):.1e}, too rarely for {MAX_ATTEMPTS:,} attempts per "
                 "example: widen the window or change depth and arguments"
             )
         counts = list(sizes.values())
@@ -128,8 +128,8 @@ class ListOps(Task):
         expected = pairs * self.law.collision
         if expected >= 1:
             raise UsageError(
-                f"{self.name}: chance predicts {expected:,.1f} examples that appear in two splits of sizes "
-                f"{', '.join(f'{count:,}' for count in counts)}; expected fewer than 1: "
+                f"{self.name}: expected fewer than 1 example in two splits by chance, got {expected:,.1f} for splits "
+                f"of {', '.join(f'{count:,}' for count in counts)}: "
                 "ask for longer expressions or smaller splits"
             )
 
@@ -147,7 +147,7 @@ class ListOps(Task):
 
     def _draw(self, split: str, indices: NDArray[np.int64], seed: int) -> pa.RecordBatch:
         """The rows of the first indices, as many as one kernel call draws."""
-        # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
+        # Numba is loaded here, when the first example is drawn, not when a schema or a manifest is read.
         from lra_data.listops.kernel import RUN, draw_examples
         from lra_data.listops.records import chunk_limit, operator_records
         from lra_data.random_bits import stream_key
@@ -196,7 +196,7 @@ class ListOps(Task):
         )
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
-        """Solve each row anew with the stack machine, and hold columns and form against what it finds."""
+        """Solve each row again with the stack machine, and compare its result with columns and configuration."""
         from lra_data.listops.solver import FAULTS, SOUND, solve
 
         offsets = numbers(batch["inputs"].offsets)

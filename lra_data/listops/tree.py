@@ -1,6 +1,6 @@
-"""ListOps expressions as trees, for people: parsing token ids, and drawing the tree with the value of every node.
+"""ListOps expressions as trees, for people: parses token ids, and prints the tree with the value of every node.
 
-Plain Python, one example at a time. Not here: checking a whole set (`solver.py`).
+Plain Python, one example at a time; `solver.py` checks whole sets.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def evaluate(text: str) -> int:
 
 
 def parse_tree(ids: Sequence[int]) -> Node:
-    """The tree of an example's token ids; raises UsageError where they are no expression."""
+    """The tree of an example's token ids; raises UsageError if they do not form an expression."""
     open_nodes: list[tuple[str, list[Node]]] = [("", [])]
     for position, number in enumerate(ids):
         word = VOCABULARY[number - 1]
@@ -57,7 +57,7 @@ def _value(operator: str, values: list[int]) -> int:
 
 
 def draw_tree(root: Node) -> str:
-    """One line an operator: `[MAX 3 7 (5) ] = 7`, indented by depth; (5) stands for an argument drawn below it."""
+    """One line per operator: `[MAX 3 7 (5) ] = 7`, indented by depth; (5) is an argument that is printed below."""
     lines = []
     pending = [(root, 0)]
     while pending:

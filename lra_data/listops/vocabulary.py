@@ -1,7 +1,7 @@
-"""The frozen token table of ListOps, and reading and writing of expressions as text.
+"""The frozen token table of ListOps; reads and writes expressions as text.
 
 Ids follow the order below: 0 is padding and never occurs in an example, 1 to 4 the operators, 5 the closing bracket,
-6 to 15 the digits 0 to 9. The order is part of the task's version. (The original drew its order anew in each process.)
+6 to 15 the digits 0 to 9. The order is part of the task's version. (In the original, each process has its own order.)
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ VOCABULARY = (*(f"[{name}" for name in OPERATORS), CLOSE, *(str(digit) for digit
 CLOSE_ID = VOCABULARY.index(CLOSE) + 1
 DIGIT_0_ID = VOCABULARY.index("0") + 1
 
-# The paper and many readers write the operators out; the tokens of the released files are short.
+# The paper and many readers use full operator names; the released files use short tokens.
 _SPELLINGS = {f"[{name}": f"[{short}" for name, short in SPELLINGS.items()}
 _IDS = {token: number for number, token in enumerate(VOCABULARY, start=1)}
 

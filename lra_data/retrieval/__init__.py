@@ -1,4 +1,4 @@
 """Retrieval: does one paper of the ACL Anthology Network cite the other, from the bytes of both?
 
-Law of the pairs we draw: `docs/retrieval_draws.md`.
+`docs/retrieval_draws.md` describes the pairs that are drawn here.
 """

@@ -1,8 +1,8 @@
-"""Draws our own pairs from the network: `docs/retrieval_draws.md` states the law, `draw_pairs` is its order of events.
+"""Draws our own pairs from the network by the law in `docs/retrieval_draws.md`; `draw_pairs` is the sequence of steps.
 
-Negatives exchange the cited papers of positives, within a split and a year of the cited paper. So each paper stands in
-as many negatives as positives on either side, the pairs of years are the same, and neither a paper, its length, its
-year nor how often it occurs tells the label.
+Negatives exchange the cited papers of positives, within a split and a year of the cited paper. So each paper appears in
+as many negatives as positives on either side, and the pairs of years are the same. The label cannot be predicted from a
+paper, its length, its year or its frequency.
 """
 
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from lra_data.retrieval.network import Network, year_of
 from lra_data.retrieval.pairs import Pair
 from lra_data.splits import SPLITS
 
-# Shares of papers a split where no paper may stand in two: of the pairs about 82, 9 and 9 % are then left.
+# Shares of papers by split if each paper may appear in one split only; about 82, 9 and 9 % of the pairs result.
 _PAPER_SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 _PAIR_SHARES = {split: size / sum(LRA_SIZES.values()) for split, size in LRA_SIZES.items()}
 
@@ -33,7 +33,7 @@ def draw_pairs(network: Network, splitting: str, key: bytes) -> dict[str, list[P
 
 
 def _positives(network: Network, splitting: str, key: bytes) -> dict[str, list[Link]]:
-    """Links with both texts, one a pair of papers, by split, in keyed order, and no more than LRA has."""
+    """Links with both texts, one per pair of papers, by split, in keyed order, and at most as many as LRA has."""
     one_a_pair: dict[frozenset[str], Link] = {}
     for link in sorted(network.links):
         if link[0] in network.texts and link[1] in network.texts:
@@ -63,7 +63,7 @@ def _split_of(share: float, shares: Mapping[str, float]) -> str:
 def _negatives(
     network: Network, positives: Sequence[Link], taken: set[frozenset[str]], key: bytes
 ) -> tuple[list[Link], list[Link]]:
-    """The positives that are kept, and as many negatives; `taken` grows by the negatives' papers."""
+    """The kept positives, and as many negatives; the negatives' papers are added to `taken`."""
     exchange = _Exchange(network, positives, taken, key)
     exchange.rotate_within_years()
     exchange.mend(exchange.same_year)
@@ -102,25 +102,25 @@ class _Exchange:
         self._uses.update(frozenset(self.pair(slot)) for slot in self._order)
 
     def _is_negative(self, slot: int) -> bool:
-        """Whether the slot's papers are two, without a link between them, and in no other slot of any split."""
+        """Whether the slot has two different papers, without a link, that are not in another slot of any split."""
         papers = frozenset(self.pair(slot))
         return len(papers) == 2 and papers not in self._linked and self._uses[papers] == 1
 
     def conflicts(self) -> set[int]:
-        """The slots that hold no negative yet."""
+        """The slots without a valid negative."""
         return {slot for slot in self._order if not self._is_negative(slot)}
 
     def same_year(self, slot: int) -> list[int]:
-        """Other slots whose cited paper is of the same year."""
+        """Other slots with a cited paper of the same year."""
         return self._slots[year_of(self._cited[slot])]
 
     def nearest_years(self, slot: int) -> list[int]:
-        """All slots, those whose cited paper is nearest in years first."""
+        """All slots, sorted by the distance in years of their cited paper."""
         year = year_of(self._cited[slot])
         return [other for near in sorted(self._slots, key=lambda y: (abs(y - year), y)) for other in self._slots[near]]
 
     def mend(self, partners: Callable[[int], Sequence[int]]) -> None:
-        """Exchange the cited papers of each slot in conflict with the first partner that leaves two negatives."""
+        """Exchange the cited paper of each conflicting slot with the first partner that gives two valid negatives."""
         for slot in self._order:
             if self._is_negative(slot):
                 continue
@@ -129,7 +129,7 @@ class _Exchange:
                     break
 
     def _swapped(self, slot: int, other: int) -> bool:
-        """Exchange if both slots then hold negatives; otherwise leave them as they were."""
+        """Exchange if both slots then hold valid negatives; otherwise leave them unchanged."""
         self._swap(slot, other)
         if self._is_negative(slot) and self._is_negative(other):
             return True

@@ -1,4 +1,4 @@
-"""What `lra-data stats` measures of Retrieval."""
+"""The measures of Retrieval for `lra-data stats`."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,10 @@ _SOURCES = ("source_1", "source_2")
 
 
 class RetrievalStatistics(Statistics):
-    """How long, old and frequent the papers are, and whether that gives the label away."""
+    """Length, age and frequency of the papers, and their predictive value for the label."""
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Bytes of either paper, years between them, and how often they stand in the split."""
+        """Bytes of both papers, years between them, and how often they appear in the split."""
         years = [numbers(batch[name]).astype(np.int64) for name in ("year_1", "year_2")]
         return {
             "length 1": _lengths(batch, 1),
@@ -25,7 +25,7 @@ class RetrievalStatistics(Statistics):
         }
 
     def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Lengths, years, how often a paper occurs, which paper it is, and bytes in common: what should not tell."""
+        """Features that should not predict the label: lengths, years, frequency, the paper itself, common bytes."""
         lengths = [_lengths(batch, number) for number in (1, 2)]
         years = [numbers(batch[f"year_{number}"]).astype(np.int64) for number in (1, 2)]
         times = [numbers(batch[f"times_{number}"]).astype(np.int64) for number in (1, 2)]
@@ -50,12 +50,12 @@ def _lengths(batch: pa.RecordBatch, number: int) -> NDArray[np.int64]:
 
 
 def _number_of(paper: str) -> int:
-    """A number for a paper's id, its own."""
+    """A unique number for a paper's id."""
     return int.from_bytes(paper.encode()[-8:], "big") >> 1
 
 
 def _shared_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    """Bytes that both texts have, as often as both have them, in hundredths of the shorter text."""
+    """Number of common bytes of both texts, as multisets, in hundredths of the shorter text."""
     counts = []
     for number in (1, 2):
         texts = [numbers(text.values) for text in batch[f"inputs_{number}"]]

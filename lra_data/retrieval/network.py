@@ -1,11 +1,11 @@
 """The corpus: the ACL Anthology Network, its links and the texts of its papers, read and checked.
 
-    release/<year>/acl.txt            a link a line, `citing ==> cited`; of several years the newest is taken
-    release/<year>/acl-metadata.txt   records of papers; only counted and held against the years in the ids
-    papers_text/A00-1000.txt          the text of a paper, bytes as they are
+    release/<year>/acl.txt            one link per line, `citing ==> cited`; the newest of several years is used
+    release/<year>/acl-metadata.txt   records of papers; only counted and compared with the years in the ids
+    papers_text/A00-1000.txt          the text of a paper, as unchanged bytes
 
-An empty text is none. Other files in `papers_text` (`.body`, stray names) are passed over, as are a byte order mark and
-blank lines in the two lists, and hidden files. All of them are counted.
+An empty text counts as missing. Other files in `papers_text` (`.body`, other names), hidden files, and a byte order
+mark and blank lines in the two lists are passed over and counted.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.corpora.ignored_files import BLANK, without_mark
 from lra_data.errors import SetError
 
-# A longest text of 154 kB is known; the metadata have 5 MB. 20,194 texts of 27 kB make half a gigabyte.
+# The longest known text has 154 kB, the metadata have 5 MB, and 20,194 texts of 27 kB have half a gigabyte.
 LIMITS = Limits(largest=2**25, total=2**31)
 
-# In the 2013 release 107,873 of 110,930 links have both texts; a copy with far fewer is a part of it.
+# In the 2013 release, 107,873 of 110,930 links have both texts; a copy with far fewer is incomplete.
 _WHOLE = 0.9
 
-# Links of the releases that were counted. That of 2011 has 84,237 (Radev et al. 2013), later ones have more.
+# Number of links of the counted releases. The release of 2011 has 84,237 (Radev et al. 2013), later releases have more.
 _LINKS_OF = {2012: 94_973, 2013: 110_930}
 _FEWEST_LINKS = 80_000
 _ARROW = "==>"
@@ -38,13 +38,17 @@ PAPER = re.compile(r"[A-Z][0-9]{2}-[0-9]{4}")
 _RECORD_ID = re.compile(rb"^id = \{(.*?)\}", re.MULTILINE)
 _RECORD_YEAR = re.compile(rb"^year = \{(\d{4})\}", re.MULTILINE)
 
-# The Anthology's oldest papers are of 1965.
+# The Anthology's oldest papers are from 1965.
 _FIRST_YEAR = 60
 
 
 class Network:
-    """A copy of the corpus. texts: bytes by paper. listed: the lines of acl.txt as (citing, cited). links: those of two
-    papers, each once. linked: the same without direction.
+    """A copy of the corpus.
+
+    texts: bytes by paper.
+    listed: the lines of acl.txt as (citing, cited).
+    links: the links between two different papers, each once.
+    linked: the same without direction.
     """
 
     def __init__(self, texts: dict[str, bytes], links: Iterable[tuple[str, str]], facts: dict[str, Any]) -> None:
@@ -74,7 +78,7 @@ class Network:
 
 
 def what_is_missing(release: int, links: int, readable: int) -> str:
-    """What a copy lacks of the release of a year, in words: links, or texts; empty for a whole one."""
+    """The missing links or texts of a copy, compared with its year's release, in words; empty for a whole copy."""
     most = _LINKS_OF.get(release, _FEWEST_LINKS)
     if links < most:
         return f"got {links:,} links (the release of {release}: {'' if release in _LINKS_OF else 'at least '}{most:,})"
@@ -84,7 +88,7 @@ def what_is_missing(release: int, links: int, readable: int) -> str:
 
 
 def year_of(paper: str) -> int:
-    """The year in a paper's id: `P02-1040` is of 2002, `J93-2004` of 1993."""
+    """The year in a paper's id: 2002 for `P02-1040`, 1993 for `J93-2004`."""
     year = int(paper[1:3])
     return 1900 + year if year >= _FIRST_YEAR else 2000 + year
 
@@ -150,7 +154,7 @@ def _once(path: Path, there: Any, key: Any, name: str) -> None:
 
 
 def _links(where: str, data: bytes, passed_over: Counter[str]) -> list[tuple[str, str]]:
-    """The links of acl.txt; blank lines are none, and counted."""
+    """The links of acl.txt; blank lines are skipped and counted."""
     found = []
     data = _without_mark(where, data, passed_over)
     try:
@@ -168,7 +172,7 @@ def _links(where: str, data: bytes, passed_over: Counter[str]) -> list[tuple[str
         if number == len(lines) and not data.endswith(b"\n") and PAPER.fullmatch(words[2]) is None:
             raise SetError(f"{where} line {number}: expected a whole line, got {line[:80]!r} at the end: it is cut off")
     if not found:
-        raise SetError(f"{where}: expected a link a line, got none")
+        raise SetError(f"{where}: expected one link per line, got no links")
     return found
 
 
@@ -180,7 +184,7 @@ def _without_mark(where: str, data: bytes, passed_over: Counter[str]) -> bytes:
 
 
 def _years(where: str, data: bytes, passed_over: Counter[str]) -> dict[str, int]:
-    """The year of each record; records lie between blank lines, in mixed encodings, values on one line or several."""
+    """The year of each record; records are separated by blank lines, in mixed encodings; values may span lines."""
     years = {}
     for record in re.split(rb"\r?\n\s*\n", _without_mark(where, data, passed_over)):
         paper, year = _RECORD_ID.search(record), _RECORD_YEAR.search(record)

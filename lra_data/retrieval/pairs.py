@@ -1,8 +1,8 @@
-"""What a row is made of, and pairs that someone else chose: LRA's id lists, read as they are.
+"""Pairs, the sources of rows, and id lists such as LRA's, which fix the pairs.
 
-A list has a line a pair, `label id1 id2` as in `new_aan_pairs.<split>.only_ids.tsv`, or the five columns of
-`new_aan_pairs.<split>.tsv`, of which the two texts are not read: the texts come from the corpus. A byte order mark,
-blank lines at the end and hidden files are passed over and counted.
+A list has one pair per line: `label id1 id2` as in `new_aan_pairs.<split>.only_ids.tsv`, or the five columns of
+`new_aan_pairs.<split>.tsv`, whose two texts are ignored, since texts come from the corpus. A byte order mark, blank
+lines at the end and hidden files are passed over and counted.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _LABELS = {b"0": 0, b"1": 1, b"0.0": 0, b"1.0": 1}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two papers by id, and 1 if there is a link between them, the first citing the second where we drew the pair."""
+    """Two papers by id, and 1 if there is a link between them; in pairs drawn here, the first cites the second."""
 
     first: str
     second: str
@@ -36,14 +36,14 @@ class Pair:
 
 
 class Splits:
-    """Pairs by split, in order. times: how often each paper stands in a split, on either side."""
+    """Pairs by split, in order. times: how often each paper appears in a split, on either side."""
 
     def __init__(self, pairs: Mapping[str, Sequence[Pair]]) -> None:
         self.pairs = pairs
 
     @cached_property
     def times(self) -> Mapping[str, Counter[str]]:
-        """Counted when first asked for, and kept."""
+        """Counted at the first call, and kept."""
         return {
             split: Counter(paper for pair in pairs for paper in (pair.first, pair.second))
             for split, pairs in self.pairs.items()
@@ -51,7 +51,7 @@ class Splits:
 
 
 class IdLists:
-    """Pairs by split, in the lists' order, with a digest over them all. passed_over: counts by kind."""
+    """Pairs by split, in the lists' order, with a digest of all pairs. passed_over: counts by kind."""
 
     def __init__(self, pairs: Mapping[str, tuple[Pair, ...]], passed_over: Mapping[str, int]) -> None:
         self.pairs = pairs
@@ -63,7 +63,7 @@ class IdLists:
         self.digest = digest.hexdigest()
 
     def without_text(self, texts: Mapping[str, bytes]) -> tuple[list[str], int]:
-        """Papers that the lists name and that have no text, sorted, and how many pairs name one."""
+        """Papers in the lists without a text, sorted, and the number of pairs with such a paper."""
         absent = {paper for rows in self.pairs.values() for pair in rows for paper in (pair.first, pair.second)}
         absent -= set(texts)
         count = sum(pair.first in absent or pair.second in absent for rows in self.pairs.values() for pair in rows)
@@ -71,9 +71,9 @@ class IdLists:
 
 
 def read_id_lists(folder: Path) -> IdLists:
-    """The three lists of a folder; raises UsageError where they are not there, SetError for a line that is none."""
+    """The three lists of a folder; raises UsageError if they are missing, SetError for a malformed line."""
     if not folder.is_dir():
-        raise UsageError(f"expected a folder with id lists, {folder} is none")
+        raise UsageError(f"expected a folder with id lists, got {folder}, which is not a folder")
     return _read(folder, stamp(folder))
 
 
@@ -83,7 +83,7 @@ def _read(folder: Path, stamped: tuple[int, int]) -> IdLists:
     passed_over: Counter[str] = Counter({HIDDEN: count_hidden(folder)})
     lists = [_whole(candidate, passed_over) for candidate in candidates[:1]]
     for other in candidates[1:]:
-        # LRA's own names come in two forms, and a folder may hold both; they should say the same.
+        # LRA's own names have two forms, and a folder may hold both; their content must be equal.
         lists.append(_whole(other, Counter()))
         if lists[-1].digest != lists[0].digest:
             named = " and ".join(chosen["train"].name for chosen in (candidates[0], other))
@@ -92,9 +92,9 @@ def _read(folder: Path, stamped: tuple[int, int]) -> IdLists:
 
 
 def _candidates(folder: Path) -> list[dict[str, Path]]:
-    """The lists by split, once for each manner of naming them of which all three are there.
+    """The lists by split, once for each naming scheme with all three lists.
 
-    Raises UsageError where there is none, saying what the folder holds.
+    Raises UsageError, naming the folder's content, if no scheme is complete.
     """
     there = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     manners: dict[str, dict[str, Path]] = {}
@@ -125,12 +125,12 @@ def _doubled(folder: Path, split: str, first: Path, second: Path) -> UsageError:
 
 
 def _what_is_there(there: Sequence[Path], found: Mapping[str, Path]) -> str:
-    """The lists that were found, or some names of what the folder holds instead, with their number and what to do."""
+    """The lists that were found, or some other names in the folder with their number, and a remedy."""
     if found:
         absent = " and ".join(split for split in SPLITS if split not in found)
         return f"{', '.join(path.name for path in found.values())} and none for {absent}: put all three into the folder"
     if not there:
-        return "an empty folder: name the one that holds them"
+        return "an empty folder: name the folder with the lists"
     names = [f"{path.name}/" if path.is_dir() else path.name for path in there[:_SHOWN]]
     more = f" and {len(there) - _SHOWN:,} more" if len(there) > _SHOWN else ""
     return (
@@ -150,7 +150,7 @@ def _whole(paths: Mapping[str, Path], passed_over: Counter[str]) -> IdLists:
         except ValueError as error:
             raise SetError(f"{paths[split]}: {error}") from error
         if not lists[split]:
-            raise SetError(f"{paths[split]}: expected a pair a line, got none")
+            raise SetError(f"{paths[split]}: expected one pair per line, got no pairs")
     return IdLists(lists, {name: count for name, count in passed_over.items() if count})
 
 
@@ -165,6 +165,6 @@ def _lines(path: Path, file: BinaryIO, passed_over: Counter[str]) -> Iterator[Pa
 
 
 def shown_papers(papers: list[str]) -> str:
-    """Some of them, and how many there are."""
+    """Some of the papers, and the number of the others."""
     more = f" and {len(papers) - _SHOWN:,} more" if len(papers) > _SHOWN else ""
     return f"{', '.join(papers[:_SHOWN])}{more}"

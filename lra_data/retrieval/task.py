@@ -1,4 +1,4 @@
-"""The Retrieval task: Arrow rows from pairs of papers, and what the rest of the package asks of a task."""
+"""The Retrieval task: Arrow rows from pairs of papers, and the other members of a task."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -51,7 +51,7 @@ _ORIGIN = Origin(
 class Retrieval(CorpusTask):
     """Pairs of papers as bytes; the label says whether one cites the other. See `config.Config`.
 
-    The pairs are drawn here, or those of a user's id lists; then the facts of the set have an entry `pairs`.
+    The pairs are drawn here, or given by a user's id lists; then the facts of the set have an entry `pairs`.
     """
 
     family: ClassVar[str] = "retrieval"
@@ -132,7 +132,7 @@ class Retrieval(CorpusTask):
 
     @property
     def max_length(self) -> int:
-        """Bytes of the longest paper; before a corpus is read, the most that one is allowed."""
+        """Bytes of the longest paper; before a corpus is read, the largest allowed size."""
         return int(self.facts["longest"]) if self.facts is not None else LIMITS.largest
 
     @property
@@ -142,12 +142,12 @@ class Retrieval(CorpusTask):
 
     @property
     def draws_anything(self) -> bool:
-        """Pairs are drawn where no id lists are given."""
+        """Pairs are drawn unless id lists are given."""
         return self._listed is None
 
     @property
     def _listed(self) -> Mapping[str, Any] | None:
-        """Of a set that follows id lists: their digest, their counts, and the papers that have no text."""
+        """For a set with id lists: their digest, their counts, and the papers without text."""
         return self.facts.get("pairs") if self.facts is not None else None
 
     @property
@@ -168,13 +168,13 @@ class Retrieval(CorpusTask):
             return super().over(corpus, fetch=fetch)
         found = self.located(corpus, fetch=fetch)
         if self.preset != next(iter(PRESETS)):
-            raise UsageError(f"expected either --pairs or another preset than {next(iter(PRESETS))}, got both")
+            raise UsageError(f"expected either --pairs or a preset other than {next(iter(PRESETS))}, got both")
         network, lists = read_network(found.known_path), read_id_lists(corpus.pairs)
         absent, count = lists.without_text(network.texts)
         if absent and not corpus.allow_partial:
             raise SetError(
-                f"{corpus.pairs}: expected pairs of papers with a text, {found.path} has none of "
-                f"{shown_papers(absent)}, which {count:,} pairs name; --allow-partial leaves them out and marks the set"
+                f"{corpus.pairs}: expected pairs of papers with a text, got {count:,} pairs with papers that have no "
+                f"text in {found.path}, {shown_papers(absent)}: --allow-partial leaves them out and marks the set"
             )
         listed = {
             "digest": lists.digest,
@@ -195,12 +195,12 @@ class Retrieval(CorpusTask):
         if self._listed is None:
             return _drawn(network, self.config.splitting, self.key(seed))
         if self.corpus is None or self.corpus.pairs is None:
-            raise SetError(f"{self.name}: expected the id lists it was built from: name their folder with --pairs")
+            raise SetError(f"{self.name}: expected the id lists of the build, got none: name their folder with --pairs")
         lists = read_id_lists(self.corpus.pairs)
         if lists.digest != self._listed["digest"]:
             raise SetError(
                 f"{self.corpus.pairs}: expected id lists with digest {self._listed['digest']}, got {lists.digest}: "
-                "name those that the set was built from"
+                "name the lists that the set was built from"
             )
         return _readable(lists, network)
 
@@ -226,7 +226,7 @@ class Retrieval(CorpusTask):
 
     @property
     def remark(self) -> str:
-        """Whose pairs these are."""
+        """The origin of the pairs."""
         if self._listed is None:
             text = (
                 "The pairs are not LRA's, whose id lists are not published with the corpus: they are drawn by "
@@ -238,7 +238,7 @@ class Retrieval(CorpusTask):
         return text
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
-        """Whether two papers stand in each row, and their years; over a corpus also each label, from its links."""
+        """Rows without two different papers or with wrong years; over a corpus, also rows with wrong labels."""
         names = ("index", "label", "source_1", "source_2", "year_1", "year_2")
         found = []
         linked = self.copy.linked if self.corpus is not None else None
@@ -267,7 +267,7 @@ def _drawn(network: Network, splitting: str, key: bytes) -> Splits:
 
 @lru_cache(maxsize=4)
 def _readable(lists: IdLists, network: Network) -> Splits:
-    """The pairs of which both texts are there, in the lists' order."""
+    """The pairs with both texts, in the lists' order."""
     return Splits(
         {
             split: [pair for pair in pairs if pair.first in network.texts and pair.second in network.texts]

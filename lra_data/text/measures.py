@@ -1,4 +1,4 @@
-"""What `lra-data stats` measures of reviews: lengths, what each length cuts, and which reviews appear twice."""
+"""The measures of reviews for `lra-data stats`: lengths, cut reviews, and duplicates."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from lra_data.splits import SPLITS
 from lra_data.task_parts import Statistics
 from lra_data.text.near_duplicates import near_duplicates
 
-# Lengths at which people cut the reviews, LRA's configurations among them.
+# Common lengths at which reviews are cut, including those of LRA's configurations.
 CUTS = (1_000, 2_000, 3_000, 4_000)
 
 
@@ -23,7 +23,7 @@ class TextStatistics(Statistics):
     """Lengths, stars, cuts and duplicates."""
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Bytes a review, and stars."""
+        """Bytes per review, and stars."""
         return {
             "length": np.diff(numbers(batch["inputs"].offsets)).astype(np.int64),
             "rating": numbers(batch["rating"]).astype(np.int64),
@@ -39,7 +39,7 @@ class TextStatistics(Statistics):
         }
 
     def figures(self, batches: Callable[[str], Iterator[pa.RecordBatch]]) -> dict[str, Any]:
-        """How many reviews each length cuts, and the exact and near-duplicates within and across splits."""
+        """Number of reviews that each length cuts, and exact and near-duplicates within and across splits."""
         texts: dict[str, bytes] = {}
         splits: dict[str, list[str]] = {}
         for split in SPLITS:
@@ -56,7 +56,7 @@ class TextStatistics(Statistics):
 
 
 def _duplicate_figures(texts: Mapping[str, bytes], splits: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Pairs of reviews with the same text, or nearly the same, by the two splits in which they stand."""
+    """Number of pairs of reviews with the same, or nearly the same, text, by their two splits."""
     paths = list(texts)
     by_text: dict[bytes, list[str]] = {}
     for path in paths:
@@ -72,7 +72,7 @@ def _duplicate_figures(texts: Mapping[str, bytes], splits: Mapping[str, Sequence
 
 
 def _counted(pairs: Iterable[tuple[str, str]], splits: Mapping[str, Sequence[str]], *, same: bool) -> dict[str, int]:
-    """Pairs by the splits of their two, such as `train` (within) or `train and test`."""
+    """Number of pairs by the splits of their reviews, such as `train` (within) or `train and test`."""
     inside = {split: set(paths) for split, paths in splits.items()}
     counts: Counter[str] = Counter()
     for one, other in pairs:

@@ -1,10 +1,10 @@
-"""Which texts are nearly the same: Jaccard similarity of their word 5-grams of at least 0.8.
+"""Finds texts that are nearly the same, with a Jaccard similarity of their word 5-grams of at least 0.8.
 
-MinHash finds the candidates (datasketch, Broder 1997), and each is then measured exactly. Words are what lies between
-white space once `<br />` is taken for a space; a text of fewer words is one 5-gram.
+MinHash finds the candidates (datasketch, Broder 1997), and each is then measured exactly. Words are separated by white
+space, and `<br />` counts as a space; a text of fewer than five words is one 5-gram.
 
-The groups among the 25,000 training reviews decide which reviews a held-out split may part, so they belong to the data:
-`train_groups.json` holds them, and `python -m lra_data.text.near_duplicates ARCHIVE` finds them again.
+A held-out split must not separate near-duplicates, so their groups among the 25,000 training reviews belong to the
+data: `train_groups.json` holds them, and `python -m lra_data.text.near_duplicates ARCHIVE` finds them again.
 """
 
 import json
@@ -18,7 +18,7 @@ from lra_data.errors import UsageError
 THRESHOLD = 0.8
 WORDS = 5
 
-# A pair of similarity s is missed with probability (1 - s^rows)^bands: at 0.8 less than once in 10,000.
+# A pair of similarity s is missed with probability (1 - s^rows)^bands; at 0.8 this is below 1 in 10,000.
 _BANDS, _ROWS_A_BAND = 25, 5
 _PERMUTATIONS = _BANDS * _ROWS_A_BAND
 _SEED = 1
@@ -33,15 +33,15 @@ def word_grams(text: bytes) -> set[bytes]:
 
 
 def near_duplicates(texts: Sequence[bytes]) -> list[tuple[int, int]]:
-    """The pairs (i, j), i < j, of texts with a similarity of at least 0.8, sorted. Exact duplicates are among them.
+    """The pairs (i, j), i < j, of texts with a similarity of at least 0.8, sorted, including exact duplicates.
 
-    Raises UsageError where datasketch is not installed.
+    Raises UsageError if datasketch is not installed.
     """
     try:
         from datasketch import MinHash, MinHashLSH
     except ImportError as error:
         raise UsageError(
-            "expected datasketch to look for near-duplicates, which is not installed: pip install 'lra-data[audit]'"
+            "expected the library datasketch to find near-duplicates, found none: pip install 'lra-data[audit]'"
         ) from error
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=(_BANDS, _ROWS_A_BAND))
     pairs = []
@@ -76,7 +76,7 @@ def train_groups() -> tuple[tuple[str, ...], ...]:
 
 
 def find_train_groups(archive: Path) -> list[list[str]]:
-    """The groups found anew in a copy of the corpus."""
+    """The groups, found again in a copy of the corpus."""
     from lra_data.text.reviews import name_of, read_reviews
 
     reviews = read_reviews(archive)

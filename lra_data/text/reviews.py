@@ -16,7 +16,7 @@ from lra_data.text.config import REVIEWS_A_FOLDER
 FOLDERS = ("train/neg", "train/pos", "test/neg", "test/pos")
 LABELS = {"neg": 0, "pos": 1}
 
-# Ratings of 5 and 6 are in neither class (README of aclImdb).
+# Ratings of 5 and 6 belong to neither class (README of aclImdb).
 RATINGS = {"neg": range(1, 5), "pos": range(7, 11)}
 
 _REVIEW = re.compile(r"(?:.*/)?(train|test)/(neg|pos)/([0-9]{1,9})_([0-9]{1,9})\.txt")
@@ -42,18 +42,18 @@ class Reviews:
 
 
 def is_review(path: str) -> bool:
-    """Whether a path is that of a review in the official archive."""
+    """Whether a path is the path of a review in the official archive."""
     return path.startswith("aclImdb/") and path.count("/") == 3 and _REVIEW.fullmatch(path) is not None
 
 
 def label_and_rating(path: str) -> tuple[int, int]:
-    """What the path of a review says of it: 0 for neg or 1 for pos, and the rating from 1 to 10."""
+    """The label and rating in the path of a review: 0 for neg or 1 for pos, and 1 to 10."""
     _, _, label, name = path.split("/")
     return LABELS[label], int(name.removesuffix(".txt").partition("_")[2])
 
 
 def name_of(path: str) -> str:
-    """`neg/609` for `aclImdb/train/neg/609_1.txt`: what names a review within its half."""
+    """`neg/609` for `aclImdb/train/neg/609_1.txt`: the name of a review within its half."""
     _, _, label, name = path.split("/")
     return f"{label}/{name.partition('_')[0]}"
 

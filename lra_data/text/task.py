@@ -1,4 +1,4 @@
-"""The Text task: Arrow rows from the reviews, and what the rest of the package asks of a task."""
+"""The Text task: Arrow rows from the reviews, and the other members of a task."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -117,7 +117,7 @@ class Text(CorpusTask):
 
     @property
     def draws_anything(self) -> bool:
-        """Only a held-out split is drawn."""
+        """The rows depend on the seed only with a held-out split."""
         return self.config.holdout > 0
 
     def read_corpus(self, path: Path) -> ReadCorpus:
@@ -151,7 +151,7 @@ class Text(CorpusTask):
 
     @property
     def remark(self) -> str:
-        """What is wrong with LRA's splits."""
+        """A remark about the splits."""
         if self.config.holdout:
             text = f"Validation is {self.config.holdout:,} reviews cut out of train, near-duplicates kept on one side."
         else:
@@ -163,7 +163,7 @@ class Text(CorpusTask):
         return text
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
-        """Whether text, rating, label and split are those the review's path tells, and the order is TFDS's."""
+        """Rows whose text, rating, label or split do not fit the review's path, or whose order is not TFDS's."""
         found = []
         held_out = self.held_out(seed)
         upstream = "train" if split == "train" or (split == "validation" and self.config.holdout) else "test"
@@ -183,11 +183,11 @@ class Text(CorpusTask):
             if split not in _splits_of(path, held_out):
                 found.append((index, f"expected {path} in {' and '.join(_splits_of(path, held_out))}, got {split}"))
             if order[path] != place:
-                found.append((index, f"expected the order of TensorFlow Datasets, got {path} elsewhere"))
+                found.append((index, f"expected the order of TensorFlow Datasets, got {path} at another place"))
             try:
                 texts[place].decode()
             except UnicodeDecodeError:
-                found.append((index, f"expected UTF-8 text, got bytes that are none ({path})"))
+                found.append((index, f"expected UTF-8 text, got other bytes ({path})"))
         return found
 
 
@@ -196,7 +196,7 @@ MAKERS = Makers(from_config=Text)
 
 @lru_cache(maxsize=8)
 def _held_out(holdout: int, key: bytes) -> frozenset[str]:
-    """Groups of near-duplicates in keyed order, each taken if there is room left for its reviews of either label."""
+    """Groups of near-duplicates in keyed order; a group is taken if there is room for its reviews of each label."""
     group_of = {name: group for group in train_groups() for name in group}
     names = [f"{label}/{number}" for label in ("neg", "pos") for number in range(REVIEWS_A_FOLDER)]
     groups = {group_of.get(name, (name,)): None for name in names}
@@ -221,7 +221,7 @@ def _paths(corpus: Reviews, split: str, holdout: int, key: bytes) -> list[str]:
 
 
 def _splits_of(path: str, held_out: frozenset[str]) -> tuple[str, ...]:
-    """The splits in which a review stands."""
+    """The splits that contain a review."""
     if path.startswith("aclImdb/test/"):
         return ("test",) if held_out else ("validation", "test")
     return ("validation",) if name_of(path) in held_out else ("train",)

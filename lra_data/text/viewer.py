@@ -18,7 +18,7 @@ class TextViewer(Viewer):
         return f"{self._names[row['label']]} ({row['rating']} stars, {row['source']}): {text}"
 
     def explain(self, row: Mapping[str, Any]) -> str:
-        """The text with its line breaks, and where its label comes from."""
+        """The text with its line breaks, and the origin of its label."""
         text = bytes(row["inputs"]).decode().replace("<br />", "\n")
         return (
             f"{row['source']}: {row['rating']} of 10 stars, so the label is {row['label']}, "

@@ -330,7 +330,7 @@ def test_verify_sees_blank_pictures_strangers_and_another_order(corpora: dict[st
     found = task.problems(batch, split="test", seed=0)
     assert any(text == f"expected a picture of test, got number {last}, which is in another split" for _, text in found)
     turned = task.problems(task.take("train", [2, 1, 0]), split="train", seed=0)
-    assert turned == [(2, "expected the order of TensorFlow Datasets, got another")]
+    assert turned == [(2, "expected the order of TensorFlow Datasets, got another order")]
     blank = batch.set_column(0, batch.schema.field(0), pa.array([[7] * 1024] * 3, type=batch["inputs"].type))
     assert task.problems(blank, split="train", seed=0) == [
         (place, "expected a picture, got one value") for place in range(3)

@@ -108,11 +108,11 @@ def test_law_agrees_with_brute_force() -> None:
 
 def test_a_window_hit_too_rarely_is_refused_at_once() -> None:
     rare = Config(max_depth=12, max_args=2, min_length=1_100, max_length=1_200)
-    with pytest.raises(UsageError, match="too rarely for 1,048,576 attempts an example"):
+    with pytest.raises(UsageError, match="too rarely for 1,048,576 attempts per example"):
         lra_data.build(rare, "unused")
 
 
 def test_predicted_duplicates_are_refused_at_once() -> None:
     short = Config(max_depth=3, max_args=3, min_length=4, max_length=9)
-    with pytest.raises(UsageError, match=r"chance predicts [\d,.]+ examples that appear in two splits"):
+    with pytest.raises(UsageError, match=r"fewer than 1 example in two splits by chance, got [\d,.]+ for splits"):
         lra_data.build(short, "unused")

@@ -157,7 +157,7 @@ def without(part: str) -> dict[str, bytes | None]:
             {ACL: b"P01-1000 ==> P00-1000\nP01-1000 ==> P00-10"},
             f": {ACL} line 2: expected a whole line, got 'P01-1000 ==> P00-10' at the end: it is cut off",
         ),
-        ({ACL: b"\n\n"}, f": {ACL}: expected a link a line, got none"),
+        ({ACL: b"\n\n"}, f": {ACL}: expected one link per line, got no links"),
         (
             {"copy/papers_text/" + TEXTS[0] + ".txt": b"another"},
             f": expected one file for {TEXTS[0]}, got another as copy/papers_text/{TEXTS[0]}.txt: name the release's "
@@ -211,10 +211,10 @@ def test_id_lists_are_followed_exactly(name: str, corpora: dict[str, Path], tmp_
     assert lra_data.verify(folder, corpus=Corpus(corpora["retrieval"], pairs=pairs)) == []
     other = write_lists(tmp_path / "other", LISTS | {"eval": f"1 {C} {A}\n"}, name)
     with pytest.raises(
-        SetError, match=r"expected id lists with digest .*, got .*: name those that the set was built from"
+        SetError, match=r"expected id lists with digest .*, got .*: name the lists that the set was built from"
     ):
         lra_data.verify(folder, corpus=Corpus(corpora["retrieval"], pairs=other))
-    with pytest.raises(SetError, match="expected the id lists it was built from: name their folder with --pairs"):
+    with pytest.raises(SetError, match="expected the id lists of the build, got none: name their folder with --pairs"):
         lra_data.verify(folder, corpus=corpora["retrieval"])
 
 
@@ -233,8 +233,8 @@ def test_absent_papers_are_named_and_can_be_left_out(corpora: dict[str, Path], t
     )
     assert result.returncode == 1
     assert result.stderr == (
-        f"lra-data: error: {pairs}: expected pairs of papers with a text, {corpora['retrieval']} has none of X99-0001, "
-        "X99-0002, which 2 pairs name; --allow-partial leaves them out and marks the set\n"
+        f"lra-data: error: {pairs}: expected pairs of papers with a text, got 2 pairs with papers that have no "
+        f"text in {corpora['retrieval']}, X99-0001, X99-0002: --allow-partial leaves them out and marks the set\n"
     )
     task = retrieval_task(corpora["retrieval"], pairs=pairs)
     assert task.name.endswith("-partial")
@@ -251,7 +251,7 @@ def test_absent_papers_are_named_and_can_be_left_out(corpora: dict[str, Path], t
             {"train": f"1 {A} {B}\n1 {A}\n"},
             r"train\.tsv line 2: expected `label id1 id2` with label 0 or 1, got '1 .*'",
         ),
-        ({"train": ""}, r"train\.tsv: expected a pair a line, got none"),
+        ({"train": ""}, r"train\.tsv: expected one pair per line, got no pairs"),
     ],
 )
 def test_damaged_lists_are_one_line(
@@ -271,7 +271,7 @@ def test_lists_that_change_are_read_again(corpora: dict[str, Path], tmp_path: Pa
 
 
 def test_lists_that_are_not_there(corpora: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"expected a folder with id lists, .* is none"):
+    with pytest.raises(UsageError, match=r"expected a folder with id lists, got .*, which is not a folder"):
         retrieval_task(corpora["retrieval"], pairs=tmp_path / "nowhere")
     partial = write_lists(tmp_path / "lists", {"train": LISTS["train"]})
     with pytest.raises(
@@ -282,7 +282,7 @@ def test_lists_that_are_not_there(corpora: dict[str, Path], tmp_path: Path) -> N
     (partial / "eval.tsv").write_text("x")
     with pytest.raises(UsageError, match=r"expected one list for validation, got eval\.tsv and val\.tsv"):
         retrieval_task(corpora["retrieval"], pairs=partial)
-    with pytest.raises(UsageError, match="expected either --pairs or another preset than by-pair, got both"):
+    with pytest.raises(UsageError, match="expected either --pairs or a preset other than by-pair, got both"):
         retrieval_task(corpora["retrieval"], "by-paper", pairs=write_lists(tmp_path / "whole", LISTS))
     with pytest.raises(UsageError, match="retrieval: splitting must be by-pair or by-paper, got 'random'"):
         Config(splitting="random")

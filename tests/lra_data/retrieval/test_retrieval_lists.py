@@ -137,7 +137,7 @@ def test_the_build_says_what_was_passed_over(corpora: dict[str, Path], tmp_path:
     ("data", "message"),
     [
         (b"1\tA\tB\n\n1\tA\tB\n", "line 2: expected `label id1 id2` with label 0 or 1, got ''"),
-        (BOM + b"\n\n", ": expected a pair a line, got none"),
+        (BOM + b"\n\n", ": expected one pair per line, got no pairs"),
         (b"\xff\xfe1\0\t\0A\0", ": expected UTF-8 or ASCII, got UTF-16: save the file as UTF-8"),
         (b"1\tA\tB\n" + BOM + b"1\tA\tB\n", "line 2: expected `label id1 id2` with label 0 or 1, got "),
     ],
@@ -163,7 +163,7 @@ def fault(folder: Path) -> str:
 def test_where_nothing_fits_the_error_lists_what_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "lists"
     folder.mkdir()
-    assert fault(folder) == "an empty folder: name the one that holds them"
+    assert fault(folder) == "an empty folder: name the folder with the lists"
     (folder / "tsv_data").mkdir()
     advice = "name the folder that holds them, or rename them; new_aan_pairs.train.only_ids.tsv, train.tsv and"
     assert fault(folder).startswith(f"none among 1 entry, tsv_data/: {advice}")
