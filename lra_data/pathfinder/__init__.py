@@ -1,4 +1,4 @@
-"""Pathfinder and Path-X: two long contours among distractors; are the two marked ends on the same one?
+"""Pathfinder and Path-X: two long contours among distractors; are the two marked ends on the same contour?
 
-Law of the draws: `docs/pathfinder_draws.md`.
+`docs/pathfinder_draws.md` describes the draws.
 """

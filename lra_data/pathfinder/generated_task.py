@@ -1,4 +1,4 @@
-"""The generated Pathfinder task: Arrow rows from the kernel, and what the rest of the package asks of a task."""
+"""The generated Pathfinder task: Arrow rows from the kernel, and the other members of a task."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ GEOMETRY = ("margin", "attempts", "origin", "tips", "contours", "distractors", "
 
 
 class Pathfinder(Task):
-    """Two contours among distractors; the label says whether both markers lie on one. See `config.Config`."""
+    """Two contours among distractors; the label says whether both markers are on one contour. See `config.Config`."""
 
     family: ClassVar[str] = "pathfinder"
     version: ClassVar[int] = 1
@@ -100,7 +100,7 @@ class Pathfinder(Task):
 
     @cached_property
     def card(self) -> TaskCard:
-        """See Task. The remark: how far a solver that sees the picture alone agrees with the labels, if measured."""
+        """See Task. The remark states the agreement of the tracer, which sees only the picture, if it was measured."""
         if self.preset not in AGREEMENT:
             return self.family_card
         return dataclasses.replace(
@@ -129,35 +129,35 @@ class Pathfinder(Task):
 
     @property
     def max_length(self) -> int:
-        """Pixels of a picture."""
+        """Number of pixels of a picture."""
         return self.config.resolution**2
 
     def keyed_config(self) -> dict[str, Any]:
-        """The configuration's fields but `geometry`, and the digest of the drawing tables they lead to."""
+        """The configuration's fields except `geometry`, and the digest of their drawing tables."""
         return super().keyed_config() | {"tables": tables_digest(self.config)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], *, corpus: Corpus | None = None) -> Task:
-        """See Task. Raises SetError if the tables drawn here are not those of the record."""
+        """See Task. Raises SetError if the tables drawn here differ from the record's."""
         plain = {name: value for name, value in record.items() if name != "tables"}
         task = super().from_record(plain, corpus=corpus)
         here = tables_digest(task.config)
         if record.get("tables") != here:
             raise SetError(
                 f"{task.name}: the set was drawn with tables {str(record.get('tables'))[:12]}…, the installed Pillow "
-                f"and OpenCV draw {here[:12]}…: install the versions it was built with, or build anew with --overwrite"
+                f"and OpenCV draw {here[:12]}…: install the versions of the build, or build again with --overwrite"
             )
         return task
 
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
-        """Refuse a configuration in which no first paddle finds a place, whatever is drawn."""
+        """Reject a configuration that has no place for any first paddle."""
         config, tables = self.config, drawing_tables(self.config)
         middle = config.resolution - 4 * config.seed_distance
         for margin in config.paddle_margin_list:
             if not tables[f"starts_{margin}"][:, 2].any():
                 raise UsageError(
                     f"{self.name}: expected room for a paddle of {config.paddle_length} pixels with margin {margin} in "
-                    f"the {middle} pixels that are 2 x seed_distance off every edge, found none at any angle: lower "
+                    f"the {middle} pixels that are 2 x seed_distance from every edge, got none at any angle: lower "
                     "seed_distance, paddle_length or the margin"
                 )
 
@@ -179,14 +179,14 @@ class Pathfinder(Task):
         return pa.RecordBatch.from_arrays([arrays[name] for name in names], schema=self.schema)
 
     def draw(self, split: str, indices: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
-        """The columns of these rows by name, geometry included, with `offsets` and `counters`: see `draw_rows`."""
-        # Numba is loaded here, by the first example drawn, and not by reading a schema or a manifest.
+        """The columns of these rows by name, including geometry, with `offsets` and `counters`: see `draw_rows`."""
+        # Numba is loaded here, when the first example is drawn, not when a schema or a manifest is read.
         from lra_data.pathfinder.generator.contours import MAX_ATTEMPTS
         from lra_data.pathfinder.generator.draw_rows import draw_rows
         from lra_data.random_bits import stream_key
 
         def failure(place: int, margin: int, attempts: NDArray[np.int32]) -> str:
-            """What is said when an example's attempts all failed, with the acceptance measured up to there."""
+            """The error text if all attempts at an example failed, with the acceptance measured so far."""
             successes = int(np.count_nonzero(attempts))
             total = int(attempts.sum()) + MAX_ATTEMPTS
             return (
@@ -200,7 +200,7 @@ class Pathfinder(Task):
         return draw_rows(self.config, key, indices, failure)
 
     def problems(self, batch: pa.RecordBatch, *, split: str, seed: int) -> list[tuple[int, str]]:
-        """Derive each label from geometry and picture. Geometry that was left out is asked back by index."""
+        """Derive each label from geometry and picture. Geometry that was left out is generated again by index."""
         from lra_data.pathfinder.checks.label_check import problem
 
         found = []
@@ -211,7 +211,7 @@ class Pathfinder(Task):
         return found
 
     def with_geometry(self, batch: pa.RecordBatch, *, split: str, seed: int) -> Iterator[dict[str, Any]]:
-        """The rows as NumPy arrays and numbers, with their geometry, whether the batch holds it or not."""
+        """The rows as NumPy arrays and numbers, with their geometry, even if the batch does not hold it."""
         columns = {name: batch[name] for name in ("inputs", "label", "index")}
         source = batch
         if not self.config.geometry:

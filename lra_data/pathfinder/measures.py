@@ -1,4 +1,4 @@
-"""What `lra-data stats` measures of Pathfinder's pictures, and what their geometry gives away."""
+"""The measures of Pathfinder's pictures for `lra-data stats`, and the predictive value of their geometry."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ class PathfinderStatistics(Statistics):
         return found
 
     def shortcuts(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-        """Brightness, lit pixels, and with geometry what the markers' places say; in about a hundred steps each."""
+        """Brightness, lit pixels, and with geometry the places of the markers; in about a hundred steps each."""
         found = picture_shortcuts(batch)
         if self._config.geometry:
             side = self._config.resolution
@@ -42,7 +42,7 @@ class PathfinderStatistics(Statistics):
         return found
 
     def _markers(self, batch: pa.RecordBatch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(y, x) of the marker on a first and of that on a last end: float64 (n, 2) each."""
+        """(y, x) of the marker on a first end, and of the marker on a last end: float64 (n, 2) each."""
         tips = rows_of(batch["tips"]).reshape(-1, 2, 2, 2).astype(np.float64)
         origin = numbers(batch["origin"]).astype(np.int64)
         terminal = np.where(numbers(batch["label"]) == 1, origin, 1 - origin)
@@ -64,7 +64,7 @@ class PathfinderStatistics(Statistics):
 
 
 class PictureStatistics(Statistics):
-    """What can be measured of a picture without geometry, as of a released one."""
+    """The measures of a picture without geometry, such as a released picture."""
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Lit pixels."""
@@ -82,7 +82,7 @@ def lit_pixels(batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
 
 
 def picture_shortcuts(batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
-    """What a glance at the picture gives."""
+    """The features of a picture that need no geometry."""
     pictures = rows_of(batch["inputs"])
     pixels = pictures.shape[1]
     return {

@@ -1,4 +1,4 @@
-"""The Pathfinder tasks: pictures drawn here (`generated_task.py`), or read from a copy of the release (`released/`)."""
+"""The Pathfinder tasks: pictures drawn here (`generated_task.py`), or read from a release's copy (`released/`)."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pictures to look at: a contact sheet of many examples, and one example large with everything coloured."""
+"""Pictures for people: a contact sheet of many examples, and one enlarged example with coloured parts."""
 
 from collections.abc import Mapping
 from math import cos, radians, sin
@@ -37,7 +37,7 @@ class PathfinderViewer(Viewer):
         return text
 
     def explain(self, row: Mapping[str, Any]) -> str:
-        """Where the markers are, on which contours, and the paddles between."""
+        """The places of the markers, their contours, and the paddles between them."""
         if not self._config.geometry:
             raise UsageError(
                 f"{self._name}: the set was built without geometry; explain the task's name, which draws it"
@@ -63,12 +63,12 @@ class PathfinderViewer(Viewer):
         return framed(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
 
     def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
-        """The example large, with contours, distractors and markers coloured."""
+        """The example enlarged, with coloured contours, distractors and markers."""
         return drawing(self._config, row)
 
 
 def framed(pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """All pictures (n, side, side) on one sheet, framed green where the label is 1, else red: uint8 (h, w, 3)."""
+    """All pictures (n, side, side) on one sheet, framed green for label 1 and red for 0: uint8 (h, w, 3)."""
     return contact_sheet(pictures, [CONNECTED if label else NOT_CONNECTED for label in labels])
 
 

@@ -1,1 +1,1 @@
-"""Second opinions on a label: from a row's geometry, and from the picture alone."""
+"""Independent checks of a label: from a row's geometry, and from the picture alone."""

@@ -1,8 +1,8 @@
 """Follows dashes by good continuation, compiled: the best chains from disc to disc, and from a disc to anywhere else.
 
-A node is a dash with a direction, as start y, start x, end y, end x, angle, share of its ink that is there, and the
-disc on which it begins, -1 for none. A dash is two nodes, 2 k and 2 k + 1. A disc has dashes on it in all directions,
-since what lies under it cannot be seen.
+A node is a dash with a direction: start y, start x, end y, end x, angle, share of its ink that is present, and the disc
+on which it begins (-1 without a disc). A dash has two nodes, 2 k and 2 k + 1. A disc gets dashes in all directions,
+since the dashes under it cannot be seen.
 """
 
 import math
@@ -20,19 +20,19 @@ LEAST = -60.0  # the score of a chain that does not exist
 # Columns of a node.
 START_Y, START_X, END_Y, END_X, ANGLE, COVERAGE, DISC = range(7)
 
-# A link's cost is that of a normal law: half the sum of squares of gap, turn and slip, each in its spread. Links with a
-# gap or a turn beyond these many spreads, or a greater cost, are not made; a link scores LINK_SCORE less its cost.
+# A link's cost follows a normal law: half the sum of squares of gap, turn and slip, each in units of its spread. Links
+# with a gap or a turn beyond so many spreads, or a greater cost, are not made. A link scores LINK_SCORE minus its cost.
 WIDEST_GAP = 4
 SHARPEST_TURN = 3.5
 GREATEST_COST = 9
 LINK_SCORE = 4
-LEAST_DISTANCE = 0.5  # pixels; of a shorter gap no direction can be told
-# Nodes farther apart than this in y or x are not even weighed.
+LEAST_DISTANCE = 0.5  # pixels; a shorter gap has no reliable direction
+# Nodes farther apart than this in y or x are not considered.
 REACH_IN_GAPS = 3
 REACH = 2  # pixels
 
-COST_OF_MISSING_INK = 12  # of a dash of which nothing is there
-COST_OF_STOPPING = 3  # times the score of the best link by which a chain could go on where it ends
+COST_OF_MISSING_INK = 12  # of a dash whose ink is missing completely
+COST_OF_STOPPING = 3  # times the score of the best link by which a chain could continue after its end
 
 
 @njit()
@@ -62,7 +62,7 @@ def nodes_of(
     discs: Floats,
     length: float,
 ) -> Floats:
-    """Nodes (n, 7): first those on discs, then those of dashes (n, 4) as `dashes.find_dashes` gives them."""
+    """Nodes (n, 7): first the nodes on discs, then the nodes of dashes (n, 4), which `dashes.find_dashes` gives."""
     num_angles = templates.shape[0] // 4
     num_rays = 2 * num_angles
     nodes = np.empty((2 * num_rays * 2 + 2 * len(dashes), 7))
@@ -89,7 +89,7 @@ def nodes_of(
 def _link(
     first: Floats, second: Floats, gap: float, gap_spread: float, turn_spread: float, slip_spread: float
 ) -> float:
-    """Score of second following first, -inf where impossible; good ones are above 0."""
+    """Score of second following first; -inf if impossible, above 0 if good."""
     dy, dx = second[START_Y] - first[END_Y], second[START_X] - first[END_X]
     distance = math.sqrt(dy * dy + dx * dx)
     if abs(distance - gap) > WIDEST_GAP * gap_spread:
@@ -174,10 +174,11 @@ def _follow(
 def chain_scores(
     nodes: Floats, gap: float, gap_spread: float, turn_spread: float, slip_spread: float, lengths: NDArray[np.int64]
 ) -> Floats:
-    """(lengths, 3): best chain from disc to disc, best that leave the first and the second disc and end elsewhere."""
+    """Best scores (lengths, 3) of chains from disc to disc, and from the first or second disc to another place."""
     links = _links(nodes, gap, gap_spread, turn_spread, slip_spread)
     emission = -COST_OF_MISSING_INK * (1 - nodes[:, COVERAGE])
-    ongoing = np.full(len(nodes), 0.0)  # how well a chain that ends here could go on, which speaks against its end
+    # How well a chain that ends here could continue, which is evidence against its end.
+    ongoing = np.full(len(nodes), 0.0)
     for index in range(len(links[0])):
         score = links[2][index] + emission[links[1][index]]
         ongoing[links[0][index]] = max(ongoing[links[0][index]], score)

@@ -1,6 +1,6 @@
-"""Finds the discs and dashes of a picture, compiled: wherever a template fits the ink.
+"""Finds the discs and dashes of a picture, where a template fits the ink; compiled.
 
-All brightness is relative to the discs.
+All brightness values are relative to the discs.
 """
 
 import math
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LEAST_LIGHT_OF_DISC = 0.75  # at the pixel of its centre
-LEAST_FIT_OF_DISC = 0.8  # share of a disc's ink that must be there
+LEAST_FIT_OF_DISC = 0.8  # minimum share of a disc's ink
 LEAST_LIGHT_OF_DASH = 0.3  # at the pixel of its centre
-HIDING = 0.5  # dashes with a centre on a disc, or this many pixels around it, cannot be seen
+HIDING = 0.5  # dashes with a centre on a disc, or within this many pixels of it, cannot be seen
 
-# Of places where a dash fits, the best are kept: those with much of the dash's ink, and little other ink around them.
+# Of the places where a dash fits, the best are kept: much of the dash's ink, and little other ink around it.
 CROWD_WEIGHT = 0.3  # ink in a window around it, in dashes
-COVERAGE_WEIGHT = 1.3  # share of the dash's ink that is there
-# Two fits less than this apart, in pixels and radians, are one dash.
+COVERAGE_WEIGHT = 1.3  # share of the dash's ink that is present
+# Two fits closer than this, in pixels and radians, are one dash.
 SAME_PLACE = 2.25
 SAME_ANGLE = 0.5
 
 
 @njit()
 def find_discs(picture: Floats, disc: Floats, found: NDArray[np.int64]) -> bool:
-    """Fill found (2, 2) with the centre pixels of the two best discs; whether there are two."""
+    """Fill found (2, 2) with the centre pixels of the two best discs; returns whether there are two."""
     side = disc.shape[0]
     reach = side // 2
     resolution = picture.shape[0]
@@ -59,7 +59,7 @@ def find_discs(picture: Floats, disc: Floats, found: NDArray[np.int64]) -> bool:
 
 @njit()
 def fit(padded: Floats, template: Floats, y: int, x: int, least: float) -> float:
-    """Share of a dash's ink that is in the picture, 0 where below least."""
+    """Share of a dash's ink that is in the picture; 0 if below `least`."""
     total = template[0, 3]
     allowed = (1 - least) * total
     missing = 0.0
@@ -73,7 +73,7 @@ def fit(padded: Floats, template: Floats, y: int, x: int, least: float) -> float
 
 @njit()
 def find_dashes(padded: Floats, pad: int, templates: Floats, discs: Floats, radius: float, least: float) -> Floats:
-    """Dashes (n, 4) as (y, x, angle, coverage): the best fits, no two of nearly the same place and angle."""
+    """Dashes (n, 4) as (y, x, angle, coverage): the best fits, without two of nearly the same place and angle."""
     resolution = padded.shape[0] - 2 * pad
     num_angles = templates.shape[0] // 4
     found = []

@@ -1,10 +1,10 @@
 """Derives every label again from a row's geometry and its picture, exactly, with NumPy and the drawing tables.
 
-Each contour must be a chain: every paddle follows from the one before by a step and a ring candidate that the turn
-allows. The chains' ends give the tips. The paddles, drawn once more with markers on one of the four possible pairs of
-tips, must give the picture, byte for byte; which pair does says what the label is.
+Each contour must be a chain: every paddle follows from the previous paddle by a step and a ring candidate that the turn
+allows. The chains' ends give the tips. The paddles are drawn again with markers on each of the four possible pairs of
+tips. One pair must give the picture, byte for byte; this pair determines the label.
 
-Not here: the kernel, of which this file shares nothing but the tables; solving from the picture alone (`tracer.py`).
+This file shares only the tables with the kernel. `tracer.py` solves from the picture alone.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ Array = NDArray[Any]
 
 
 class WrongGeometry(Exception):  # noqa: N818
-    """What does not fit, in words."""
+    """The geometry is inconsistent; the message says how."""
 
 
 def problem(config: Config, row: Mapping[str, Any]) -> str | None:
-    """What is wrong with a row, or None. `row` holds NumPy arrays and numbers by column name, geometry included."""
+    """The fault of a row, or None. `row` holds NumPy arrays and numbers by column name, including geometry."""
     try:
         margin = row["margin"]
         if margin not in config.paddle_margin_list:
@@ -53,7 +53,7 @@ def problem(config: Config, row: Mapping[str, Any]) -> str | None:
                 return f"expected label {label} and origin {origin}, found from picture and paddles, got {stored[::-1]}"
     except WrongGeometry as error:
         return str(error)
-    return "expected the picture of these paddles with two markers on their tips, got another"
+    return "expected the picture of these paddles with two markers on their tips, got another picture"
 
 
 _PAIRS = tuple(product((0, 1), (0, 1)))  # (origin, label)
@@ -78,7 +78,7 @@ def _split_distractors(config: Config, row: Mapping[str, Any]) -> tuple[Array, A
 
 
 def _follow(config: Config, margin: int, paddles: Array) -> list[int]:
-    """The patches of a chain's paddles; raises WrongGeometry where one does not follow from the one before."""
+    """The patches of a chain's paddles; raises WrongGeometry if a paddle does not follow from the previous paddle."""
     chain = _chain_tables(config, margin)
     tail_y, tail_x, degrees, _ = paddles[0].tolist()
     angle = degrees // 100 + 180
@@ -91,7 +91,7 @@ def _follow(config: Config, margin: int, paddles: Array) -> list[int]:
         y, x = y + chain.steps[angle][0], x + chain.steps[angle][1]
         candidate = chain.candidates.get((head_y - y, head_x - x))
         if candidate is None or not chain.weights[angle, candidate]:
-            raise WrongGeometry(f"expected paddle {number} to follow from the one before, got {(head_y, head_x)}")
+            raise WrongGeometry(f"expected paddle {number} to follow from the previous, got {(head_y, head_x)}")
         angle = DEGREES + candidate
         if chain.drawn_angles[angle] != degrees:
             raise WrongGeometry(f"expected paddle {number} at {chain.drawn_angles[angle] / 100}, got {degrees / 100}")
@@ -100,7 +100,7 @@ def _follow(config: Config, margin: int, paddles: Array) -> list[int]:
 
 
 class _ChainTables:
-    """The tables that chains are followed with, as Python lists, which are faster one number at a time."""
+    """The tables for following chains, as Python lists, which are faster for single numbers."""
 
     def __init__(self, tables: Mapping[str, Array], margin: int) -> None:
         self.heads = tables[f"heads_{margin}"].tolist()
@@ -130,7 +130,7 @@ def _contrast_values(config: Config) -> dict[str, Any]:
 
 
 class _Light:
-    """Brightness of a picture in the making, on a canvas with room for patches that reach over its edge."""
+    """Brightness of an unfinished picture, on a canvas with room for patches that extend beyond its edge."""
 
     def __init__(self, config: Config, margin: int) -> None:
         tables = drawing_tables(config)

@@ -1,4 +1,4 @@
-"""What the tracer knows of pictures before it sees one: the size of discs, dashes and gaps, as a viewer tells it."""
+"""The tracer's prior knowledge of pictures: the sizes of discs, dashes and gaps, as a viewer can see them."""
 
 import math
 from functools import cache
@@ -11,17 +11,17 @@ Floats = NDArray[np.float64]
 
 
 class Look(NamedTuple):
-    """What pictures of one resolution look like, in pixels where no other unit is named.
+    """The appearance of pictures of one resolution; lengths are in pixels.
 
-    radius: of the discs.
-    length, width: of a dash's ink.
-    flat_width: the width of dashes FLAT_ANGLES off the horizontal, which look thinner.
-    brightness: of dashes, relative to the discs.
-    gaps: between consecutive dashes; a picture has one of these throughout.
-    gap_spread: how far gaps lie from that, as one standard deviation.
-    turn_spread: how far consecutive dashes turn, likewise, in radians.
-    slip_spread: half of a turn should lie before the gap and half behind it; how far it does not, in radians.
-    coverage: least share of a dash's ink that must be there.
+    radius: radius of the discs.
+    length, width: length and width of a dash's ink.
+    flat_width: width of dashes FLAT_ANGLES off the horizontal, which look thinner.
+    brightness: brightness of dashes, relative to the discs.
+    gaps: possible gaps between consecutive dashes; all gaps of a picture are the same.
+    gap_spread: standard deviation of gaps from that value.
+    turn_spread: standard deviation of the turn between consecutive dashes, in radians.
+    slip_spread: standard deviation of the slip, in radians: half of a turn should come before the gap, and half after.
+    coverage: minimum share of a dash's ink.
     """
 
     radius: float
@@ -44,18 +44,18 @@ LOOKS = {
     256: Look(5.0, 5.65, 2.05, 1.7, 1.0, (5.4,), 0.8, 0.4, 0.2, 0.8),
 }
 NUM_ANGLES = 36  # of dashes, over half a turn
-DISC_OFFSET = -0.25  # centres of discs lie this far before a pixel's centre
+DISC_OFFSET = -0.25  # offset of disc centres from a pixel's centre
 FLAT_ANGLES = (0.04, 0.54)  # radians off the horizontal, 2 to 31 degrees
 FINE = 8  # templates are drawn this many times larger in each direction, and averaged
 
 
 def nearest_known(resolution: int) -> int:
-    """The resolution of LOOKS that is nearest by ratio."""
+    """The resolution in LOOKS that is nearest by ratio."""
     return min(LOOKS, key=lambda known: abs(math.log(known / resolution)))
 
 
 def look_of(resolution: int) -> Look:
-    """The look at any resolution: that of the nearest known one, with its lengths in proportion."""
+    """The look at any resolution: the look of the nearest known resolution, with scaled lengths."""
     nearest = nearest_known(resolution)
     look = LOOKS[nearest]
     if nearest == resolution:
@@ -83,9 +83,9 @@ def disc_template(radius: float) -> Floats:
 
 @cache
 def dash_templates(length: float, width: float, flat_width: float) -> Floats:
-    """(4 * angles, 1 + pixels, 4): dashes whose centres lie on half pixels, as pixels (dy, dx, ink), most ink first.
+    """(4 * angles, 1 + pixels, 4): dashes with centres on half pixels, as pixels (dy, dx, ink), most ink first.
 
-    The first row of each is (number of pixels, -, -, total ink).
+    The first row of each dash is (number of pixels, -, -, total ink).
     """
     reach = math.ceil((length + width) / 2 + 0.5)
     side = 2 * reach + 1

@@ -1,19 +1,19 @@
-"""A second opinion on Pathfinder: a tracer that sees nothing but the picture.
+"""An independent solver of Pathfinder: a tracer that sees only the picture.
 
-It finds the two marker discs, finds every place where a dash of the picture's kind fits the ink, and follows dashes by
-good continuation: links between dashes are weighed by their turn, their gap and their offset, dashes by how much of
-their ink is there. For chains of 6, 9 and 14 dashes it finds the best from one disc to the other and the best that
-leave each disc and end elsewhere. How these scores, and the number of dashes found, speak for one contour is weighed by
-a logistic regression for each number of dashes, and by another that says how likely each number is.
+It finds the two marker discs, and every place where a dash fits the ink, and follows dashes by good continuation. Links
+between dashes are scored by turn, gap and offset, dashes by the share of their ink that is present. For chains of 6, 9
+and 14 dashes, it finds the best chain from disc to disc, and the best chains from each disc to another place. From
+these scores and the number of dashes, a logistic regression for each chain length estimates whether the discs are on
+one contour; another regression estimates the probability of each length.
 
 The regressions were fitted by `python -m benchmarks.pathfinder.tune_tracer` on pictures of seed 77, which no
 measurement uses; `tracer_weights.json` holds them.
 
-`look.py` says what the pictures look like, `dashes.py` finds discs and dashes, `dash_chains.py` follows them.
+`look.py` describes the pictures, `dashes.py` finds discs and dashes, `dash_chains.py` follows them.
 
-It shares no code and no tables with the generator and knows of it what a viewer of the pictures knows: the size of
-discs, dashes and gaps. Not here: the generator's limits (clearances, which turns it may draw); where two contours truly
-overlap it guesses like anyone else.
+The tracer shares no code and no tables with the generator. It knows only the sizes of discs, dashes and gaps, as a
+viewer of the pictures does, and not the generator's limits (clearances, allowed turns). If two contours truly overlap,
+it can only guess.
 """
 
 import json
@@ -38,12 +38,12 @@ from lra_data.pathfinder.checks.look import (
 CONTOUR_LENGTHS = np.array([6, 9, 14])  # dashes of LRA's contours
 WEIGHTS = Path(__file__).parent / "tracer_weights.json"
 
-NUM_FEATURES = 15  # what `_describe` gives: four for each of the three lengths, and three of the whole picture
+NUM_FEATURES = 15  # features of `_describe`: four for each of the three lengths, and three of the whole picture
 ROUND_ENDS = 0.6  # pixels by which a dash's ink is longer than the line that chains follow
 
 
 def find_markers(picture: NDArray[np.uint8]) -> Floats | None:
-    """Centres (2, 2) of the two discs as (y, x) in pixels, the centre of pixel (0, 0) being (0, 0); None without."""
+    """Centres (2, 2) of the two discs as (y, x) in pixels from the centre of pixel (0, 0); None if not found."""
     spots = np.zeros((2, 2), np.int64)
     if not find_discs(picture / 255.0, disc_template(look_of(len(picture)).radius), spots):
         return None
@@ -51,7 +51,7 @@ def find_markers(picture: NDArray[np.uint8]) -> Floats | None:
 
 
 def features(pictures: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.bool_]]:
-    """What the regressions weigh, float64 (n, NUM_FEATURES), and whether two discs were found, bool (n,)."""
+    """The features for the regressions, float64 (n, NUM_FEATURES), and whether two discs were found, bool (n,)."""
     look = look_of(pictures.shape[-1])
     templates = dash_templates(look.length, look.width, look.flat_width)
     pad = int(templates[:, 1:, :2].max())
@@ -72,7 +72,7 @@ def features(pictures: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def _describe(scores: Floats, num_dashes: int, ink: float) -> Floats:
-    """The features of one picture from its chain scores (gaps, lengths, 3): those of the gap that explains it best."""
+    """The features of one picture from its chain scores (gaps, lengths, 3), for the gap that explains it best."""
     joined, free = 2 * scores[..., 0], scores[..., 1] + scores[..., 2]
     gap = int(np.maximum(joined, free).max(axis=1).argmax())
     margin = joined[gap] - free[gap]
@@ -89,8 +89,8 @@ def _describe(scores: Floats, num_dashes: int, ink: float) -> Floats:
 class Weights(NamedTuple):
     """Regressions of one resolution: mean and spread of the features, then rows of weights and a constant.
 
-    joined (lengths, features + 1): for each number of dashes, that the discs are joined. lengths, of the same shape:
-    that a contour has this number of dashes, up to a common factor.
+    joined: (lengths, features + 1), for each number of dashes, the probability that the discs are joined.
+    lengths: the same shape, the probability of this number of dashes, up to a common factor.
     """
 
     mean: Floats
@@ -106,7 +106,7 @@ def _weights(resolution: int) -> Weights:
 
 
 def probability(found: Floats, weights: Weights) -> Floats:
-    """That the discs are ends of one contour, float64 (n,), from features."""
+    """The probability that the discs are ends of one contour, float64 (n,), from features."""
     scaled = np.column_stack([(found - weights.mean) / weights.spread, np.ones(len(found))])
     logits = scaled @ weights.lengths.T
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -116,7 +116,7 @@ def probability(found: Floats, weights: Weights) -> Floats:
 
 
 def trace(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Per picture (n, R, R): 1 if its discs are ends of one contour, 0 if not, -1 where it does not find two discs."""
+    """Per picture (n, R, R): 1 if its discs are ends of one contour, 0 if not, -1 if two discs were not found."""
     if not len(pictures):
         return np.zeros(0, dtype=np.int64)
     found, seen = features(pictures)

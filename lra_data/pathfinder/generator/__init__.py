@@ -1,1 +1,1 @@
-"""Draws Pathfinder pictures: the tables they are made of, and the compiled code that lays them on a canvas."""
+"""Draws Pathfinder pictures: the drawing tables, and the compiled code that draws them on a canvas."""

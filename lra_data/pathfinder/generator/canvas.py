@@ -1,6 +1,6 @@
-"""Compiled work on canvases: patches compared with them, laid on them, and windows of them restored.
+"""Compiled operations on canvases: compare patches with a canvas, add patches to it, and restore windows of it.
 
-Rows of LANES bytes are one instruction each; numba has no name for it, so it is emitted here.
+LANES bytes are handled by one instruction, which numba does not offer, so it is emitted here.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from lra_data.kernel_cache import compiled_part
 from lra_data.pathfinder.generator.kernel_tables import LANES, Grid, Stamps
 
-# Columns of a paddle: where it is drawn from, its patch, and the position of its contrast.
+# Columns of a paddle: the position from which it is drawn, its patch, and the position of its contrast.
 PADDLE_Y, PADDLE_X, PATCH, CONTRAST = range(4)
 
 
 def _vector(context: Any, builder: Any, signature: Any, arguments: Any, array: int, place: int) -> Any:
-    """Pointer to LANES bytes of an array argument, from the index that is another argument."""
+    """Pointer to LANES bytes of an array argument, starting at the index in another argument."""
     view = context.make_array(signature.args[array])(context, builder, arguments[array])
     return builder.bitcast(builder.gep(view.data, [arguments[place]]), ir.VectorType(ir.IntType(8), LANES).as_pointer())
 
@@ -37,7 +37,7 @@ def _greater(builder: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def _raise_row(typing_context: Any, target: Any, at: Any, source: Any, start: Any) -> Any:
-    """target[at : at + LANES] = the greater of it and source[start : start + LANES], byte by byte."""
+    """target[at : at + LANES] = maximum of itself and source[start : start + LANES], byte by byte."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _vector(context, builder, signature, arguments, 0, 1)
@@ -50,7 +50,7 @@ def _raise_row(typing_context: Any, target: Any, at: Any, source: Any, start: An
 
 @intrinsic
 def _raise_row_inside(typing_context: Any, target: Any, at: Any, source: Any, start: Any, inside: Any) -> Any:
-    """The same where inside[at : at + LANES] is 255; where it is 0, target stays."""
+    """The same where inside[at : at + LANES] is 255; where it is 0, target does not change."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _vector(context, builder, signature, arguments, 0, 1)
@@ -101,7 +101,7 @@ def copy_bytes(typing_context: Any, target: Any, source: Any, count: Any) -> Any
 
 @compiled_part
 def place_of(y: np.int64, x: np.int64, grid: Grid) -> np.int64:
-    """Where pixel (y, x) of the image is on a canvas."""
+    """The index of pixel (y, x) of the image on a canvas."""
     return (y + grid.border) * grid.stride + x + grid.border
 
 
@@ -109,7 +109,7 @@ def place_of(y: np.int64, x: np.int64, grid: Grid) -> np.int64:
 def add_paddle(
     paddle: NDArray[np.int64], grid: Grid, stamps: Stamps, mask: NDArray[np.uint8], wide: NDArray[np.uint8]
 ) -> None:
-    """Add a paddle's patch to a mask and to its dilated twin."""
+    """Add a paddle's patch to a mask and to its dilated mask."""
     rows = 2 * grid.reach + 1
     at = place_of(paddle[PADDLE_Y] - grid.reach, paddle[PADDLE_X] - grid.reach, grid)
     start = paddle[PATCH] * rows * grid.row_bytes
@@ -137,7 +137,7 @@ def copy_window(
     mask: NDArray[np.uint8],
     wide: NDArray[np.uint8],
 ) -> None:
-    """Copy what a paddle may have changed from other canvases."""
+    """Copy the window that a paddle may have changed from other canvases."""
     at = place_of(paddle[PADDLE_Y] - grid.wide_reach, paddle[PADDLE_X] - grid.wide_reach, grid)
     for _ in range(2 * grid.wide_reach + 1):
         for lane in range(0, grid.wide_row_bytes, LANES):
@@ -150,7 +150,7 @@ def copy_window(
 def fits(
     y: np.int64, x: np.int64, patch: np.int64, grid: Grid, thresholds: NDArray[np.uint8], mask: NDArray[np.uint8]
 ) -> bool:
-    """Whether mask and paddle together stay below TOO_MUCH everywhere."""
+    """Whether the sum of mask and paddle is below TOO_MUCH everywhere."""
     rows = 2 * grid.reach + 1
     at = place_of(y - grid.reach, x - grid.reach, grid)
     start = patch * rows * grid.row_bytes

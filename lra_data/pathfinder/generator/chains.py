@@ -1,4 +1,4 @@
-"""Compiled: a chain of paddles begins, and grows by one. Contours and distractors are chains."""
+"""Compiled code that starts a chain of paddles, and extends it by one. Contours and distractors are chains."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,13 @@ _FULL = np.uint64(255)
 PIVOT_Y, PIVOT_X, ANGLE, LAST_Y, LAST_X = range(5)
 STATE_COLUMNS = 5
 # Columns of the counters: extensions; candidates chosen for them; tries at distractors; and paddles that the original
-# would have drawn, footprints included, which is what it spends its time with.
+# would have drawn, including footprints, which take most of its time.
 EXTENSIONS, CHOICES, TRIES, DRAWINGS = range(4)
 
 
 @compiled_part
 def begin(y: np.int64, x: np.int64, degree: np.int64, size: np.int64, chains: Chains, state: NDArray[np.int64]) -> bool:
-    """Set a chain's state to a first paddle with this tail; False if its head or pivot lies outside the image."""
+    """Set a chain's state to a first paddle with this tail; False if its head or pivot is outside the image."""
     head_y, head_x = y + chains.heads[degree, 0], x + chains.heads[degree, 1]
     pivot_y, pivot_x = head_y + chains.pivots[degree, 0], head_x + chains.pivots[degree, 1]
     if not (0 <= head_y < size and 0 <= head_x < size and 0 <= pivot_y < size and 0 <= pivot_x < size):
@@ -46,7 +46,7 @@ def extend(
     cumulated: NDArray[np.uint64],
     counts: NDArray[np.int64],
 ) -> bool:
-    """Find a successor to a chain's last paddle and move `state` on to it. Nothing is added to the mask."""
+    """Find a successor to a chain's last paddle and set `state` to it. The mask does not change."""
     counts[EXTENSIONS] += 1
     angle = state[ANGLE]
     y = state[PIVOT_Y] + turns[angle, 2]
@@ -81,6 +81,6 @@ def extend(
 
 @compiled_part
 def note(paddle: NDArray[np.int64], state: NDArray[np.int64], contrast: np.int64) -> None:
-    """Write down a chain's last paddle."""
+    """Store a chain's last paddle."""
     paddle[PADDLE_Y], paddle[PADDLE_X] = state[LAST_Y], state[LAST_X]
     paddle[PATCH], paddle[CONTRAST] = state[ANGLE], contrast

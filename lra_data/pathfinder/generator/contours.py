@@ -1,10 +1,10 @@
 """The kernel that draws the two contours of pictures: attempts until one succeeds, stage 1 of the page.
 
-Nearly all of Pathfinder's time goes into attempts that fail: thousands a picture in the hard presets, most of them
-late. So an attempt touches little. Masks lie on a canvas with a margin around the image, so that patches need no
-clipping (`kernel_tables.py`, `canvas.py`); the dilated mask is kept beside the mask and grows with it, for the dilation
-of a maximum is the maximum of the dilations; what an attempt changed is restored window by window; and of the ring
-candidates only those with a turn weight are looked at (`chains.py`).
+Nearly all of Pathfinder's time is spent in attempts that fail: thousands per picture in the hard presets, most of them
+late. So an attempt touches little memory. Masks are on a canvas with a margin around the image, so that patches need no
+clipping (`kernel_tables.py`, `canvas.py`). The dilated mask is updated together with the mask, because the dilation of
+a maximum is the maximum of the dilations. Changes of an attempt are restored window by window. And only ring candidates
+with a turn weight are considered (`chains.py`).
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from lra_data.pathfinder.generator.chains import DRAWINGS, LAST_X, LAST_Y, begin
 from lra_data.pathfinder.generator.kernel_tables import Chains, Grid, Rules, Stamps, Starts
 from lra_data.pathfinder.generator.words import FULL_TURN, INDEX, STAGE_CONTOURS, below, one_of, open_stream
 
-# A picture whose attempts all fail ends with an error. At 64-hard-clean, the rarest of the presets, 1 attempt in some
-# 9,000 succeeds, so that so many failures have a chance below 1e-50.
+# A picture whose attempts all fail ends with an error. At 64-hard-clean, the hardest preset, about 1 attempt in 9,000
+# succeeds, so the chance that so many attempts fail is below 1e-50.
 MAX_ATTEMPTS = 2**20
 
 
@@ -33,7 +33,7 @@ def _begin_contours(
     paddles: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> np.int64:
-    """The first paddle of each contour; how many were found."""
+    """Find the first paddle of each contour; returns the number of paddles found."""
     for contour in range(2):
         contrast = snakes[contour] * rules.num_paddle_contrasts + one_of(stream, rules.num_paddle_contrasts)
         found = False
@@ -80,8 +80,8 @@ def _attempt(
 ) -> np.int64:
     """One attempt at two contours; `paddles` (2, contour_length, 4) gets them.
 
-    Returns the number of paddles found of both contours together, first ones included; the attempt has succeeded if
-    they are all. `masks` and `wides` are the canvases of contour 0 and 1, of which without `separate_contours` only the
+    Returns the number of paddles found for both contours together, including the first ones; the attempt has succeeded
+    if all were found. `masks` and `wides` are the canvases of contours 0 and 1; without `separate_contours` only the
     first is used.
     """
     count = rules.num_snake_contrasts
@@ -94,7 +94,7 @@ def _attempt(
     found = _begin_contours(stream, snakes, rules, grid.resolution, chains, starts, state, paddles, counts)
     if found < 2:
         return found
-    # Begins with the first paddles, which are found: no mask is looked at before the second ones.
+    # The first paddles are already found, since no mask is checked before the second paddles.
     for number in range(rules.contour_length):
         contrast = one_of(stream, rules.num_paddle_contrasts) if number > 0 else np.int64(0)
         for contour in range(2):
@@ -118,7 +118,7 @@ def _distance_class(a: NDArray[np.int64], b: NDArray[np.int64], step: np.int64) 
     return np.int64(np.sqrt(np.float64(y * y + x * x))) // step
 
 
-@compiled(nogil=True)  # threads of a loader draw side by side
+@compiled(nogil=True)  # threads of a loader draw in parallel
 def draw_contours(
     rows: NDArray[np.int64],
     indices: NDArray[np.int64],
@@ -144,12 +144,14 @@ def draw_contours(
 ) -> tuple[np.int64, np.int64]:
     """Draw the contours of indices[rows], all of one margin.
 
-    paddles (rows, 2, contour_length, 4) gets them; attempts (n,) and counters (n, 4), see `chains.EXTENSIONS`, at the
-    rows. masks, wides (2, canvas): the canvases, empty before and after.
+    paddles: (rows, 2, contour_length, 4), receives the contours.
+    attempts, counters: (n,) and (n, 4), see `chains.EXTENSIONS`; updated at the rows.
+    masks, wides: (2, canvas), the canvases, empty before and after.
+    failed: number of failed attempts at the first row in earlier calls.
+    budget: approximate number of attempts in this call, so that the interpreter can handle signals between two calls;
+        the result does not depend on it.
 
-    failed: attempts at the first row that earlier calls made in vain. budget: about how many attempts this call may
-    make, so that the interpreter hears signals between two calls; which call makes an attempt decides nothing. Returns
-    how many rows are drawn, and how many attempts at the next one failed; MAX_ATTEMPTS are all that it may have.
+    Returns the number of drawn rows, and the number of failed attempts at the next row, which is at most MAX_ATTEMPTS.
     """
     num_lanes = 2 if rules.separate_contours else 1
     last = rules.contour_length - 1

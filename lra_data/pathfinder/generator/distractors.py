@@ -1,4 +1,4 @@
-"""The kernel that strews distractors and single paddles around the contours: stages 2 and 3 of the page."""
+"""The kernel that draws distractors and single paddles around the contours: stages 2 and 3 of the page."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def _is_open(place: np.int64, places: NDArray[np.int64], mask: NDArray[np.uint8]
 
 @compiled_part
 def _has_room(grid: Grid, mask: NDArray[np.uint8]) -> bool:
-    """Whether 1 % of the image's pixels are free; counts no further than that."""
+    """Whether at least 1 % of the image's pixels are free; stops counting there."""
     size = grid.resolution
     free = 0
     for y in range(size):
@@ -54,7 +54,7 @@ def _open_pixel(
     mask: NDArray[np.uint8],
     inside: NDArray[np.uint8],
 ) -> np.int64:
-    """The number of a uniformly drawn open pixel, or -1 if there is none."""
+    """The number of a uniformly drawn open pixel, or -1 if no pixel is open."""
     size = grid.resolution
     for _ in range(PIXEL_TRIALS):
         pixel = np.int64(below(stream, np.uint64(size * size)))
@@ -90,9 +90,9 @@ def _try_distractor(
     cumulated: NDArray[np.uint64],
     counts: NDArray[np.int64],
 ) -> np.int64:
-    """One try at a distractor of `length` paddles; returns how many were found, and has succeeded if they are all.
+    """One try at a distractor of `length` paddles; returns the number found; the try has succeeded if all were found.
 
-    All paddles found but the last are added to the mask, and the last too after success.
+    All paddles found except the last are added to the mask; after success, also the last.
     """
     counts[TRIES] += 1
     for number in range(length):
@@ -138,14 +138,14 @@ def _lay_contours(
     mask: NDArray[np.uint8],
     wide: NDArray[np.uint8],
 ) -> None:
-    """Add what distractors keep off: all paddles, but for the last of contour 0 without `separate_contours`."""
+    """Add the paddles that distractors avoid: all, except the last of contour 0 without `separate_contours`."""
     for contour in range(2):
         for number in range(rules.contour_length):
             if contour == 1 or rules.separate_contours or number < rules.contour_length - 1:
                 add_paddle(contours[contour, number], grid, stamps, mask, wide)
 
 
-@compiled(nogil=True)  # threads of a loader draw side by side
+@compiled(nogil=True)  # threads of a loader draw in parallel
 def draw_distractors(
     rows: NDArray[np.int64],
     indices: NDArray[np.int64],
@@ -168,12 +168,13 @@ def draw_distractors(
 ) -> None:
     """Draw the distractors and single paddles of indices[rows], whose contours are `contours`.
 
-    strewn (rows, room for all, 4) gets their paddles one after another. placed (n, 2) gets at the rows how many
-    distractors and how many single paddles there are; counters (n, 4) go on.
-    masks, wides (2, canvas): two pairs of canvases, of any content.
+    strewn: (rows, room for all, 4), receives their paddles one after another.
+    placed: (n, 2), receives the number of distractors and of single paddles, at the rows.
+    counters: (n, 4), incremented.
+    masks, wides: (2, canvas), two pairs of canvases with any content.
     """
     mask, wide = masks[0], wides[0]
-    kept_mask, kept_wide = masks[1], wides[1]  # the canvases as the last success left them
+    kept_mask, kept_wide = masks[1], wides[1]  # the canvases after the last success
     canvas = len(empty_mask)
     for done in range(len(rows)):
         row = rows[done]

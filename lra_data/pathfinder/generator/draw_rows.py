@@ -1,10 +1,10 @@
-"""Draws the columns of any rows with the kernels, a block of rows after another: `draw_rows`.
+"""Draws the columns of any rows with the kernels, one block of rows after another: `draw_rows`.
 
 Three kernels share the work: contours (`contours.py`), distractors (`distractors.py`), pictures (`pictures.py`). Each
-takes what the one before has found, as paddles. All memory they need is made here.
+takes the paddles that the previous kernels found. All their memory is allocated here.
 
-Not here: where the patches come from (`draw_tables.py`), Arrow (`generated_task.py`), and checking (`checks/`, which
-shares nothing with the kernels). This module loads numba.
+`draw_tables.py` draws the patches, `generated_task.py` makes Arrow rows, and `checks/` checks them without code of the
+kernels. This module loads numba.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from lra_data.pathfinder.generator.kernel_tables import Tables, prepare
 from lra_data.pathfinder.generator.pictures import draw_pictures
 from lra_data.pathfinder.generator.words import draw_heads, new_stream
 
-# Pictures, and attempts at contours, between two moments at which an interrupt is heard.
+# Maximum number of pictures, and of attempts at contours, between two moments when interrupts are handled.
 ROWS_A_CALL = 64
 ATTEMPTS_A_CALL = 2**13
 
@@ -36,10 +36,10 @@ def draw_rows(
     indices: NDArray[np.int64],
     failure: Callable[[int, int, NDArray[np.int32]], str],
 ) -> Columns:
-    """The columns of the rows with these indices by name, geometry included.
+    """The columns of the rows with these indices by name, including geometry.
 
     Also `offsets` of the distractors, int32 (n + 1,), and `counters`, int64 (n, 4): see `chains.EXTENSIONS`.
-    failure: the text of the BuildError for (place in indices, margin, attempts so far) whose attempts all failed.
+    failure: gives the text of the BuildError if all attempts fail, for (place in indices, margin, attempts so far).
     """
     n = len(indices)
     margins = np.array(config.paddle_margin_list, dtype=np.int8)
@@ -79,7 +79,7 @@ def draw_rows(
 
 
 class _Block:
-    """Draws up to ROWS_A_CALL rows of one margin; holds the memory that the kernels work in."""
+    """Draws up to ROWS_A_CALL rows of one margin; holds the kernels' working memory."""
 
     def __init__(self, config: Config, tables: Tables, key: tuple[np.uint64, np.uint64], most_strewn: int) -> None:
         self._tables = tables
@@ -95,7 +95,7 @@ class _Block:
         self._strewn = np.zeros((ROWS_A_CALL, most_strewn + config.distractor_length, 4), dtype=np.int64)
 
     def draw(self, rows: NDArray[np.int64], indices: NDArray[np.int64], columns: Columns) -> int | None:
-        """Fill these rows of the columns; returns None, or the row whose attempts all failed."""
+        """Fill these rows of the columns; returns None, or the row for which all attempts failed."""
         undrawn = self._draw_contours(rows, indices, columns)
         if undrawn is not None:
             return undrawn
@@ -105,7 +105,7 @@ class _Block:
             tables.empty_mask, tables.empty_wide, self._masks, self._wides, self._state[0], self._cumulated,
             self._contours, self._strewn, columns["placed"], columns["counters"],
         )  # fmt: skip
-        # Distractors leave their masks behind; contours begin with empty ones.
+        # The distractors' kernel does not clear its masks, and the contours' kernel needs empty masks.
         self._masks[:], self._wides[:] = tables.empty_mask, tables.empty_wide
         placed = columns["placed"][rows].astype(np.int64)
         num_strewn = placed[:, 0] * self._distractor_length + placed[:, 1]

@@ -1,13 +1,13 @@
-"""Draws the tables of a configuration with Pillow and OpenCV: every patch, step and weight that a picture is made of.
+"""Draws the tables of a configuration with Pillow and OpenCV: every patch, step and weight for drawing a picture.
 
 The number of orientations is finite: 360 whole degrees for the first paddle of a contour, and the pixels of a small
-ring for every other. So all drawing, and all arithmetic with sines, happens here, once; the kernel only adds and
-compares integers. `docs/pathfinder_draws.md` defines each table; names follow it.
+ring for all others. So all drawing, and all arithmetic with sines, is done once, here; the kernel only adds and
+compares integers. `docs/pathfinder_draws.md` defines each table and its name.
 
 Angles are numbered: 0 to 359 are -180 to 179 degrees, 360 + c is the angle of ring candidate c.
 
-Nothing that reads or builds a preset imports this module and OpenCV with it: their tables are
-files (`drawing_tables.py`).
+This module and OpenCV are not imported for reading or building a preset, since the presets' tables are files
+(`drawing_tables.py`).
 """
 
 import math
@@ -28,7 +28,7 @@ WEIGHT_ONE = 2**30
 
 
 def draw_tables(config: Config) -> dict[str, Array]:
-    """The tables of a configuration: those of each margin m under names that end in `_m`, and those without a margin.
+    """The tables of a configuration: tables of each margin m, with names that end in `_m`, and tables without a margin.
 
     start_by_parity int16 (2, 360, 2)   second tail less first, for even and odd coordinates of the first
     markers         uint8 (k, k, s, s)  discs by class of y and of x, see `patches.marker_classes`
@@ -48,7 +48,7 @@ def draw_tables(config: Config) -> dict[str, Array]:
 
 
 def shift(distance: float, angle: float) -> tuple[int, int]:
-    """(y, x) of a step, rounded up; nine decimals first, so that no last bit of a sine decides."""
+    """(y, x) of a step, first rounded to nine decimals, so that no last bit of a sine matters, then rounded up."""
     return math.ceil(round(distance * math.sin(angle), 9)), math.ceil(round(distance * math.cos(angle), 9))
 
 
@@ -58,7 +58,7 @@ def reverse(angle: float) -> float:
 
 
 def ring_candidates(radius: int) -> Array:
-    """Pixels of the ring, sampled once a pixel of arc as the original does: int16 (c, 2), sorted by y, then x."""
+    """Pixels of the ring, sampled once per pixel of arc, as in the original: int16 (c, 2), sorted by y, then x."""
     pixels = set()
     step = 0
     while step / radius < 2 * math.pi:
@@ -129,10 +129,10 @@ def _turn_weights(continuity: float, before: list[float], after: list[float]) ->
 
 
 def _draw_starts(config: Config, footprints: list[Array]) -> tuple[Array, Array]:
-    """`leaves` and `starts` of one margin: what OpenCV makes of the frame around the start pixels.
+    """`leaves` and `starts` of one margin: OpenCV's dilation of the frame around the start pixels.
 
-    Nothing changes between two places farther from every edge and corner of the frame than a footprint reaches, so the
-    dilation is done on a picture without most of that, and the rectangle found there is made larger again.
+    All places that are farther from the edges and corners of the frame than a footprint reaches give the same result.
+    So the dilation is done on a picture without most of them, and the resulting rectangle is enlarged again.
     """
     frame = max(2 * config.seed_distance, config.padding)
     middle = config.resolution - 2 * frame
@@ -143,7 +143,7 @@ def _draw_starts(config: Config, footprints: list[Array]) -> tuple[Array, Array]
     starts = np.zeros((DEGREES, 4), dtype=np.int16)
     for number, element in enumerate(footprints):
         dilated = cv2.dilate(blocked, element)
-        # Where no pixel of the footprint lies inside the image, OpenCV leaves the least number there is.
+        # Where no pixel of the footprint is inside the image, OpenCV gives the smallest possible number.
         leaves[number] = dilated.min() < 0
         rows, columns = np.nonzero((dilated >= 0) & (dilated <= 0.3))
         if not len(rows):
@@ -176,7 +176,7 @@ def _draw_markers(config: Config) -> Array:
     reach = marker_reach(config)
     classes = marker_classes(size, reach)
     count = int(classes.max()) + 1
-    # All that matters is the distance to the nearest edges: a picture just wide enough for every class will do.
+    # Only the distance to the nearest edges matters, so a picture just wide enough for every class is enough.
     canvas_size = min(size, 2 * count + 1)
     coordinates = {int(number): place for place, number in enumerate(marker_classes(canvas_size, reach))}
     offsets = np.arange(canvas_size * scale)

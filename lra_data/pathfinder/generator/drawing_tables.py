@@ -1,7 +1,7 @@
-"""Where a configuration's drawing tables come from, and their digest, which is part of its key.
+"""Loads or draws a configuration's drawing tables; their digest is part of its key.
 
-Those of the presets are files in this folder, so that no release of Pillow or OpenCV can move a byte of them; all
-others are drawn when they are first asked for.
+The presets' tables are files in this folder, so that no release of Pillow or OpenCV can change them. Other tables are
+drawn when they are first needed.
 
     python -m lra_data.pathfinder.generator.drawing_tables     draws the presets' files with the installed libraries
 """
@@ -43,17 +43,17 @@ _DRAWN_FROM = (
 
 
 def tables_digest(config: Config) -> str:
-    """64 hex digits that name the tables of a configuration. For those of a preset nothing is read or drawn."""
+    """64 hex digits that identify the tables of a configuration. For a preset, no table is read or drawn."""
     return _tables_digest(_drawn_from(config))
 
 
 def drawing_tables(config: Config) -> dict[str, NDArray[Any]]:
-    """The tables of a configuration, see `drawing.draw_tables`; raises LraDataError for a damaged file."""
+    """The tables of a configuration, see `draw_tables.draw_tables`; raises LraDataError for a damaged file."""
     return _drawing_tables(_drawn_from(config))
 
 
 def _drawn_from(config: Config) -> Config:
-    """One configuration for all that have the same tables, to remember them by."""
+    """The same configuration for all that share their tables, as the key of a cache."""
     return replace(Config(), **{name: getattr(config, name) for name in _DRAWN_FROM})
 
 
@@ -106,7 +106,7 @@ def write_committed_tables() -> None:
 
 
 def _committed(config: Config) -> int | None:
-    """The resolution of the presets that have the same tables, for a configuration from `_drawn_from`."""
+    """The resolution of the presets with the same tables, for a configuration from `_drawn_from`."""
     return next((size for size in COMMITTED if _drawn_from(standard_config(size)) == config), None)
 
 

@@ -1,7 +1,7 @@
-"""The drawing tables laid out for the kernel's canvas: what the kernels read in their loops.
+"""The drawing tables in the layout of the kernel's canvas, as the kernels read them in their loops.
 
 A canvas is a picture with a margin around it, so that patches need no clipping, as one flat array of bytes, row by row.
-A patch is a run of rows that are filled up to a multiple of LANES bytes, so that it is laid on in whole vectors.
+The rows of a patch are padded to a multiple of LANES bytes, so that patches are added in whole vectors.
 """
 
 from fractions import Fraction
@@ -22,7 +22,7 @@ NEVER = 255  # a threshold that no byte exceeds
 
 
 class Rules(NamedTuple):
-    """What the contours, distractors and markers of a configuration are, as int64."""
+    """The parameters of contours, distractors and markers of a configuration, as int64."""
 
     contour_length: int
     distractor_length: int
@@ -40,7 +40,7 @@ class Rules(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """The measures of a canvas and of what is laid on it, in pixels or bytes, as int64."""
+    """The sizes of a canvas and of its patches, in pixels or bytes, as int64."""
 
     resolution: int
     border: int
@@ -53,9 +53,9 @@ class Grid(NamedTuple):
 
 
 class Stamps(NamedTuple):
-    """What is laid on masks.
+    """The patches for masks.
 
-    The first three are flat: one patch after the other, row by row, each row filled up to a multiple of LANES.
+    The first three are flat: one patch after another, row by row, each row padded to a multiple of LANES.
     thresholds: a byte of the mask above this rejects the paddle.
     masks, wide_masks: a paddle's mask, and that mask dilated.
     inside: 255 in the image, 0 around it, as a canvas.
@@ -68,13 +68,13 @@ class Stamps(NamedTuple):
 
 
 class Chains(NamedTuple):
-    """How one paddle follows from another.
+    """The tables for the successor of a paddle.
 
     heads, pivots: for each degree the step from tail to head, and from head to pivot.
     leaves: for each degree whether the footprint can leave the image.
     turns: for each angle the first row in `near`, the number of rows, and the step to the new pivot.
     near: the ring candidates with a turn weight: place on the canvas relative to the pivot, weight, number, y and x
-    relative to the pivot.
+        relative to the pivot.
     """
 
     heads: NDArray[np.int64]
@@ -85,7 +85,7 @@ class Chains(NamedTuple):
 
 
 class Starts(NamedTuple):
-    """Where contours begin.
+    """The tables for the start of contours.
 
     contour_0: for each degree first row and column of the start pixels, their rows and columns.
     contour_1: by parity of the first tail's coordinate and by direction, second tail less first.
@@ -96,14 +96,14 @@ class Starts(NamedTuple):
 
 
 class Footprints(NamedTuple):
-    """place[first[d] : first[d + 1]] are the places of the pixels of the footprint at degree d, relative to its own."""
+    """place[first[d] : first[d + 1]] are the pixels of the footprint at degree d, relative to its own place."""
 
     first: NDArray[np.int64]
     place: NDArray[np.int64]
 
 
 class Ink(NamedTuple):
-    """What pictures are painted with: lines by patch, discs by class of y and x, and brightness by contrast."""
+    """The tables for painting pictures: lines by patch, discs by class of y and x, and brightness by contrast."""
 
     lines: NDArray[np.uint8]
     markers: NDArray[np.uint8]
@@ -113,7 +113,7 @@ class Ink(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """All that the kernels read at one margin, with the canvases at the start and the angles as drawn."""
+    """All tables that the kernels read at one margin, with the initial canvases and the angles as drawn."""
 
     rules: Rules
     grid: Grid
@@ -195,8 +195,8 @@ def _rules(config: Config, margin: int, marker_value: int) -> Rules:
 
 def _grid(config: Config, margin: int, reach: int) -> Grid:
     radius = config.paddle_length + margin
-    # Room for a patch on any pixel of the image, and for the ring around any pivot from which the ring reaches the
-    # image.
+    # The margin has room for a patch on any pixel of the image, and for the ring around any pivot whose ring reaches
+    # the image.
     border = max(reach + margin, marker_reach(config), 2 * radius + 1)
     return Grid(
         resolution=config.resolution,
@@ -213,7 +213,7 @@ def _grid(config: Config, margin: int, reach: int) -> Grid:
 def _canvases(
     config: Config, margin: int, grid: Grid
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """`inside` of Stamps, and the two canvases at the start."""
+    """`inside` of Stamps, and the two initial canvases."""
     inside, empty_mask = np.zeros((2, grid.stride, grid.stride), dtype=np.uint8)
     image = slice(grid.border, grid.border + grid.resolution)
     clear = slice(grid.border + config.padding, grid.border + grid.resolution - config.padding)
@@ -241,7 +241,7 @@ def contrast_values(config: Config) -> tuple[int, NDArray[np.int64], NDArray[np.
 
 
 def _dilated(patches: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
-    """Each patch dilated with the disc of radius `margin`; they must have zeros of that width around them."""
+    """Each patch dilated with the disc of radius `margin`; patches must have a border of zeros of that width."""
     dilated = np.zeros_like(patches)
     for y in range(-margin, margin + 1):
         for x in range(-margin, margin + 1):
@@ -260,7 +260,7 @@ def _full_lanes(width: int) -> int:
 
 
 def _canvas(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One row after the other; the last row of a patch may reach LANES bytes beyond its window."""
+    """One row after another; the last row of a patch may extend LANES bytes beyond its window."""
     return np.concatenate([picture.ravel(), np.zeros(LANES, dtype=np.uint8)])
 
 

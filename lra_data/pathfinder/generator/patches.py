@@ -1,4 +1,4 @@
-"""How the drawing tables are read: numbers of angles, footprints of masks, and which marker stands for a coordinate."""
+"""How to read the drawing tables: numbers of angles, footprints of masks, and the marker for each coordinate."""
 
 import math
 from typing import Any
@@ -17,10 +17,10 @@ _LANCZOS_REACH = 3  # pixels of the reduced picture that a source pixel can reac
 
 
 def marker_classes(resolution: int, patch_reach: int) -> Array:
-    """For each coordinate its class: the disc of two coordinates of one class looks the same. int64 (resolution,).
+    """The class of each coordinate, int64 (resolution,): coordinates of one class have the same disc.
 
-    Lanczos weights are cut off at the edge of the image, so coordinates near an edge have a class each; all others
-    share one.
+    Lanczos weights are cut off at the edge of the image, so each coordinate near an edge has its own class; all others
+    share one class.
     """
     near = min(patch_reach + _LANCZOS_REACH, resolution // 2)
     coordinates = np.arange(resolution)
@@ -34,7 +34,7 @@ def marker_reach(config: Config) -> int:
 
 
 def footprint(mask: Array, length: int, margin: int) -> Array:
-    """The structuring element of a paddle's mask: uint8 (2b + 1, 2b + 1), its anchor in the middle, off the tail."""
+    """The structuring element of a paddle's mask: uint8 (2b + 1, 2b + 1), anchored in the middle, not at the tail."""
     reach = length + margin
     centre = len(mask) // 2
     first = centre - reach - 1

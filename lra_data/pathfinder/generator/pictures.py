@@ -12,7 +12,7 @@ from lra_data.pathfinder.generator.kernel_tables import Grid, Ink, Rules
 def _light_patch(
     y: np.int64, x: np.int64, patch: NDArray[np.uint8], value: np.int64, grid: Grid, light: NDArray[np.int32]
 ) -> None:
-    """Raise brightness to that of a patch with its centre on (y, x)."""
+    """Raise brightness to the values of a patch with its centre on (y, x)."""
     side = patch.shape[0]
     at = place_of(y - side // 2, x - side // 2, grid)
     for i in range(side):
@@ -38,7 +38,7 @@ def _light_paddles(
 
 @compiled_part
 def _develop(grid: Grid, light: NDArray[np.int32], picture: NDArray[np.uint8]) -> None:
-    """Stretch brightness to 0 .. 255. Slices are taken row by row, since only then the loops become vector code."""
+    """Stretch brightness to 0 .. 255. Slices are taken row by row, since only then the loops are vectorised."""
     size = grid.resolution
     low = high = light[place_of(np.int64(0), np.int64(0), grid)]
     for y in range(size):
@@ -56,7 +56,7 @@ def _develop(grid: Grid, light: NDArray[np.int32], picture: NDArray[np.uint8]) -
             developed[x] = np.uint8((510 * above + span) // (2 * span)) if above else np.uint8(0)
 
 
-@compiled(nogil=True)  # threads of a loader draw side by side
+@compiled(nogil=True)  # threads of a loader draw in parallel
 def draw_pictures(
     rows: NDArray[np.int64],
     labels: NDArray[np.int64],
@@ -72,7 +72,7 @@ def draw_pictures(
 ) -> None:
     """Paint the rows of `pictures` (n, resolution^2) from contours (rows, 2, contour_length, 4) and strewn paddles.
 
-    light (canvas,): room for brightness, of any content.
+    light: (canvas,), working memory for brightness, with any content.
     """
     last = rules.contour_length - 1
     for done in range(len(rows)):

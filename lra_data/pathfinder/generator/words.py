@@ -1,6 +1,6 @@
-"""Random words, read one after another from the stream of (index, stage, number); and the head of a picture.
+"""Random words, read one after another from the stream of (index, stage, number); and the first draws of a picture.
 
-`docs/pathfinder_draws.md` says which word decides what; its words are used here.
+`docs/pathfinder_draws.md` says which word decides what, and defines the terms used here.
 """
 
 import numpy as np
@@ -13,15 +13,15 @@ from lra_data.random_bits import multiply_wide, philox4x64
 STAGE_PICTURE, STAGE_CONTOURS, STAGE_DISTRACTORS, STAGE_SINGLES = (np.uint64(stage) for stage in range(4))
 FULL_TURN = np.uint64(DEGREES)
 
-# Places of a stream's eleven words: the block's four, the next position in it, then the counter of the next block (its
-# number, the stream's number, index, stage) and the key's two.
+# The eleven words of a stream: four words of the block, the next position in it, the counter of the next block (its
+# number, the stream's number, index, stage), and two words of the key.
 _POSITION, _BLOCK, _NUMBER, INDEX, _STAGE, _KEY_0, _KEY_1 = range(4, 11)
 
 _ZERO, _ONE, _TWO, _FOUR = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(4)
 
 
 def new_stream(key_0: np.uint64, key_1: np.uint64) -> NDArray[np.uint64]:
-    """A stream with this key, which a kernel opens: uint64 (11,)."""
+    """A stream with this key, for a kernel to open: uint64 (11,)."""
     stream = np.zeros(11, dtype=np.uint64)
     stream[_KEY_0], stream[_KEY_1] = key_0, key_1
     return stream
@@ -52,7 +52,7 @@ def below(stream: NDArray[np.uint64], count: np.uint64) -> np.uint64:
 
 @compiled_part
 def one_of(stream: NDArray[np.uint64], count: np.int64) -> np.int64:
-    """A position in a list of `count` entries; a list of one entry takes no word."""
+    """A position in a list of `count` entries; a list of one entry uses no word."""
     return np.int64(below(stream, np.uint64(count))) if count > 1 else np.int64(0)
 
 

@@ -1,8 +1,8 @@
-"""Checks a copy of the released Pathfinder images, or any folder in their layout, and lists everything that is wrong.
+"""Checks a copy of the released Pathfinder images, or any folder in their layout, and lists every fault.
 
-The last check is the one that files cannot answer: whether the labels say what the pictures show. The tracer answers on
-a sample; where it agrees with the labels far less than on pictures drawn here, labels and pictures do not belong
-together (one report says so of the released 128-pixel images, LRA issue 38).
+The last check tests whether the labels fit the pictures. The tracer solves a sample. If it agrees with the labels far
+less than on pictures drawn here, labels and pictures do not belong together (one report says so of the released
+128-pixel images, LRA issue 38).
 """
 
 from collections import Counter
@@ -29,12 +29,12 @@ from lra_data.picture_files import read_png
 TRACED = 1000
 
 _Z_999 = 3.2905  # half-width of a 99.9 % interval in standard errors
-_TOLERANCE = 0.03  # by which agreement may lie below that of our own pictures without being a fault
+_TOLERANCE = 0.03  # the agreement may be so much lower than on our own pictures without being a fault
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What was found. faults: one line each. facts: counts and shares, as JSON values."""
+    """The result of an audit. faults: one line each. facts: counts and shares, as JSON values."""
 
     folder: Path
     faults: list[str]
@@ -46,8 +46,9 @@ def audit(
 ) -> Audit:
     """Check one difficulty of one resolution: metadata, files, counts, duplicates, and the labels of `traced` pictures.
 
-    folder: with `imgs` and `metadata`, or one above it. Raises UsageError where none is found, SetError where there is
-    no metadata at all to check anything against.
+    folder: a folder with `imgs` and `metadata`, or a folder above it.
+
+    Raises UsageError if no such folder is found, SetError if there is no metadata at all.
     """
     source = find_release(local_path(folder, "a copy of the release"), resolution, difficulty)
     metadata = load_metadata(source)
@@ -82,15 +83,15 @@ def audit(
         facts["tracer"] = agreement | {"expected": expected}
         if expected is not None and agreement["high"] < expected - _TOLERANCE:
             faults.append(
-                f"labels: expected the tracer to agree with {expected:.1%} of them, as on pictures drawn here, it "
-                f"agrees with {agreement['share']:.1%} of {agreement['pictures']} (at most {agreement['high']:.1%}): "
+                f"labels: expected the tracer to agree with {expected:.1%}, as on pictures drawn here, got "
+                f"{agreement['share']:.1%} of {agreement['pictures']} (at most {agreement['high']:.1%}): "
                 "labels and pictures do not belong together"
             )
     return Audit(folder=source, faults=faults, facts=facts)
 
 
 def _metadata_faults(folder: Path, pictures: Sequence[ReleasedPicture]) -> list[str]:
-    """Counts, pictures named twice, files that no metadata names, and contours of other lengths."""
+    """Faults of the metadata: wrong counts, repeated pictures, files without a line, and contours of other lengths."""
     faults = []
     if len(pictures) != RELEASED:
         faults.append(f"metadata: expected {RELEASED:,} pictures as in the release, got {len(pictures):,}")
@@ -119,18 +120,18 @@ def _duplicate_faults(digests: Mapping[str, bytes], split_of: Mapping[str, str])
             where = f"within {split_of[file]}"
             if split_of[file] != split_of[earlier]:
                 where = f"across {split_of[earlier]} and {split_of[file]}"
-            faults.append(f"{file}: expected another picture than {earlier}, got the same ({where})")
+            faults.append(f"{file}: expected a picture other than {earlier}, got the same ({where})")
     return faults
 
 
 def _sample(entries: Sequence[ReleasedPicture], count: int) -> list[ReleasedPicture]:
-    """`count` of them, evenly over their order, which is that of a hash."""
+    """`count` pictures, evenly distributed over their order, which is that of a hash."""
     chosen = np.linspace(0, len(entries) - 1, min(count, len(entries))).astype(np.int64)
     return [entries[place] for place in chosen.tolist()]
 
 
 def _trace(folder: Path, entries: Sequence[ReleasedPicture]) -> dict[str, Any]:
-    """How many labels the tracer agrees with, and the 99.9 % interval of that share."""
+    """The share of labels that the tracer agrees with, and its 99.9 % interval."""
     from lra_data.kernel_cache import keep
     from lra_data.pathfinder.checks import dash_chains, dashes, tracer
 

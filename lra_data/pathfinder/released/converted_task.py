@@ -1,7 +1,7 @@
 """Pathfinder as released: the pictures of a user's copy of the original, in LRA's splits and order.
 
-Labels are those of the release's metadata. Nothing in a released picture's metadata tells where its contours are, so
-rows have no geometry; `lra-data audit` says how far the pictures bear out their labels.
+Labels come from the release's metadata. The metadata of a released picture do not contain its contours, so rows have no
+geometry; `lra-data audit` measures how far the pictures confirm their labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,9 +42,10 @@ _COLUMNS = {
 class ReleasedPathfinder(Pathfinder):
     """One difficulty of one resolution of the release.
 
-    facts: resolution, difficulty, pictures (lines of metadata), metadata (SHA-256 of all lines), left_out (files at
-    fault), partial (whether pictures are fewer or other than the whole release's), sizes a split. Where there are any:
-    lost_lines (of metadata, that could not be read), and source, counts that describe the copy and do not identify it.
+    facts: resolution, difficulty, pictures (lines of metadata), metadata (SHA-256 of all lines), left_out (files with
+    faults), partial (whether pictures are fewer than, or differ from, the whole release's), sizes by split. If there
+    are any: lost_lines (unreadable lines of metadata), and source (counts that describe the copy but do not identify
+    it).
     """
 
     derives_labels: ClassVar[bool] = False
@@ -89,11 +90,11 @@ class ReleasedPathfinder(Pathfinder):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Pictures a split, without those left out."""
+        """Number of pictures by split, without pictures left out."""
         return dict(self.facts["sizes"])
 
     def keyed_config(self) -> dict[str, Any]:
-        """What the rows are converted from."""
+        """The source of the rows."""
         return {"release": {name: value for name, value in self.facts.items() if name != "source"}}
 
     def identity(self) -> dict[str, Any]:
@@ -110,13 +111,13 @@ class ReleasedPathfinder(Pathfinder):
         facts = record["release"]
         known = isinstance(facts, dict) and _FACTS <= set(facts) <= _FACTS | _FURTHER_FACTS
         if not known or facts["difficulty"] not in DIFFICULTIES:
-            raise UsageError(f"expected of a converted release the entries {', '.join(sorted(_FACTS))}, got {facts!r}")
+            raise UsageError(f"expected a record of a release with {', '.join(sorted(_FACTS))}, got {facts!r}")
         return cls(facts) if corpus is None else cls(facts).over(corpus)
 
     def over(self, corpus: Corpus, *, fetch: Transfer | None = None) -> Task:
         """The same set from another copy of the release."""
         if corpus.path is None or corpus.pairs is not None:
-            raise UsageError(f"expected for {self.name} a copy of the release, got {corpus}: name its folder")
+            raise UsageError(f"expected a copy of the release for {self.name}, got {corpus}: name its folder")
         found = find_release(corpus.path, self.facts["resolution"], self.facts["difficulty"])
         return ReleasedPathfinder(self.facts, corpus=replace(corpus, path=found))
 
@@ -141,7 +142,7 @@ class ReleasedPathfinder(Pathfinder):
         )
 
     def check_buildable(self, sizes: Mapping[str, int], *, seed: int = 0) -> None:
-        """Refuse other sizes than the copy's."""
+        """Reject sizes that differ from the copy's."""
         if dict(sizes) != self.sizes:
             raise UsageError(f"expected the sizes of the release, {self.sizes}, got {dict(sizes)}")
 
@@ -150,7 +151,7 @@ class ReleasedPathfinder(Pathfinder):
         split = check_request(split, indices, seed)
         if self.corpus is None:
             raise SetError(
-                f"{self.name}: expected the copy of the release it was converted from: name it with --corpus"
+                f"{self.name}: expected the copy of the release of the build, got none: name it with --corpus"
             )
         rows = self._splits[split]
         chosen = [rows[index] for index in indices]
@@ -171,7 +172,7 @@ class ReleasedPathfinder(Pathfinder):
 
     @cached_property
     def _splits(self) -> dict[str, list[ReleasedPicture]]:
-        """The metadata's pictures a split, without those left out; raises SetError for another copy than recorded."""
+        """The metadata's pictures by split, without pictures left out; raises SetError for a copy unlike the record."""
         if self.corpus is None:
             raise AssertionError("take asks for the corpus first")
         folder = self.corpus.known_path
@@ -199,15 +200,15 @@ _FURTHER_FACTS = {"lost_lines", "source"}
 def open_release(
     corpus: Corpus, *, res: int | None = None, difficulty: str | None = None, clean: bool | None = None
 ) -> ReleasedPathfinder:
-    """The task that converts a copy of the release. res, difficulty: which one, where the copy holds several.
+    """The task that converts a copy of the release. res, difficulty: the choice, if the copy holds several.
 
-    A copy with faults, or one that is not the whole 200,000 pictures, is refused unless it may be partial: then every
-    picture is left out that `audit` names, but for those that repeat another's pixels, and record and card say so.
+    A copy with faults, or with fewer than 200,000 pictures, is rejected unless `allow_partial` is set. Then every
+    picture that `audit` names is left out, except pictures that repeat another's pixels; record and card say so.
     """
     if difficulty is not None and difficulty not in DIFFICULTIES:
         raise unknown_name("pathfinder difficulty", difficulty, DIFFICULTIES)
     if clean:
-        raise UsageError("expected no --clean with --from-release, whose examples are what they are: leave it out")
+        raise UsageError("expected no --clean with --from-release, which takes the copy as it is: leave it out")
     source, allow_partial = find_release(corpus.known_path, res, difficulty), corpus.allow_partial
     metadata = load_metadata(source)
     pictures, faults = metadata.pictures, metadata.faults

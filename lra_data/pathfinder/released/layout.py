@@ -24,7 +24,7 @@ __all__ = [
     "release_folder",
 ]
 
-# Pictures a folder of the release holds (issue 38 of LRA; its TRAIN_EXAMPLES 160,000 of 80 %).
+# Number of pictures in a folder of the release (issue 38 of LRA; its TRAIN_EXAMPLES, 160,000, are 80 %).
 RELEASED = 200_000
 
 # Folders by difficulty (PF0 snakes2_wrapper.py:81-92).
@@ -32,21 +32,21 @@ FOLDERS = {"easy": "curv_baseline", "intermediate": "curv_contour_length_9", "ha
 
 
 def release_folder(config: Config) -> Path:
-    """`pathfinder128/curv_contour_length_14`; contour lengths that the release does not have are named alike."""
+    """`pathfinder128/curv_contour_length_14`; contour lengths that are not in the release have names of this form."""
     difficulty = next((name for name, length in DIFFICULTIES.items() if length == config.contour_length), None)
     folder = FOLDERS[difficulty] if difficulty is not None else f"curv_contour_length_{config.contour_length}"
     return Path(f"pathfinder{config.resolution}") / folder
 
 
 def find_release(folder: Path, resolution: int | None, difficulty: str | None) -> Path:
-    """The folder with `imgs` and `metadata`: `folder` itself, or below it the one for resolution and difficulty.
+    """The folder with `imgs` and `metadata`: `folder` itself, or the folder for resolution and difficulty below it.
 
-    Raises UsageError, saying what was looked for, where there is none or several fit.
+    Raises UsageError, naming the wanted folder, if none or several fit.
     """
     if difficulty is not None and difficulty not in FOLDERS:
         raise unknown_name("pathfinder difficulty", difficulty, FOLDERS)
     if not folder.is_dir():
-        raise UsageError(f"expected a folder, {folder} is none: unpack the release and name pathfinder<R>/<curv_...>")
+        raise UsageError(f"{folder}: expected a folder, found none: unpack the release, name pathfinder<R>/<curv_...>")
     if (folder / "metadata").is_dir():
         return folder
     wanted = f"pathfinder{resolution if resolution is not None else '*'}/{FOLDERS[difficulty] if difficulty else '*'}"
@@ -68,10 +68,11 @@ def find_release(folder: Path, resolution: int | None, difficulty: str | None) -
 def in_splits(pictures: Iterable[ReleasedPicture], difficulty: str, lost: int = 0) -> dict[str, list[ReleasedPicture]]:
     """The pictures as LRA splits them: 80, 10 and 10 % of their order in TensorFlow Datasets.
 
-    Of a whole release the cuts are at the exact places. Of a part nobody can say where they would fall, so there a
-    picture's split follows from its MD5 alone, which puts all but those next to a cut where they are in the whole.
-    lost: lines of metadata that cannot be read; where only these are absent from a whole release, the cuts are moved by
-    their share, so that at most as many pictures next to a cut change sides.
+    For a whole release the cuts are exact. For a part, the exact cuts are unknown. There a picture's split follows from
+    its MD5 alone, which gives the same split as in the whole release, except for pictures next to a cut.
+
+    lost: number of unreadable lines of metadata. If only these are missing from a whole release, the cuts are moved by
+        their share, so that at most as many pictures next to a cut change their split.
     """
     ordered = sorted(pictures, key=lambda picture: picture.order(difficulty))
     if len(ordered) in (RELEASED, RELEASED - lost):

@@ -1,6 +1,6 @@
-"""The metadata of a copy of the release: what each line says of a picture, and what cannot be read.
+"""The metadata of a copy of the release: the lines about pictures, and unreadable lines and files.
 
-A batch has a text file, called `.npy` as in the release, with one line a picture (see `layout.py`); the original
+A batch has a text file, called `.npy` as in the release, with one line per picture (see `layout.py`); the original
 generator itself writes an array of strings. A byte order mark, blank lines at the end and hidden files are passed over
 and counted.
 """
@@ -18,7 +18,7 @@ from lra_data.corpora.ignored_files import is_hidden, numbered_lines
 _NPY_MAGIC = b"\x93NUMPY"
 _LARGEST_MARGIN = 127  # the column has 8 bits
 
-# Whole numbers without leading zeros, that 32 bits hold.
+# Integers without leading zeros that fit into 32 bits.
 _NUMBER = "(0|[1-9][0-9]{0,8})"
 _FOLDER_FIELD = re.compile(f"imgs/{_NUMBER}")
 _FILE_FIELD = re.compile(rf"sample_{_NUMBER}\.png")
@@ -42,15 +42,19 @@ class ReleasedPicture:
         return f"imgs/{self.batch}/sample_{self.sample}.png"
 
     def order(self, difficulty: str) -> bytes:
-        """What TensorFlow Datasets sorts the pictures by: MD5 of split name and key (LRA data/pathfinder.py:79-103)."""
+        """TensorFlow Datasets' sort key: MD5 of split name and key (LRA data/pathfinder.py:79-103)."""
         key = f"imgs/{self.batch}_sample_{self.sample}.png_{self.line}"
         return hashlib.md5(f"{difficulty}{key}".encode(), usedforsecurity=False).digest()
 
 
 @dataclass(kw_only=True)
 class Metadata:
-    """What the files say. faults: a line of text each. lost_lines: lines that could not be read, in files that could.
-    lost_files: files that could not be read, or have no line. passed_over: counts by kind.
+    """The content of the metadata files.
+
+    faults: one line of text each.
+    lost_lines: number of unreadable lines in readable files.
+    lost_files: number of files that are unreadable or have no line.
+    passed_over: counts by kind.
     """
 
     pictures: list[ReleasedPicture] = field(default_factory=list)
@@ -68,14 +72,14 @@ def load_metadata(folder: Path) -> Metadata:
         name = f"metadata/{path.name}"
         try:
             lines = _lines(path, found.passed_over)
-        # TypeError, MemoryError: arrays of numpy whose header says other things than a list of lines.
+        # TypeError, MemoryError: NumPy arrays whose header does not describe a list of lines.
         except (OSError, ValueError, TypeError, MemoryError, EOFError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            found.faults.append(f"{name}: expected a text file with a line a picture, got: {reason}")
+            found.faults.append(f"{name}: expected a text file with one line per picture, got: {reason}")
             found.lost_files += 1
             continue
         if not lines:
-            found.faults.append(f"{name}: expected a line a picture, got an empty file")
+            found.faults.append(f"{name}: expected one line per picture, got an empty file")
             found.lost_files += 1
         for number, fields in lines:
             picture = _parse(fields, number)
@@ -91,13 +95,13 @@ def load_metadata(folder: Path) -> Metadata:
 
 
 def read_metadata(folder: Path) -> tuple[list[ReleasedPicture], list[str]]:
-    """Every line of metadata/*.npy, batches in the order of their numbers, and what is wrong with those files."""
+    """Every line of metadata/*.npy, batches in the order of their numbers, and the faults of these files."""
     found = load_metadata(folder)
     return found.pictures, found.faults
 
 
 def metadata_digest(pictures: list[ReleasedPicture]) -> str:
-    """SHA-256 over all lines, by which a copy is known again."""
+    """SHA-256 of all lines, which identifies a copy."""
     digest = hashlib.sha256()
     for entry in pictures:
         digest.update(f"{entry.file} {entry.line} {entry.label} {entry.contour_length} {entry.margin}\n".encode())

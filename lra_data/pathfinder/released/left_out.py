@@ -1,6 +1,6 @@
-"""Which pictures of a copy of the release are left out of a set, and how that is said.
+"""Decides which pictures of a copy of the release are left out of a set, and reports them.
 
-A copy that should be whole is looked over by its folders alone; of one that may be partial every picture is read.
+For a copy that should be whole, only the folders are checked; for a copy that may be partial, every picture is read.
 """
 
 from collections import Counter
@@ -35,19 +35,19 @@ _ADVICE = "`lra-data audit` lists every fault, --allow-partial leaves those pict
 def common_difficulty(
     source: Path, pictures: Sequence[ReleasedPicture], asked: str | None, *, allow_partial: bool
 ) -> str:
-    """That of all pictures, or in a partial copy of most of them."""
+    """The contour length of all pictures, or in a partial copy of most pictures."""
     lengths = Counter(picture.contour_length for picture in pictures)
     length, count = lengths.most_common(1)[0]
     found = next((name for name, known in DIFFICULTIES.items() if known == length), None)
     enough = 2 * count > len(pictures) if allow_partial else count == len(pictures)
     if found is None or not enough or asked not in (None, found):
         wanted = asked or "one of 6, 9 or 14"
-        raise SetError(f"{source}: expected contours of {wanted} paddles, the metadata says {sorted(lengths)}")
+        raise SetError(f"{source}: expected contours of {wanted} paddles, got {sorted(lengths)} in the metadata")
     return found
 
 
 def absent(source: Path, pictures: Sequence[ReleasedPicture]) -> tuple[dict[str, str], int]:
-    """What a look at the folders tells: files that are missing or empty, with the cause; and the resolution."""
+    """The missing or empty files, with the cause, and the resolution, from the folders alone."""
     left_out = {}
     for entry in pictures:
         try:
@@ -68,7 +68,7 @@ def absent(source: Path, pictures: Sequence[ReleasedPicture]) -> tuple[dict[str,
 
 
 def at_fault(source: Path, pictures: Sequence[ReleasedPicture], length: int) -> tuple[dict[str, str], int]:
-    """Every file that is left out, with the cause, after all were read; and the resolution of most of the others."""
+    """Every file that is left out, with the cause, after reading all files; and the resolution of most others."""
     left_out = dict.fromkeys((entry.file for entry in pictures if entry.contour_length != length), OTHER_LENGTH)
     left_out |= dict.fromkeys(_named_twice(pictures), SEVERAL_LINES)
     examined = examine(source, [entry for entry in pictures if entry.file not in left_out])
@@ -80,12 +80,12 @@ def at_fault(source: Path, pictures: Sequence[ReleasedPicture], length: int) -> 
 
 
 def _named_twice(pictures: Sequence[ReleasedPicture]) -> list[str]:
-    """Files with several lines: nobody can say which of them is theirs."""
+    """Files with several lines of metadata, of which the right one is unknown."""
     return [file for file, count in Counter(entry.file for entry in pictures).items() if count > 1]
 
 
 def copy_counts(source: Path, metadata: Metadata, left_out: Mapping[str, str]) -> dict[str, Any]:
-    """What the record says of the copy beside its facts; empty for one with nothing to say of."""
+    """The counts about the copy that the record holds next to its facts; empty without such counts."""
     causes = Counter(left_out.values())
     lost = {
         "pictures without a line": len(unnamed(source, metadata.pictures)),
@@ -101,7 +101,7 @@ def copy_counts(source: Path, metadata: Metadata, left_out: Mapping[str, str]) -
 
 
 def read_picture(path: Path, side: int | None = None) -> NDArray[np.uint8]:
-    """A released picture, uint8 (side, side); raises SetError for a file that holds another, or none."""
+    """A released picture, uint8 (side, side); raises SetError for any other file content."""
     try:
         found, mode = decode_png(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -117,7 +117,7 @@ def read_picture(path: Path, side: int | None = None) -> NDArray[np.uint8]:
 
 
 def left_out_text(facts: Mapping[str, Any]) -> list[str]:
-    """A sentence each for the pictures that were left out, for metadata that could not be read, and for the rest."""
+    """Sentences about pictures that were left out, about unreadable metadata, and about other counts."""
     files, source = facts["left_out"], facts.get("source", {})
     causes, metadata = source.get("left out", {}), source.get("metadata", {})
     found = []

@@ -1,7 +1,7 @@
-"""Reads every picture of a copy of the release and says what is wrong with each, and why.
+"""Reads every picture of a copy of the release and reports its faults with their causes.
 
-`lra-data audit` lists these faults; a build with --allow-partial leaves the pictures out. Whether a label is right, and
-whether two pictures are the same, is not asked here.
+`lra-data audit` lists these faults; a build with --allow-partial leaves the pictures out. Wrong labels and equal
+pictures are not checked here.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from lra_data.picture_files import decode_png
 
 GREY = "L"
 
-# Why a picture is left out, as a count is followed by it: `3 missing`.
+# Causes for leaving out a picture, worded to follow a count: `3 missing`.
 MISSING, EMPTY, UNREADABLE = "missing", "empty", "unreadable"
 OTHER_MODE, OTHER_SIZE, BLANK = "of another mode than 8-bit grey", "of another size", "of one grey value"
 SEVERAL_LINES, OTHER_LENGTH = "with several lines of metadata", "of another contour length"
@@ -25,7 +25,7 @@ CAUSES = (MISSING, EMPTY, UNREADABLE, OTHER_MODE, OTHER_SIZE, BLANK, SEVERAL_LIN
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFault:
-    """What is wrong with a picture: one of CAUSES, and a line for the audit."""
+    """A fault of a picture: one of CAUSES, and a line for the audit."""
 
     file: str
     cause: str
@@ -34,8 +34,11 @@ class PictureFault:
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """side: height and width of most grey pictures, None where there is none. digests: of the pixels of each picture
-    that can be read, in the order of the metadata. faults: a picture may have two.
+    """The pictures of a copy after reading them.
+
+    side: height and width of most grey pictures; None without grey pictures.
+    digests: digest of the pixels of each readable picture, in the order of the metadata.
+    faults: all faults; a picture may have two.
     """
 
     side: int | None
@@ -44,12 +47,12 @@ class Examined:
 
     @property
     def bad(self) -> dict[str, str]:
-        """The first cause of each file that is at fault."""
+        """The first cause of each file with a fault."""
         return {fault.file: fault.cause for fault in reversed(self.faults)}
 
 
 def examine(folder: Path, pictures: Sequence[ReleasedPicture]) -> Examined:
-    """Read all pictures of a copy, one after the other."""
+    """Read all pictures of a copy, one after another."""
     digests: dict[str, bytes] = {}
     forms: dict[str, tuple[tuple[int, ...], str]] = {}
     faults = []
@@ -79,11 +82,11 @@ def examine(folder: Path, pictures: Sequence[ReleasedPicture]) -> Examined:
 
 
 def _form_fault(file: str, form: tuple[tuple[int, ...], str], side: int | None) -> PictureFault | None:
-    """A mode or a size that is not that of most pictures."""
+    """The fault of a picture whose mode or size differs from most pictures."""
     shape, mode = form
     got = " x ".join(map(str, shape))
     if mode != GREY:
-        # An index into a palette, or one bit, has as many dimensions as grey and other values.
+        # Palette indices and single bits have the same dimensions as grey values, but another meaning.
         message = f"{file}: expected {side} x {side} grey pixels, got {got} of mode {mode}"
         return PictureFault(file=file, cause=OTHER_MODE, message=message)
     if shape != (side, side):

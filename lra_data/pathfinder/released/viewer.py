@@ -1,4 +1,4 @@
-"""Shows released pictures to people: nothing is known of their contours."""
+"""Shows released pictures to people, without their contours, which are unknown."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ class ReleasedViewer(PathfinderViewer):
         return f"imgs/{row['batch']}/sample_{row['sample']}.png, {self._label_names[row['label']]}"
 
     def explain(self, row: Mapping[str, Any]) -> str:
-        """Where the row comes from: more is not known of a released picture."""
+        """The origin of the row; nothing else is known about a released picture."""
         return f"{self.show(row)}, margin {row['margin']}; the release tells no contours"
 
     def drawing(self, row: Mapping[str, Any]) -> None:
-        """None: there is nothing to colour."""
+        """None, since the contours are unknown."""

@@ -249,7 +249,7 @@ def test_arrays_that_are_no_metadata_are_faults(array: np.ndarray, message: str,
         np.save(file, array, allow_pickle=True)
     pictures, faults = read_metadata(copy)
     assert len(pictures) == 2 * A_BATCH
-    assert faults == [f"metadata/1.npy: expected a text file with a line a picture, got: {message}"]
+    assert faults == [f"metadata/1.npy: expected a text file with one line per picture, got: {message}"]
 
 
 def test_arrays_of_python_2_are_read_like_text(copy: Path) -> None:

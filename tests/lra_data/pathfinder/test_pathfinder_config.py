@@ -145,7 +145,7 @@ def test_doubling_doubles_every_length() -> None:
         (["--paddle-margin-list", "1,x"], "paddle_margin_list must be integers separated by commas"),
         (["--allow-partial"], "together with --from-release, got only --allow-partial"),
         (["--from-release", "nowhere", "--contour-length", "6"], "expected no --contour-length with --from-release"),
-        (["--from-release", "nowhere"], "/nowhere is none: unpack"),
+        (["--from-release", "nowhere"], "nowhere: expected a folder, found none: unpack"),
     ],
 )
 def test_wrong_flags(flags: list[str], message: str) -> None:

@@ -239,7 +239,7 @@ class TestAudit:
         faults = json.loads(result.stdout)["faults"]
         for part in (
             "metadata/0.npy line 11: expected `imgs/<b> sample_<i>.png <n> <0 or 1> …`, got 'imgs/0 sample_10.png'",
-            "metadata/7.npy: expected a line a picture, got an empty file",
+            "metadata/7.npy: expected one line per picture, got an empty file",
             "metadata/8.npy: expected a text file",
             "metadata: expected 200,000 pictures as in the release, got 1,079",
             "imgs/0/sample_9.png: expected one line of metadata, got 2",
@@ -252,7 +252,7 @@ class TestAudit:
             "imgs/0/sample_3.png: expected a picture, as its metadata says, got: No such file",
             "imgs/0/sample_6.png: expected a picture, got one grey value",
             "imgs/0/sample_7.png: expected 32 x 32 grey pixels, got 16 x 16",
-            "imgs/0/sample_5.png: expected another picture than imgs/0/sample_4.png, got the same (",
+            "imgs/0/sample_5.png: expected a picture other than imgs/0/sample_4.png, got the same (",
         ):
             assert sum(fault.startswith(part) for fault in faults) == 1, part
         assert len(faults) == 15
