@@ -1,1 +1,1 @@
-"""Looks at sets: `verify` (digests, every label solved anew), `set_statistics` (distributions, trivial predictors)."""
+"""Checks sets: `verify` (digests, every label solved again), `set_statistics` (distributions, trivial predictors)."""

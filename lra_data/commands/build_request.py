@@ -14,7 +14,7 @@ from lra_data.task import Task
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What `lra-data build` was asked for.
+    """A request to `lra-data build`.
 
     preset: the preset's name, or None.
     selected: the values of the family's selectors; only without a preset.

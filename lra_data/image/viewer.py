@@ -25,7 +25,7 @@ class ImageViewer(Viewer):
         return f"{CLASSES[row['label']]}, picture {row['number']} of its half"
 
     def explain(self, row: Mapping[str, Any]) -> str:
-        """Where the row comes from: the label is the corpus's."""
+        """The origin of the row; the label comes from the corpus."""
         return f"{self.show(row)}; the label is {row['label']}, as CIFAR-10 has it"
 
     def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:

@@ -1,1 +1,1 @@
-"""Which example comes when: orders of an epoch, and the share of each rank. Pure arithmetic, no rows."""
+"""The orders of an epoch, and the share of each rank. Pure arithmetic, without rows."""

@@ -1,4 +1,4 @@
-"""A set's Arrow files as a datasets.Dataset, whose caches are in the cache of `datasets` and not beside the files."""
+"""A set's Arrow files as a datasets.Dataset, whose caches are in the cache of `datasets`, not next to the files."""
 
 import inspect
 from collections.abc import Callable, Sequence

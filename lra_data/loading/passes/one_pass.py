@@ -105,7 +105,7 @@ class Pass:
 
     @property
     def remaining(self) -> int:
-        """Batches that are left, the same for all ranks; TypeError if there is no end."""
+        """Number of batches left, the same on all ranks; TypeError if the pass has no end."""
         return self.position().remaining
 
     def ahead(self, steps: int) -> Batch | ProtocolBatch | None:

@@ -27,7 +27,7 @@ class Position:
 
     @property
     def remaining(self) -> int:
-        """Batches that are left, the same for all ranks; TypeError if there is no end."""
+        """Number of batches left, the same on all ranks; TypeError if the pass has no end."""
         if self.until is None:
             raise TypeError("batches without an end have no length")
         shares = self.maker.shares
