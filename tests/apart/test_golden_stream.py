@@ -140,7 +140,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_grain(small_root: Path, tmp_path: Path, workers: int) -> None:
     script = tmp_path / "with_grain.py"
     script.write_text(GRAIN)

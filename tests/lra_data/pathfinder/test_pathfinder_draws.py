@@ -54,13 +54,17 @@ def test_kernel_and_oracle_draw_the_same_200_clean_pictures(preset: str) -> None
     check_replay(PRESETS[preset].config, range(1000, 1200))
 
 
+WHOLE = [
+    ("32-easy", 40), ("32-intermediate", 20), ("32-hard", 8), ("64-easy", 20), ("64-intermediate", 2),
+    ("128-easy", 20), ("128-intermediate", 8), ("128-hard", 1), ("256-easy", 10), ("256-hard", 3),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("preset", "count"),
-    [
-        ("32-easy", 40), ("32-intermediate", 20), ("32-hard", 8), ("64-easy", 20), ("64-intermediate", 2),
-        ("128-easy", 20), ("128-intermediate", 8), ("128-hard", 1), ("256-easy", 10), ("256-hard", 3),
-    ],
-)  # fmt: skip
+    [(preset, -(-count // 4)) for preset, count in WHOLE]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in WHOLE],
+)
 def test_all_earlier_attempts_fail_in_the_oracle_too(preset: str, count: int) -> None:
     """Whole examples from attempt 0 on, and the work they cost, which a wrong attempt would change."""
     task = get_task(f"pathfinder/{preset}")

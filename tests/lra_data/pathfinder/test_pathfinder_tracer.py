@@ -28,7 +28,12 @@ def test_it_shares_no_module_with_the_generator() -> None:
         assert project_imports(modules()[name], modules()) <= own
 
 
-@pytest.mark.parametrize("preset", ORIGINAL)
+QUICK = {"32-easy", "64-intermediate", "128-hard", "256-easy"}
+
+
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in ORIGINAL]
+)
 def test_it_agrees_with_labels_as_often_as_was_measured(preset: str) -> None:
     """On pictures of another seed than those that were measured, and than those it was tuned on."""
     batch = generate(f"pathfinder/{preset}", "validation", 0, 300, seed=5)

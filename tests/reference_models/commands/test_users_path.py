@@ -7,6 +7,8 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 RUN = "runs/listops/mini/linear"
 BUILD = "build listops --preset mini --train 2000 --validation 200 --test 200 --out data"
 TRAIN = "train listops/mini linear --root data --steps 40 --evaluate-every 20 --out runs"
@@ -24,6 +26,7 @@ def command(folder: Path, name: str, words: str) -> "subprocess.CompletedProcess
     return found
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_table(tmp_path: Path) -> None:
     built = command(tmp_path, "lra-data", BUILD).stdout
     assert built.startswith("data/listops/mini: built, 2,400 examples in 3 files")

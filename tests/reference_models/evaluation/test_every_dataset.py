@@ -4,8 +4,8 @@ Each run takes 50 steps over 8 examples, which a model that sees its input learn
 come below the entropy of the 8 labels, so the loss must come below half of that, and no weight may be as it was drawn.
 
 Pathfinder is built. The corpora of the quick runs are those of `tests/support/tiny_corpora.py`; the slow runs read the
-real archives where they are at hand. The quick runs are one a model: the n-th in alphabetical order has form n modulo
-5, but for the one that costs most; each form has at least two models. The slow runs are all.
+real archives where they are at hand. The quick runs are one a form, with models that cost little; the slow runs are all
+models with all forms. That every weight of every model learns is also in tests/reference_models/attention.
 
 Not here: how well a model does on what it has not seen, and whether each attention computes what its paper says.
 """
@@ -81,7 +81,11 @@ FORMS = {
 }
 NAMES = attention_names()
 QUICK = [
-    (name, "text" if name == "compressive" else list(FORMS)[number % len(FORMS)]) for number, name in enumerate(NAMES)
+    ("routing", "text"),
+    ("local", "pathfinder"),
+    ("longformer", "retrieval-concat"),
+    ("performer", "image"),
+    ("linear", "retrieval-four-way"),
 ]
 
 # The preset's memories are for 512 bytes: in 256 little would come to be compressed.
@@ -223,11 +227,9 @@ def test_every_model_learns_from_every_dataset(
     check_run(name, form, open_real_split, tmp_path, monkeypatch)
 
 
-def test_the_quick_runs_are_all_models_and_all_forms() -> None:
-    assert sorted(name for name, _ in QUICK) == NAMES
-    counts = Counter(form for _, form in QUICK)
-    assert set(counts) == set(FORMS)
-    assert min(counts.values()) >= 2
+def test_the_quick_runs_are_all_forms() -> None:
+    assert [form for _, form in QUICK] == list(FORMS)
+    assert {name for name, _ in QUICK} < set(NAMES)
 
 
 def _noise(batch: TorchBatch, device: torch.device | str) -> TorchBatch:
