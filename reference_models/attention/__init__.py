@@ -1,1 +1,1 @@
-"""One X-former a file: `contract` says what each is, `catalogue` finds them."""
+"""One X-former a file: `base.py` defines what an attention is, `catalogue.py` finds the files."""

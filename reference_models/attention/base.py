@@ -1,11 +1,11 @@
 """What an attention is: (x, keep) -> x, with its projections, and the dense weights to check it by.
 
-Letters: B batch, L length, D model width, H heads, E width of a head, M keys or features that stand for a sequence.
-Masks are boolean, True = keep. What a model computes for a padded query is never looked at, but is finite; what stands
-under padding never reaches another row.
+Letters: B batch, L length, D model width, H heads, E width of a head, M keys or features that represent a
+sequence. Masks are boolean, True = keep. The output of a padded query is finite, and nothing reads it. Values under
+padding never change another row.
 
-Not here: what several attentions compute alike (`operations.py`); embeddings, feed-forward layers, residuals and norms
-(`model/encoder.py`).
+Not here: operations that several attentions share (`operations.py`); embeddings, feed-forward layers, residuals and
+norms (`model/encoder.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -24,11 +24,16 @@ Family = Literal["none", "fixed pattern", "learnable pattern", "memory", "low ra
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What every attention is told.
+    """The sizes and settings that every attention takes.
 
-    dim: D. heads: H. head_dim: E; H * E need not be D. max_length: greatest L, for weights with an axis of positions.
-    layer, num_layers: which layer of how many, from 0. dropout: of attention weights. seed: of what a model draws for
-    itself; with `layer` it gives each layer's own stream.
+    dim: D.
+    heads: H.
+    head_dim: E; H * E may differ from D.
+    max_length: greatest L, for weights with an axis of positions.
+    layer: number of this layer, counted from 0.
+    num_layers: number of layers.
+    dropout: probability of dropping an attention weight.
+    seed: of the random numbers that an attention draws; each layer has a stream of its own.
     """
 
     dim: int
@@ -51,7 +56,7 @@ class Shape:
 
 
 class Projected(NamedTuple):
-    """The input x (B, L, D), and what the projections make of it: q, k, v (B, H, L, E)."""
+    """The input x (B, L, D), and its projections q, k, v (B, H, L, E)."""
 
     x: Tensor
     q: Tensor
@@ -60,12 +65,15 @@ class Projected(NamedTuple):
 
 
 class Attention(nn.Module, ABC):
-    """One attention layer. Subclasses define `mix` and `written_out`, and what they are.
+    """One attention layer. Subclasses define `mix`, `written_out` and the class variables.
 
-    family, cost: of the survey's taxonomy; time in L as text. paper: authors, year, section. has_query, has_key:
-    whether the model has such a projection; without it q or k is v's place holder and must not be used. repeatable:
-    whether a forward pass in training leaves the model as it was, so that checkpointing and reversible layers may run
-    it again.
+    family: in the survey's taxonomy.
+    cost: time as a function of L, as text.
+    paper: authors, year, section.
+    has_query, has_key: whether the model has this projection; without it, `Projected` holds v in its place, which must
+        not be used.
+    repeatable: whether a forward pass in training leaves the model unchanged, so that checkpointing and reversible
+        layers may run it again.
     """
 
     family: ClassVar[Family]
@@ -98,8 +106,8 @@ class Attention(nn.Module, ABC):
     def _without_tokens(self, x: Tensor) -> Tensor:
         """The output for B = 0 or L = 0, which has no element.
 
-        The layer runs on one padded token for each missing axis: statistics do not count padding, the auxiliary loss of
-        padding is 0, and a model that reduces over ranks does so on a rank without examples, too. Each parameter is
+        The layer runs on one padded token for each empty axis: statistics do not count padding, the auxiliary loss of
+        padding is 0, and a model that reduces over ranks also does so on a rank without examples. Each parameter is
         part of the graph and gets a gradient of zeros, which `DistributedDataParallel` needs from every rank.
         """
         batch, length = x.shape[:2]
@@ -130,9 +138,9 @@ class Attention(nn.Module, ABC):
         """`dense_weights`, for B and L of at least 1."""
 
     def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """The matrix (B, H, L, L) by which the heads' outputs are sums of v, written out in O(L^2): row i says what
-        query i takes of each position. Columns of padding are 0. Where a model has no such matrix, the docstring of its
-        `written_out` says what this is.
+        """The matrix (B, H, L, L) that makes the heads' outputs from v, written out in O(L^2): row i holds the weights
+        of query i for each position. Columns of padding are 0. Where a model has no such matrix, the docstring of its
+        `written_out` says what is returned.
         """
         batch, length, _ = x.shape
         if batch == 0 or length == 0:
@@ -141,7 +149,7 @@ class Attention(nn.Module, ABC):
 
     @property
     def attention_dropout(self) -> float:
-        """The probability with which a weight is dropped now: 0 in evaluation."""
+        """The probability of dropping a weight in the current mode: 0 in evaluation."""
         return self.shape.dropout if self.training else 0.0
 
     def drop(self, weights: Tensor) -> Tensor:
@@ -154,17 +162,17 @@ class Attention(nn.Module, ABC):
         return logits
 
     def auxiliary_loss(self) -> Tensor | None:
-        """A loss of the last forward that training adds; None for models without one."""
+        """A loss of the last forward pass that training adds to its own; None for models without one."""
         return None
 
     def unread(self, outputs: int) -> dict[str, str]:
-        """Names of parameters that get no gradient if the first `outputs` positions of the result are read, with the
-        reason; those for outputs = max_length can learn in no model.
+        """Names of parameters that get no gradient if only the first `outputs` positions of the result are read, with
+        the reason. The names for outputs = max_length cannot learn in any model.
         """
         return {}
 
     def on_step(self, step: int) -> None:
-        """Called before each training step, with its number: a pure function of it decides what is drawn anew."""
+        """Called before each training step. Whatever is drawn again is a pure function of the step's number."""
 
     def generator(self, purpose: int = 0, step: int = 0) -> torch.Generator:
         """A private stream of random numbers, on the CPU: pure in (seed, layer, purpose, step)."""

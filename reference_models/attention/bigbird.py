@@ -1,4 +1,4 @@
-"""BigBird: a graph over blocks, of neighbours, of some blocks at random, and of two that see and are seen by all.
+"""BigBird: blocks see their neighbours, some random blocks and two global blocks; the global blocks see all blocks.
 
     O_i = sum_j softmax_j(q_i k_j / sqrt(E)) v_j   over all j with an edge from block floor(i / b) to block floor(j / b)
 
@@ -6,14 +6,14 @@
     edges of the first and the last block: all blocks
 
 Zaheer et al., "Big Bird: transformers for longer sequences", NeurIPS 2020, section 2 and appendix D (the ITC form: the
-global tokens are of the sequence). Time O(L (5 + r) b D), memory O(L (5 + r) D): the blocks of keys and values are
+global tokens belong to the sequence). Time O(L (5 + r) b D), memory O(L (5 + r) D): the blocks of keys and values are
 copied to the queries that look at them.
 
-What the paper leaves open: the random blocks are drawn once, per layer and head, for all blocks of max_length, without
-those that a block sees anyway. A shorter sequence takes the part of the graph that lies within it, and so has fewer
-random edges; where there are fewer than r blocks to draw from, all are taken. The last block is the last that holds a
-token of the example, not of the batch, so that padding changes nothing. The released code differs: it draws from the
-first 1,024 tokens alone, needs 8 blocks, and lets what fills up the last block take part.
+The paper leaves some points open. Here the random blocks are drawn once, per layer and head, for all blocks of
+max_length, excluding the blocks that a block sees anyway. A shorter sequence uses the part of the graph within its
+length, and so has fewer random edges; where fewer than r blocks can be drawn, all of them are taken. The last block is
+the last one with a token of the example, not of the batch, so that padding changes nothing. The released code differs:
+it draws from the first 1,024 tokens only, needs 8 blocks, and lets the padding of the last block take part.
 """
 
 import torch
@@ -23,7 +23,7 @@ from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
 from reference_models.attention.operations import all_kept, attend, key_mask, padded_to, softmax_weights
 
-_NONE = -1  # of block numbers
+_NONE = -1  # block number for "no block"
 
 
 class BigBirdAttention(Attention):
@@ -69,13 +69,13 @@ class BigBirdAttention(Attention):
             dropout=dropout,
         ).view(blocks)
         number = torch.arange(kept.shape[1], device=x.device)[:, None, None]
-        for chief in (torch.zeros_like(last), last):  # the global blocks' own rows
+        for chief in (torch.zeros_like(last), last):  # the rows of the global blocks
             seen = attend(q.view(blocks)[example, :, chief], k, v, key_mask(keep), dropout=dropout)  # (B, H, b, E)
             mixed = torch.where(number == chief.view(-1, 1, 1, 1, 1), seen[:, :, None], mixed)
         return mixed.flatten(2, 3)[:, :, :length]
 
     def _neighbours(self, last: Tensor, count: int) -> Tensor:
-        """The blocks (B, H, n, 5 + r) that each of n = count blocks sees, each once; -1 for none."""
+        """The blocks (B, H, n, 5 + r) that each of n = count blocks sees, without repetition; -1 for none."""
         number = torch.arange(count, device=last.device)
         window = torch.stack([number - 1, number, number + 1], dim=-1)
         window = window.masked_fill(window >= count, _NONE)
@@ -84,7 +84,7 @@ class BigBirdAttention(Attention):
         ends = torch.stack([torch.zeros_like(last), last], dim=-1)[:, None, None]
         shape = (len(last), self.shape.heads, count, -1)
         found = torch.cat([part.expand(shape) for part in (window, ends, drawn)], dim=-1)
-        again = (found[..., :, None] == found[..., None, :]).tril(-1).any(dim=-1)  # or it would count twice
+        again = (found[..., :, None] == found[..., None, :]).tril(-1).any(dim=-1)  # a repeated block would count twice
         return found.masked_fill(again, _NONE)
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:

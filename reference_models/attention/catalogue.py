@@ -1,6 +1,6 @@
-"""Finds the X-formers: every file of this package but `base.py`, `operations.py` and this one defines an `ATTENTION`.
+"""Finds the X-formers: every file of this package except `base.py`, `operations.py` and this one has an `ATTENTION`.
 
-Files are looked for along the package's `__path__`, so that a folder appended to it adds its files.
+The package's `__path__` is searched, so a folder that is appended to it adds its files.
 """
 
 import difflib
@@ -20,7 +20,7 @@ def attention_names() -> list[str]:
 
 
 def attention_class(name: str) -> type[Attention]:
-    """The class of one X-former; raises UsageError for an unknown name, with the nearest."""
+    """The class of one X-former; raises UsageError for an unknown name and suggests the nearest."""
     names = attention_names()
     if name not in names:
         nearest = difflib.get_close_matches(name, names, n=1)

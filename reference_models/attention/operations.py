@@ -1,6 +1,6 @@
-"""What several attentions compute alike: heads, masks, softmax, padding, segments, initial weights.
+"""Operations that several attentions share: heads, masks, softmax, padding, segments, initial weights.
 
-Letters are those of `base.py`. What one attention alone computes is in its own file.
+Letters are those of `base.py`. An operation of one attention alone is in that attention's file.
 """
 
 import math
@@ -23,15 +23,15 @@ def attend(
 ) -> Tensor:
     """softmax(q k^T / sqrt(E)) v by PyTorch's fused kernels, for tensors of four axes (…, …, L, E).
 
-    mask: bool, True = keep, may be broadcast over heads and queries; a query without any key gets 0. scale: in place of
-    1 / sqrt(E).
+    mask: bool, True = keep, may be broadcast over heads and queries; a query without any key gets 0.
+    scale: replaces 1 / sqrt(E).
     """
     mixed: Tensor = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
     return mixed
 
 
 def wide_dtype(x: Tensor) -> torch.dtype:
-    """float32, or float64 for float64: what sums and exponentials are computed in."""
+    """The dtype for sums and exponentials: float32, or float64 for float64."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
@@ -47,7 +47,7 @@ def softmax_weights(logits: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return wide.softmax(dim=-1)
     weights = wide.masked_fill(~mask, -math.inf).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0.0)  # a row of -inf alone is NaN
+    return weights.masked_fill(~mask, 0.0)  # a row of only -inf is NaN
 
 
 def key_mask(keep: Tensor | None) -> Tensor | None:
@@ -56,7 +56,7 @@ def key_mask(keep: Tensor | None) -> Tensor | None:
 
 
 def all_kept(x: Tensor, keep: Tensor | None) -> Tensor:
-    """keep (B, L), also where it is None because all tokens are kept. x: (B, …, L, width)."""
+    """keep (B, L); all True where it is None. x: (B, …, L, width)."""
     return torch.ones(x.shape[0], x.shape[-2], dtype=torch.bool, device=x.device) if keep is None else keep
 
 
@@ -77,11 +77,11 @@ def padded_to(x: Tensor, multiple: int, dim: int, value: float | bool = 0) -> Te
 
 
 def segments(x: Tensor, size: int) -> Tensor:
-    """Cut into segments of S tokens, the last padded with zeros: (B, H, L, E) to (B, H, n, S, E)."""
+    """Cut x into segments of S tokens, the last padded with zeros: (B, H, L, E) to (B, H, n, S, E)."""
     return padded_to(x, size, 2).reshape(*x.shape[:2], -1, size, x.shape[3])
 
 
-# glibc keeps freed memory of up to 32 MiB; what is larger it takes from the system each time, page by page.
+# glibc keeps freed blocks of up to 32 MiB; larger blocks are requested from the system each time, page by page.
 _PIECE_BYTES = 16 * 2**20
 
 
@@ -93,10 +93,13 @@ def mix_in_pieces(
     v: Tensor,
     mask: Tensor,
 ) -> Tensor:
-    """softmax(logits(q, k)) v for n segments, (B, H, n, S, E), as many of them at once as have small logits.
+    """softmax(logits(q, k)) v for n segments, (B, H, n, S, E), computed in groups of segments whose logits fit.
 
-    q: (B, H, n, S, E). k, v: (B, H, n, K, E). mask: (B, 1, n, S or 1, K). logits: from q and k of some of the segments
-    to (B, H, n', S, K). drop: dropout of the weights.
+    q: (B, H, n, S, E).
+    k, v: (B, H, n, K, E).
+    mask: (B, 1, n, S or 1, K).
+    logits: maps q and k of n' of the segments to (B, H, n', S, K).
+    drop: dropout of the weights.
     """
     batch, heads, _, length, _ = q.shape
     at_once = max(1, _PIECE_BYTES // (4 * batch * heads * length * k.shape[3]))
@@ -110,14 +113,14 @@ def mix_in_pieces(
 
 
 def projection(inputs: int, outputs: int) -> nn.Linear:
-    """A dense layer without bias, xavier-uniform, as the LRA encoder has them."""
+    """A dense layer without bias, xavier-uniform, as in the LRA encoder."""
     linear = nn.Linear(inputs, outputs, bias=False)
     nn.init.xavier_uniform_(linear.weight)
     return linear
 
 
 def xavier_matrices(count: int, rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    """(count, rows, columns), each matrix xavier-uniform for itself."""
+    """(count, rows, columns), each matrix xavier-uniform on its own."""
     drawn = torch.empty(count, rows, columns)
     for matrix in drawn:
         nn.init.xavier_uniform_(matrix, generator=generator)
@@ -125,14 +128,14 @@ def xavier_matrices(count: int, rows: int, columns: int, generator: torch.Genera
 
 
 def sinusoids(distances: Tensor, dim: int) -> Tensor:
-    """r_d of each distance (P): float64 (P, D), first all sines, then all cosines, not in turn."""
+    """r_d of each distance (P): float64 (P, D), first all sines, then all cosines, not interleaved."""
     rates = torch.arange(0, dim, 2, device=distances.device, dtype=torch.float64) / dim
     angles = distances[:, None] * 10000.0**-rates
     return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :dim]
 
 
 def shifted(rows: Tensor, keys: int) -> Tensor:
-    """(…, S, P) to (…, S, keys): row i from its column S-1-i on; P >= keys + S."""
+    """(…, S, P) to (…, S, keys): row i begins at its column S-1-i; P >= keys + S."""
     *front, count, width = rows.shape
     after_the_first = rows.flatten(-2)[..., count - 1 : count - 1 + count * (width - 1)]
     return torch.narrow(after_the_first.view(*front, count, width - 1), -1, 0, keys)
