@@ -1,28 +1,31 @@
-"""The Compressive Transformer's attention: Transformer-XL's, with a coarse memory behind the fine one.
+"""The Compressive Transformer's attention: Transformer-XL's, with a second, coarser memory of older tokens.
 
     A_ij = (q_i + u)^T k_j + (q_i + v)^T W_R r_{i-j}        O_i = sum_j softmax_j(A_ij / sqrt(E)) v_j
     keys of a segment: [C compressed slots; M = memory tokens; S = segment tokens]
 
-After each segment the S oldest tokens leave the memory; f_c makes S / c slots of them, c = rate, and the newest C =
-compressed slots stay. f_c is a convolution with kernel and stride c, or the mean or maximum of c tokens.
+After each segment the S oldest tokens leave the memory; f_c compresses them to S / c slots, c = rate, and the newest
+C = compressed slots stay. f_c is a convolution with kernel and stride c, or the mean or maximum of c tokens.
 
 Rae et al., "Compressive Transformers for Long-Range Sequence Modelling", ICLR 2020, section 3, algorithms 1 and 2. Time
 and memory O(L (S + M + C)).
 
 Both memories hold this layer's *input* x at earlier tokens, with stopped gradient. So all segments are computed at
-once, as in `transformer_xl.py`: when the segment from s on is read, all tokens before s - M have left, in order. Slot g
-is made of the c tokens from g c - M on, whichever segment looks; the segment sees the last C of the first s / c slots.
+once, as in `transformer_xl.py`: when the segment that begins at s is read, all tokens before s - M have left the
+memory, in order. Slot g is made of the c tokens that begin at g c - M, for every segment that sees it; the segment sees
+the last C of the first s / c slots.
 
-f_c learns by attention reconstruction alone (`auxiliary_loss`): attention by content of a segment's tokens over the S
-tokens that leave, against the same over their slots; squared error. Its gradient reaches f_c and nothing else, and f_c
-gets none of the task's; the key and value projections learn from slots as from memory.
+f_c learns by attention reconstruction alone (`auxiliary_loss`): the squared difference between the attention (by
+content) of a segment's tokens to the S tokens that leave and their attention to the slots made of these. This gradient
+reaches f_c alone, and the task's gradient does not reach f_c; the key and value projections learn from slots as they
+learn from the memory.
 
-Positions: a slot counts as one step, whatever it stands for. The newest slot is one step behind the oldest token of the
-memory, so i - j goes from -(S-1) to S+M+C-1. The paper does not say; with c = 1 these are the tokens' own distances.
+Positions: a slot counts as one step, however many tokens it is made of. The newest slot is one step before the oldest
+token of the memory, so i - j goes from -(S-1) to S+M+C-1. The paper does not say; with c = 1 these are the tokens' own
+distances.
 
-Differences from the paper: bidirectional unless `causal`, and what `transformer_xl.py` says; the squared error is a
-mean over the queries of each sequence, and of these over sequences. Padding is no key, 0 for the convolution, left out
-by pooling; a slot of padding alone is no key.
+Differences from the paper: bidirectional unless `causal`; the differences that `transformer_xl.py` lists; the squared
+error is averaged over the queries of each sequence, then over sequences. Padding is masked as a key, is 0 for the
+convolution, and is left out by pooling; a slot of only padding is masked as a key.
 """
 
 from typing import Literal, get_args
@@ -55,9 +58,13 @@ class CompressiveAttention(Attention):
     """Segments with two memories. Dropout is on the weights, not in the auxiliary loss. torch.compile works
     (tests/reference_models).
 
-    segment: S, memory: M, compressed: C; None for the paper's 512. Where the paper's would compress nothing within
-    max_length, S is a quarter of it instead, and M and C are S. rate: c. compression: f_c. causal: whether later keys
-    are hidden. `unread` names a convolution that given sizes leave without anything to learn from.
+    segment, memory, compressed: S, M and C; None for the paper's 512. Where the paper's sizes would compress nothing
+        within max_length, S is a quarter of max_length instead, and M and C are S.
+    rate: c.
+    compression: f_c.
+    causal: whether later keys are hidden.
+
+    `unread` names the convolution if it cannot learn with the given sizes.
     """
 
     family = "recurrence"
@@ -80,7 +87,7 @@ class CompressiveAttention(Attention):
         segment, memory, compressed = _sizes(shape.max_length, *given, rate=rate)
         if min(segment, rate) < 1 or segment % rate or min(memory, compressed) < 0:
             got = f"{segment=}, {rate=}, {memory=}, {compressed=}"
-            raise UsageError(f"expected segment a multiple of rate, both from 1, the others >= 0, got {got}")
+            raise UsageError(f"expected segment a multiple of rate, both >= 1, the others >= 0, got {got}")
         if compression not in get_args(Compression):
             raise UsageError(f"expected compression from {get_args(Compression)}, got {compression!r}")
         self.segment, self.memory, self.compressed, self.rate = segment, memory, compressed, rate
@@ -90,7 +97,7 @@ class CompressiveAttention(Attention):
         biases = torch.empty(2, shape.heads, shape.head_dim).normal_(0, 0.02, generator=self.generator())
         self.content_bias, self.position_bias = nn.Parameter(biases[0].clone()), nn.Parameter(biases[1].clone())  # u, v
         if compression == "conv":
-            self.convolution = nn.Linear(rate * shape.dim, shape.dim)  # of c tokens side by side
+            self.convolution = nn.Linear(rate * shape.dim, shape.dim)  # of c adjacent tokens
         self._last: tuple[Tensor, Tensor] | None = None  # x without gradient and keep, for the auxiliary loss
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
@@ -99,9 +106,9 @@ class CompressiveAttention(Attention):
         keep = all_kept(x, keep)
         self._last = (x.detach(), keep) if self.training and self.compression == "conv" else None
         segment = min(self.segment, x.shape[1])
-        steps = (x.shape[1] - 1) // self.segment  # segments that have something before them
+        steps = (x.shape[1] - 1) // self.segment  # segments after the first
         slots, slot_keep = self.compress(*(self._leaving(part, steps) for part in (x.detach(), keep[..., None])))
-        # Detached: neither x nor f_c learns from the task by way of the slots.
+        # Detached: neither x nor f_c learns from the task through the slots.
         old = [slots.flatten(1, 2).detach(), x.detach()[:, : steps * segment]]
         old_keep = [slot_keep.flatten(1, 2)[:, None], keep[:, None, : steps * segment, None]]
         k = self._behind([self.split(self.key(part)) for part in old], segments(k, segment))
@@ -110,7 +117,7 @@ class CompressiveAttention(Attention):
         if self.causal:
             mask = mask & mask.new_ones(segment, k.shape[3]).tril(k.shape[3] - segment)
         keys = k.shape[3]
-        # One distance more than there are: the shift reads it, nobody uses it.
+        # One distance more than needed: `shifted` reads it, and its value is not used.
         positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
         mixed = mix_in_pieces(
             lambda some_q, some_k: self._logits(some_q, some_k, positions),
@@ -123,7 +130,7 @@ class CompressiveAttention(Attention):
         return mixed.flatten(2, 3)[:, :, : x.shape[1]]
 
     def _behind(self, old: list[Tensor], own: Tensor) -> Tensor:
-        """Own (B, H, n, S, E) behind what each segment sees of old slots and tokens (B, H, T, E); 0 where none is."""
+        """Old slots and tokens (B, H, T, E) that each segment sees, 0 where missing, then own (B, H, n, S, E)."""
         steps = own.shape[2] - 1
         slots = min(self.compressed, max(0, steps * self.segment // self.rate - self.memory // self.rate))
         windows = (slots, self.segment // self.rate), (min(self.memory, steps * self.segment), self.segment)
@@ -134,12 +141,12 @@ class CompressiveAttention(Attention):
         return torch.cat([*parts, own], dim=3)
 
     def _leaving(self, tokens: Tensor, steps: int) -> Tensor:
-        """What leaves the memory after each of the first segments: (B, L, D) to (B, steps, S, D), 0 for none."""
+        """Tokens that leave the memory after each of the first segments: (B, L, D) to (B, steps, S, D), 0 for none."""
         moved = functional.pad(tokens, (0, 0, self.memory, self.segment))[:, : steps * self.segment]
         return moved.reshape(len(tokens), steps, self.segment, tokens.shape[2])
 
     def compress(self, tokens: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
-        """f_c: tokens (B, n, c T, D), keep (B, n, c T, 1), to slots (B, n, T, D), and which are of any (B, n, T, 1)."""
+        """f_c: tokens (B, n, c T, D), keep (B, n, c T, 1), to slots (B, n, T, D) and their mask (B, n, T, 1)."""
         batch, steps, length, _ = tokens.shape
         tokens, keep = (
             part.reshape(batch, steps, length // self.rate, self.rate, part.shape[3]) for part in (tokens, keep)
@@ -167,7 +174,7 @@ class CompressiveAttention(Attention):
         return self.split(self.position(rows.to(self.position.weight.dtype)))[0]
 
     def auxiliary_loss(self) -> Tensor | None:
-        """Attention reconstruction of the last forward in training; None where f_c has nothing to learn."""
+        """Attention reconstruction of the last forward pass in training; None in evaluation and without convolution."""
         if self._last is None:
             return None
         x, keep = self._last[0].to(self.value.weight.dtype), self._last[1][..., None]
@@ -187,7 +194,7 @@ class CompressiveAttention(Attention):
             return {}
         reason = (
             f"no token leaves a memory of {self.memory} within {length} positions: choose a smaller segment and "
-            "memory, or give none, and they follow max_length"
+            "memory, or omit both, so that they follow max_length"
         )
         return {f"convolution.{name}": reason for name in ("weight", "bias")}
 
@@ -200,14 +207,14 @@ class CompressiveAttention(Attention):
         return joined(attend(q, k, v, keep.flatten(0, 1)[:, None].transpose(-1, -2)))
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention. A slot's weight is shared evenly by the kept tokens that it is made of: exact for the mean."""
+        """See Attention. A slot's weight is divided evenly among the kept tokens it is made of (exact for mean)."""
         keep = all_kept(x, keep)
         place = torch.arange(x.shape[1], device=x.device)
         around = (0, 0, self.memory, -(len(place) + self.memory) % self.rate)
         slots, slot_keep = self.compress(*(functional.pad(part, around)[:, None] for part in (x, keep[..., None])))
         slot = torch.arange(slots.shape[2], device=x.device)
         start = (place // self.segment * self.segment)[:, None]
-        made = start // self.rate  # slots there are before the segment
+        made = start // self.rate  # number of slots made before the segment
         far = torch.cat([place[:, None] - place, place[:, None] - start + self.memory + made - slot], dim=-1)
         seen = (place >= start - self.memory) & (place < (place[:, None] + 1 if self.causal else start + self.segment))
         coarse = (slot < made) & (slot >= made - self.compressed)
@@ -229,7 +236,7 @@ class CompressiveAttention(Attention):
 def _sizes(
     length: int, segment: int | None, memory: int | None, compressed: int | None, *, rate: int
 ) -> tuple[int, int, int]:
-    """S, M and C, for sequences of up to `length` tokens; None stands for what the class says."""
+    """S, M and C, for sequences of up to `length` tokens; None for the defaults that the class describes."""
     first, second, third = (_PAPER if size is None else size for size in (segment, memory, compressed))
     if min(rate, first) < 1 or _compresses(length, first, second, rate):
         return first, second, third
@@ -242,7 +249,7 @@ def _sizes(
 
 
 def _compresses(length: int, segment: int, memory: int, rate: int) -> bool:
-    """Whether the last segment of `length` tokens sees a slot: tokens have left the memory by then."""
+    """Whether the last segment of `length` tokens sees a slot, since enough tokens have left the memory before it."""
     before_the_last = (-(-length // segment) - 1) * segment
     return before_the_last // rate > memory // rate
 

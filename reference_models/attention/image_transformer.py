@@ -1,18 +1,19 @@
 """Image Transformer: pixels are cut into query blocks, and all queries of a block look at one memory around it.
 
-    O_i = sum_j softmax_j(q_i k_j / sqrt(E)) v_j      over all j in the memory of the block that i is in
+    O_i = sum_j softmax_j(q_i k_j / sqrt(E)) v_j      over all j in the memory of the block of i
 
-"1d": the pixels in raster order; a block is l_q of them in a row, its memory those and l_m before and l_m behind.
-"2d": the picture; a block is h_q x w_q pixels, its memory those and h_m rows above and below and w_m columns left and
-right. What lies outside the picture is not there.
+"1d": the pixels in raster order; a block is l_q consecutive pixels, its memory these with l_m before and l_m after.
+"2d": the picture; a block is h_q x w_q pixels, its memory these with h_m rows above and below and w_m columns left and
+right. Positions outside the picture are masked.
 
 Parmar et al., "Image Transformer", ICML 2018, section 3.2 and 3.3. M: pixels of a memory. Time O(L M D), memory
 O(L D M / block) for the copies of keys, whose memories overlap, O(L M H) where attention dropout needs the weights (on
 the CPU).
 
-Differences from the paper: theirs draws pictures, so a memory has nothing below and behind the query; in an encoder it
-reaches to all sides. Pictures may be cut off (fewer pixels than the grid has), and sequences may begin with num_prefix
-tokens that are no pixels, such as a CLS token: they look at all and all look at them, with the same projections.
+Differences from the paper: its model generates pictures, so a memory holds nothing below or after the query; in an
+encoder it extends to all sides. Pictures may be cut off (fewer pixels than the grid has), and sequences may begin with
+num_prefix tokens that are not pixels, such as a CLS token: they look at all tokens and all tokens look at them, with
+the same projections.
 """
 
 from typing import Literal
@@ -29,10 +30,15 @@ from reference_models.attention.operations import all_kept, attend, key_mask, pa
 class ImageTransformerAttention(Attention):
     """Local attention in one or two dimensions.
 
-    mode "1d": block is l_q, memory l_m. mode "2d": grid is the picture's rows and columns, height and width are h_q
-    and w_q, memory_height and memory_width h_m and w_m. Words of the other mode are not looked at. num_prefix: tokens
-    before the first pixel. Defaults: blocks of 256 in 1d as in the authors' released settings; in 2d 8 x 8 in a memory
-    of 24 x 24, which is half of one of LRA's pictures of 32 x 32. torch.compile works (tests/reference_models).
+    mode: "1d" or "2d"; options of the other mode are ignored.
+    block, memory: of "1d": l_q and l_m.
+    grid: of "2d": rows and columns of the picture.
+    height, width: of "2d": h_q and w_q.
+    memory_height, memory_width: of "2d": h_m and w_m.
+    num_prefix: number of tokens before the first pixel.
+
+    Defaults: blocks of 256 in 1d as in the authors' released settings; in 2d 8 x 8 in a memory of 24 x 24, which is
+    half of one of LRA's pictures of 32 x 32. torch.compile works (tests/reference_models).
     """
 
     family = "fixed pattern"
@@ -65,7 +71,7 @@ class ImageTransformerAttention(Attention):
             room = f"num_prefix + {grid[0]} * {grid[1]} = {num_prefix + grid[0] * grid[1]}"
             raise UsageError(f"expected max_length of at most {room}, got {shape.max_length}")
         self.num_prefix = num_prefix
-        # A sequence is a picture of one row.
+        # In 1d the sequence is a picture of one row.
         self.columns = grid[1] if mode == "2d" else None
         self.block = (height, width) if mode == "2d" else (1, block)
         self.memory = (memory_height, memory_width) if mode == "2d" else (0, memory)
@@ -83,7 +89,7 @@ class ImageTransformerAttention(Attention):
         return torch.cat(parts, dim=2)
 
     def _pixels(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor, dropout: float) -> Tensor:
-        """What the pixels' queries take of their memories and the prefix: (B, H, pixels, E)."""
+        """Outputs of the pixels' queries, from their memories and the prefix: (B, H, pixels, E)."""
         prefix, count = self.num_prefix, q.shape[2] - self.num_prefix
         columns = self.columns or count
         size = (-(-count // columns), columns)
@@ -131,7 +137,7 @@ def _picture(x: Tensor, columns: int, block: tuple[int, int]) -> Tensor:
 
 
 def _memories(picture: Tensor, block: tuple[int, int], reach: list[int]) -> Tensor:
-    """(B, n_h h_q, n_w w_q, ...) to (B n_h n_w, M, ...): each block's pixels and those around it."""
+    """(B, n_h h_q, n_w w_q, ...) to (B n_h n_w, M, ...): each block's pixels and the pixels around it."""
     (height, width), (above, beside) = block, reach
     around = functional.pad(picture, [0, 0] * (picture.ndim - 3) + [beside, beside, above, above])
     views = around.unfold(1, height + 2 * above, height).unfold(2, width + 2 * beside, width)

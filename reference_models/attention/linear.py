@@ -3,11 +3,11 @@
     O_i = φ(Q_i)^T Σ_j φ(K_j) V_j^T / (φ(Q_i)^T Σ_j φ(K_j) + ε),    φ(x) = elu(x) + 1
 
 Katharopoulos et al., "Transformers are RNNs", ICML 2020, section 3.2 and equations 4 to 7. Time O(L E D), memory
-O(L D + H E^2). Logits are not divided by sqrt(E), as there are none.
+O(L D + H E^2). There are no logits, so nothing is divided by sqrt(E).
 
 Differences from the paper: ε keeps the quotient finite, as in the authors' own code and the LRA's (1e-6 in both); φ of
-a padded key is 0, which leaves it out of both sums (the LRA's code has no mask). The encoder's form, without a causal
-mask. Sums over L are in float32 under autocast: with thousands of terms bf16 would lose them.
+a padded key is 0, which leaves it out of both sums (the LRA's code has no mask). This is the encoder's form, without a
+causal mask. Sums over L are in float32 under autocast: bf16 is too coarse for sums of thousands of terms.
 """
 
 import torch
@@ -21,7 +21,9 @@ from reference_models.attention.operations import key_mask, wide_dtype
 class LinearAttention(Attention):
     """Attention by the kernel φ(q)^T φ(k). torch.compile works (tests/reference_models).
 
-    eps: ε. There are no weights, hence no attention dropout.
+    eps: ε.
+
+    There are no weights, hence no attention dropout.
     """
 
     family = "kernel"
@@ -41,7 +43,7 @@ class LinearAttention(Attention):
             q, k = elu_plus_1(q), elu_plus_1(k)
             if keep is not None:
                 k = k.masked_fill(~keep[:, None, :, None], 0.0)
-            sums = k.transpose(-1, -2) @ v.to(k.dtype)  # (B, H, E, E): features by the width of v
+            sums = k.transpose(-1, -2) @ v.to(k.dtype)  # (B, H, E, E): features x width of v
             norms = q @ k.sum(dim=-2)[..., None]  # (B, H, L, 1)
             return (q @ sums / (norms + self.eps)).to(v.dtype)
 
@@ -56,7 +58,7 @@ class LinearAttention(Attention):
 
 
 def elu_plus_1(x: Tensor) -> Tensor:
-    """φ in float32 or better: x + 1 above 0, else exp(x), which elu(x) + 1 would round to 0 from exp(-17) on."""
+    """φ in float32 or better: x + 1 above 0, else exp(x); elu(x) + 1 would round exp(x) to 0 below about -17."""
     x = x.to(wide_dtype(x))
     return torch.where(x > 0, x + 1, x.clamp(max=0).exp())
 

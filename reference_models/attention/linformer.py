@@ -7,8 +7,8 @@ with PyTorch's fused kernels, O(L k H) where attention dropout needs the weights
 
 Differences from the paper: K and V are 0 under padding before they are projected (the paper and the LRA's code have no
 masks); the slots are never masked. E and F have max_length columns, of which a shorter input uses the first L. They are
-xavier-uniform at first, as the LRA's, which keeps E K near the size of K at any L; the paper does not say. Sharing
-between layers ("layerwise") is left to whoever owns the layers.
+initialised xavier-uniform as in the LRA, which keeps E K near the size of K at any L; the paper does not say. Sharing
+between layers ("layerwise") is left to the code that owns the layers.
 """
 
 from typing import Literal
@@ -27,8 +27,9 @@ Sharing = Literal["none", "headwise", "key-value"]
 class LinformerAttention(Attention):
     """Attention to k projected positions. torch.compile works (tests/reference_models trace it only).
 
-    k: number of slots. sharing, in the paper's words: "headwise" has one E and one F for all heads, "key-value" (the
-    LRA's) one E = F, "none" an E and an F for each head.
+    k: number of slots.
+    sharing: in the paper's terms; "headwise": one E and one F for all heads; "key-value", as in the LRA: one E = F for
+        all heads; "none": an E and an F for each head.
     """
 
     family = "low rank"
@@ -40,7 +41,7 @@ class LinformerAttention(Attention):
         if k < 1:
             raise UsageError(f"expected k >= 1, got {k}")
         if sharing not in ("none", "headwise", "key-value"):
-            raise UsageError(f"expected a sharing of 'none', 'headwise' and 'key-value', got {sharing!r}")
+            raise UsageError(f"expected the sharing 'none', 'headwise' or 'key-value', got {sharing!r}")
         generator = self.generator()
         count = shape.heads if sharing == "none" else 1
         self.project_keys = nn.Parameter(xavier_matrices(count, k, shape.max_length, generator))
@@ -61,7 +62,7 @@ class LinformerAttention(Attention):
         return self.project_keys if self.project_values is None else self.project_values
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention: each query's weights of the slots, times F. Entries may be negative, rows sum to anything."""
+        """See Attention: each query's weights for the slots times F. Entries may be negative, rows need not sum to 1."""
         _, q, k, _ = self.project(x)
         length = x.shape[1]
         columns = all_kept(x, keep)[:, None, None].to(x.dtype)  # (B, 1, 1, L)
@@ -75,7 +76,7 @@ def _projected_length(matrix: Tensor, x: Tensor) -> Tensor:
     """(H or 1, k, L_max) by (B, H, L, E) to (B, H, k, E).
 
     Each column of x is a row of the product, so that an example's sums do not depend on the size of its batch, and E is
-    never repeated for each example.
+    not copied for each example.
     """
     matrix, columns = matrix[:, :, : x.shape[2]], x.transpose(-1, -2)  # (B, H, E, L)
     if len(matrix) == 1:
@@ -83,7 +84,7 @@ def _projected_length(matrix: Tensor, x: Tensor) -> Tensor:
     else:
         pairs = zip(columns.unbind(1), matrix, strict=True)
         slots = torch.stack([functional.linear(*pair) for pair in pairs], dim=1)
-    return slots.transpose(-1, -2).contiguous()  # as the fused kernels want it
+    return slots.transpose(-1, -2).contiguous()  # the layout that the fused kernels need
 
 
 ATTENTION = LinformerAttention

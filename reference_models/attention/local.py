@@ -5,9 +5,9 @@
 Tay et al., "Long Range Arena", ICLR 2021, appendix B.1 (blocks without overlap, of 50 tokens). Time O(L b D), memory
 O(L D) with PyTorch's fused kernels, O(L b H) where attention dropout needs the weights (on the CPU).
 
-Differences from the paper: none. The benchmark's released code differs: it lays the sequence out with the axes of block
-and place exchanged, so that a token looks at every (L / b)-th other, under the mask of different tokens, and it counts
-the padding of the last block as tokens. Here a block is b neighbours, and the last may be shorter.
+Differences from the paper: none. The benchmark's released code differs: it swaps the axes of block
+and position, so that a token looks at every (L / b)-th other token, with a mask that belongs to different tokens; and
+it counts the padding of the last block as tokens. Here a block is b adjacent tokens, and the last may be shorter.
 """
 
 import torch
@@ -37,7 +37,7 @@ class LocalAttention(Attention):
         batch, length, _ = x.shape
         block = min(self.block, length)
         if length % block:
-            keep = all_kept(x, keep)  # or what fills up the last block would count
+            keep = all_kept(x, keep)  # so that the padding of the last block is masked
         if keep is not None:
             keep = padded_to(keep, block, 1, value=False).reshape(-1, block)
         q, k, v = _blocks(q, block), _blocks(k, block), _blocks(v, block)  # (B n, H, b, E)

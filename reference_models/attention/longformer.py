@@ -1,21 +1,21 @@
-"""Longformer: a window that slides along the sequence, and a few global tokens that see and are seen by all.
+"""Longformer: a window that slides along the sequence, and a few global tokens that see all and are seen by all.
 
     O_i = sum_j softmax_j(q_i k_j / sqrt(E)) v_j      over j in G and all j with |i - j| = d n, 0 <= n <= w / 2
     O_g = sum_j softmax_j(q'_g k'_j / sqrt(E)) v'_j   over all j, for g in G
 
-w: window, its whole width, half of it on each side of a token; d: dilation; G: the first num_global tokens (a CLS
-token); q', k', v' come of projections of their own. One softmax runs over window and global tokens together.
+w: the full width of the window, half of it on each side of a token; d: dilation; G: the first num_global tokens (a CLS
+token); q', k', v' have projections of their own. One softmax covers window and global tokens.
 
 Beltagy et al., "Longformer: the long-document transformer", 2020, sections 3.1 and 3.2. Time O(L (w + |G|) D), memory
-O(L D + L (w + |G|)): keys and values stand in few copies, and the mask has no heads; with attention dropout on the CPU
-O(L (w + |G|) H), as the weights are needed.
+O(L D + L (w + |G|)): keys and values are copied a few times, and the mask has no axis of heads. Attention dropout on
+the CPU needs the weights: memory is then O(L (w + |G|) H).
 
-Differences from the paper: global tokens are always the first. A window of even width w counts w / 2 on either side and
-so w + 1 tokens, as theirs. Sequences need not be a multiple of anything. The benchmark's released code has no global
-token, a window that is lopsided by one, and computes all L^2 weights twice.
+Differences from the paper: global tokens are always the first. A window of even width w has w / 2 tokens on each side,
+w + 1 in all, as in the paper. Sequences may have any length. The benchmark's released code has no global token, has one
+token more on one side of the window, and computes all L^2 weights twice.
 
-Where a classifier reads the CLS token alone, the last layer's query, key and value do not reach it, and never learn
-(`unread`).
+Where a classifier reads the CLS token alone, the last layer's query, key and value projections do not affect it, and
+never learn (`unread`).
 """
 
 import copy
@@ -28,14 +28,17 @@ from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
 from reference_models.attention.operations import all_kept, attend, key_mask, padded_to, softmax_weights
 
-_SMALLEST_BLOCK = 16  # of queries that share a stretch of keys: below, the work is in the calls
+_SMALLEST_BLOCK = 16  # of queries that share a stretch of keys: in smaller blocks the overhead of calls dominates
 
 
 class LongformerAttention(Attention):
-    """Window `window` of dilation `dilation`, and `num_global` leading global tokens.
+    """A window, and global tokens at the start of the sequence.
 
-    dilation: one number, or several that are dealt out to the heads in turn (section 3.1: different heads may differ).
-    query_global, key_global, value_global begin as copies of the projections of the window (section 3.1), and are
+    window: w.
+    dilation: one number, or several that the heads take in turn (section 3.1: heads may differ).
+    num_global: number of global tokens.
+
+    query_global, key_global and value_global begin as copies of the projections of the window (section 3.1), and are
     absent without global tokens. torch.compile works (tests/reference_models).
     """
 
@@ -82,10 +85,11 @@ class LongformerAttention(Attention):
         return torch.cat([far, near[:, :, self.num_global :]], dim=2)
 
     def _windows(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor, dilation: int) -> Tensor:
-        """What the queries take of window and global tokens: (B, H, L, E). The global queries' rows are of no use.
+        """Outputs from window and global tokens: (B, H, L, E). The rows of global queries are not used.
 
-        Tokens of one remainder modulo the dilation are neighbours; each such class (of C tokens) is cut into n blocks
-        of queries, and a block takes the keys from `margin` before it to `margin` behind it, S in all.
+        Tokens with the same remainder modulo the dilation form a class of C tokens, in which they are neighbours. Each
+        class is cut into n blocks of queries. A block takes the keys from `margin` before it to `margin` after it, S in
+        all.
         """
         batch, heads, length, width = q.shape
         size = -(-length // dilation)  # C
@@ -116,11 +120,11 @@ class LongformerAttention(Attention):
         """See Attention."""
         if outputs > self.num_global:
             return {}
-        reason = "all outputs that are read are of global tokens, which have projections of their own"
+        reason = "only outputs of global tokens are read, and these have projections of their own"
         return {f"{name}.weight": reason for name in ("query", "key", "value")}
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention. Rows of global tokens weigh values of `value_global`, all others those of `value`."""
+        """See Attention. Rows of global tokens apply to values of `value_global`, other rows to those of `value`."""
         _, q, k, _ = self.project(x)
         place = torch.arange(x.shape[1], device=x.device)
         apart = (place[:, None] - place).abs()
@@ -136,7 +140,7 @@ class LongformerAttention(Attention):
 
 
 def _classes(x: Tensor, dilation: int, block: int) -> Tensor:
-    """Tokens by their remainder modulo the dilation, whole blocks of them: (B, L, ...) to (B d, n b, ...)."""
+    """Tokens by their remainder modulo the dilation, padded to whole blocks: (B, L, ...) to (B d, n b, ...)."""
     by_remainder = padded_to(x, dilation, 1).reshape(x.shape[0], -1, dilation, *x.shape[2:]).transpose(1, 2)
     return padded_to(by_remainder.flatten(0, 1), block, 1)
 

@@ -1,21 +1,21 @@
-"""The Performer (FAVOR+): the softmax's kernel estimated by positive random features, so that products regroup.
+"""The Performer (FAVOR+): positive random features estimate the softmax's kernel, so that products can be regrouped.
 
     O = D^-1 Q' (K'^T V),    D = diag(Q' K'^T 1),    Q'_i = φ(Q_i / E^1/4), K'_j = φ(K_j / E^1/4)
     "softmax": φ(x)_m = exp(w_m x - |x|^2 / 2) / sqrt(M), whose mean E[φ(q) φ(k)] is exp(q k)
     "relu":    φ(x)_m = (max(w_m x, 0) + 0.001) / sqrt(M), the paper's generalized attention
 
 M features with directions w_m in R^E: orthogonal in blocks of E, each as long as a Gaussian vector, shared by the heads
-and drawn anew every thousand steps (here a pure function of seed, layer and step). Time O(L M D), memory
+and drawn again every thousand steps (here a pure function of seed, layer and step). Time O(L M D), memory
 O(L M H + M D).
 
 Choromanski et al., "Rethinking attention with Performers", ICLR 2021, section 2.
 
-Differences from the paper: what keeps the exponentials in range. The authors' code subtracts one maximum from each
-query's exponents and one from those of all keys of a head, and adds 1e-6 to all features, which draws the weights
-towards the uniform. Here the keys' maximum is taken for each feature, over the kept keys of the example, and given back
-to the queries' exponents of that feature before their own maximum is taken. So all of it cancels, each sum D is 1 or
-more, and no epsilon is needed. Padded keys have features 0. The LRA's released code has ReLU features without
-directions for most tasks, and no masks.
+Differences from the paper: the way to keep the exponentials in range. The authors' code subtracts a maximum from the
+exponents of each query and one from those of all keys of a head, and adds 1e-6 to all features, which moves the weights
+towards uniform ones. Here the keys' maximum is taken for each feature, over the kept keys of the example, and added to
+the queries' exponents of that feature before their own maximum is subtracted. All maxima cancel, each sum D is >= 1,
+and no epsilon is needed. Padded keys have features 0. The LRA's released code has ReLU features without directions for
+most tasks, and no masks.
 """
 
 import math
@@ -37,8 +37,11 @@ _RELU_FLOOR = 1e-3
 class PerformerAttention(Attention):
     """Attention by random features. torch.compile works (tests/reference_models).
 
-    features: M; None for E log E. redraw_every: steps between draws of the directions; None for never. kernel: φ. There
-    are no weights, hence no attention dropout.
+    features: M; None for E log E.
+    redraw_every: number of steps between draws of the directions; None to keep the first draw.
+    kernel: φ.
+
+    There are no weights, hence no attention dropout.
     """
 
     family = "kernel"
@@ -60,14 +63,14 @@ class PerformerAttention(Attention):
         if redraw_every is not None and redraw_every < 1:
             raise UsageError(f"expected redraw_every >= 1, got {redraw_every}")
         if kernel not in ("softmax", "relu"):
-            raise UsageError(f"expected a kernel of 'softmax' and 'relu', got {kernel!r}")
+            raise UsageError(f"expected the kernel 'softmax' or 'relu', got {kernel!r}")
         self.features = features or max(1, math.ceil(shape.head_dim * math.log(shape.head_dim)))
         self.redraw_every = redraw_every
         self.kernel = kernel
         self.register_buffer("directions", self._draw(0))  # (M, E)
 
     def on_step(self, step: int) -> None:
-        """Draws the directions anew every `redraw_every` steps, alike in all processes."""
+        """Draws the directions again every `redraw_every` steps, the same in all processes."""
         if self.redraw_every and step % self.redraw_every == 0:
             self.directions.copy_(self._draw(step // self.redraw_every))
 
@@ -81,7 +84,7 @@ class PerformerAttention(Attention):
             q, k = self._mapped(q, k, keep)  # (B, H, L, M)
             sums = k.transpose(-1, -2) @ v.to(k.dtype)  # (B, H, M, E)
             norms = q @ k.sum(dim=-2)[..., None]  # (B, H, L, 1)
-            return (q @ sums / norms.masked_fill(norms == 0, 1.0)).to(v.dtype)  # 0 without any key, else 1 or more
+            return (q @ sums / norms.masked_fill(norms == 0, 1.0)).to(v.dtype)  # 0 without any key, else >= 1
 
     def _mapped(self, q: Tensor, k: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
         """Features of queries and of keys, up to a factor for each query, which D cancels."""
@@ -98,13 +101,16 @@ class PerformerAttention(Attention):
         return (q - q.detach().amax(dim=-1, keepdim=True)).exp(), (k - peak).exp()
 
     def _projections(self, x: Tensor) -> Tensor:
-        """w_m x, and for the softmax kernel - |x|^2 / 2, of x = q or k by E^1/4: (B, H, L, M), in float32 or better."""
+        """w_m x, and for the softmax kernel - |x|^2 / 2, in float32 or better: (B, H, L, M).
+
+        x: q or k; it is divided by E^1/4 first.
+        """
         x = x.to(wide_dtype(x)) / self.shape.head_dim**0.25
         products = x @ self.directions.to(x.dtype).T
         return products if self.kernel == "relu" else products - x.square().sum(dim=-1, keepdim=True) / 2
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention. Features as the paper writes them, in float64 for want of a maximum for each of them."""
+        """See Attention. Features as in the paper, in float64, since no maximum is taken for each feature."""
         _, q, k, _ = self.project(x)
         q, k = self._projections(q.double()), self._projections(k.double())
         kept = torch.ones_like(k[..., :1], dtype=torch.bool) if keep is None else keep[:, None, :, None]
@@ -118,11 +124,12 @@ class PerformerAttention(Attention):
 
 
 def orthogonal_directions(count: int, width: int, generator: torch.Generator) -> Tensor:
-    """(count, width): rows orthogonal in blocks of `width`, uniform in direction, as long as Gaussian vectors are."""
+    """(count, width): rows orthogonal in blocks of `width`, uniform in direction, as long as Gaussian vectors."""
     blocks = -(-count // width)
     drawn = torch.randn(blocks, width, width, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(drawn)
-    q = q * r.diagonal(dim1=-2, dim2=-1).sign()[:, None, :]  # QR alone prefers a sign; so every rotation is as likely
+    # QR alone prefers a sign; this makes all rotations equally likely.
+    q = q * r.diagonal(dim1=-2, dim2=-1).sign()[:, None, :]
     lengths = torch.randn(count, width, generator=generator, dtype=torch.float64).norm(dim=-1, keepdim=True)
     directions: Tensor = q.flatten(0, 1)[:count] * lengths
     return directions.float()

@@ -1,7 +1,7 @@
-"""Sinkhorn Transformer: a net sorts the blocks of keys, softly, so that a block looks at itself and at a far one.
+"""Sinkhorn Transformer: a network sorts the blocks of keys, softly; a block looks at itself and at a distant block.
 
-    R = Sinkhorn((P(X') + G) / tau)      (n, n), of n blocks of b tokens: X'_I the sum of x in block I; P the sort net;
-                                         G Gumbel noise, in training; Sinkhorn: `iterations` times columns and then rows
+    R = Sinkhorn((P(X') + G) / tau)      (n, n), for n blocks of b tokens: X'_I the sum of x in block I; P the sort
+                                         network; G Gumbel noise, in training; Sinkhorn: `iterations` times columns and then rows
                                          are divided by their sums, in log space: R is nearly doubly stochastic
     K' = R K, V' = R V                   by blocks
     O_I = softmax(Q_I [K'_I; K_I]^T / sqrt(E)) [V'_I; V_I]
@@ -10,16 +10,16 @@
 Tay et al., "Sparse Sinkhorn attention", ICML 2020, section 3. Time O(L b D + (L / b)^2 b D), memory O(L (b H + D)) and
 O((L / b)^2 H) per iteration.
 
-Ours against the paper: the sorted keys and the block's own stand under one softmax, in which a token that R leaves in
-its block counts twice (the paper adds the two products, which makes one key of two). P is linear, of all D features of
-x, with rows of its own for each head, and starts 1 / sqrt(b) smaller than is usual, as X' is a sum. The noise is one
-draw for all examples of a step, a pure function of (seed, layer, step). Padding, of which the paper says nothing: a
-block without tokens stays in its place, and R sorts the others; a sorted key is the mean of the tokens that R puts
-there, and counts by their share of R.
+Differences from the paper: the sorted keys and the block's own keys share one softmax, in which a token that R leaves
+in its block counts twice (the paper adds the two products, which merges the two keys into one). P is linear in all D
+features of x, has its own rows for each head, and starts smaller than usual by 1 / sqrt(b), as X' is a sum. The noise
+is drawn once for all examples of a step, a pure function of (seed, layer, step). The paper does not mention padding:
+here a block without tokens stays in its place, and R sorts the others; a sorted key is the mean of the tokens that R
+puts there, and counts by their share of R.
 
-P has D H n parameters, n for max_length. The released code has E * 25 whatever the length: one net for all heads, of
-the sums of projected keys, for 25 blocks at most. It is never trained there, since nothing is sorted: each block sees
-the sum of all blocks, whatever R is.
+P has D H n parameters, with n for max_length. The released code has E * 25 at any length: one network for all heads,
+applied to the sums of projected keys, for at most 25 blocks. It is never trained there, since nothing is sorted: each
+block sees the sum of all blocks, whatever R is.
 """
 
 import math
@@ -32,16 +32,19 @@ from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
 from reference_models.attention.operations import all_kept, padded_to, segments, softmax_weights, wide_dtype
 
-_BLOCK = 50  # b, where there are more tokens
-_FEW = 1e-6  # a sorted key of a smaller share of tokens does not count, so that nothing is divided by nearly 0
+_BLOCK = 50  # b, if max_length is greater
+_FEW = 1e-6  # a sorted key with a smaller share of tokens is masked, which avoids dividing by nearly 0
 
 
 class SinkhornAttention(Attention):
     """Blocks sorted by a trained, nearly doubly stochastic matrix. torch.compile works (tests/reference_models).
 
-    block: b; None for 50, or for half of a max_length of up to 50: the sort net learns nothing from one block. `unread`
-    says so of a given block. temperature: tau. iterations: of the Sinkhorn normalisation. sortcut: c, or None for no
-    cut.
+    block: b; None for 50, or for half of max_length where that is up to 50.
+    temperature: tau.
+    iterations: number of steps of the Sinkhorn normalisation.
+    sortcut: c, or None for no cut.
+
+    The sort network learns nothing from a single block; `unread` names it if one block holds all positions.
     """
 
     family = "learnable pattern"
@@ -89,7 +92,7 @@ class SinkhornAttention(Attention):
         kept = padded_to(keep, self.block, 1, value=False).view(len(x), 1, -1, self.block)
         q, k, v = (segments(part, self.block) for part in (q / self.shape.head_dim**0.5, k, v))  # (B, H, n, b, E)
         k, v = (part.masked_fill(~kept[..., None], 0.0) for part in (k, v))
-        share = order @ kept.to(order.dtype)  # (B, H, n, b): how much of a sorted key is tokens
+        share = order @ kept.to(order.dtype)  # (B, H, n, b): the share of tokens in a sorted key
         keys, values = (
             (order @ part.flatten(3)).view(part.shape) / share.clamp_min(_FEW)[..., None].to(part.dtype)
             for part in (k, v)
@@ -97,7 +100,7 @@ class SinkhornAttention(Attention):
         if self.sortcut is None:
             share = torch.cat([share, kept.to(share.dtype).expand(share.shape)], dim=-1)
             keys, values = torch.cat([keys, k], dim=-2), torch.cat([values, v], dim=-2)
-        else:  # one group of keys for one group of all queries
+        else:  # all queries are one group, with one group of keys
             q = q.flatten(2, 3)[:, :, None]
             share, keys, values = (
                 part[:, :, : self.sortcut].flatten(2, 3)[:, :, None] for part in (share, keys, values)
@@ -108,11 +111,11 @@ class SinkhornAttention(Attention):
         return mixed.flatten(2, 3)[:, :, : x.shape[1]]
 
     def sorting(self, x: Tensor, keep: Tensor) -> Tensor:
-        """R (B, H, n, n) in float32 or better: row I says what block I takes of each block; rows sum to 1."""
+        """R (B, H, n, n) in float32 or better: row I holds the weights of block I for each block; rows sum to 1."""
         filled = padded_to(keep, self.block, 1, value=False).view(len(x), -1, self.block).any(dim=-1)
         tokens = padded_to(x.masked_fill(~keep[..., None], 0.0), self.block, 1)
         dtype = wide_dtype(x)
-        with torch.autocast(x.device.type, enabled=False):  # exponentials of sums: bfloat16 is too coarse
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 is too coarse for exponentials of sums
             sums = tokens.to(dtype).view(len(x), -1, self.block, x.shape[-1]).sum(dim=2)
             scores = functional.linear(sums, self.sort.weight.to(dtype))
             count = scores.shape[1]
@@ -132,17 +135,17 @@ class SinkhornAttention(Attention):
             return {}
         reason = (
             f"one block of {self.block} holds all {self.shape.max_length} positions, which leaves no order to learn: "
-            "choose a smaller block, or give none, and it follows max_length"
+            "choose a smaller block, or omit it, so that it follows max_length"
         )
         return {"sort.weight": reason}
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention. A token's weight is that of its own key and its part of the sorted keys' weights."""
+        """See Attention. A token's weight is its own key's weight plus its part of the sorted keys' weights."""
         _, q, k, _ = self.project(x)
         keep = all_kept(x, keep)
         length, at = x.shape[1], torch.arange(padded_to(x, self.block, 1).shape[1], device=x.device)
         block, offset = at // self.block, at % self.block
-        # Sorted place i takes of token j: (B, H, n b, L).
+        # The weight of sorted place i for token j: (B, H, n b, L).
         takes = self.sorting(x, keep)[:, :, block[:, None], block[:length]] * (offset[:, None] == offset[:length])
         takes = takes * keep[:, None, None]
         share = takes.sum(dim=-1, keepdim=True)

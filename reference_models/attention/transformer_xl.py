@@ -1,25 +1,27 @@
-"""Transformer-XL's attention: each segment sees itself and the tokens just before it, by content and by distance.
+"""Transformer-XL's attention: each segment sees itself and the tokens just before it, by content and distance.
 
     A_ij = (q_i + u)^T k_j + (q_i + v)^T W_R r_{i-j}        O_i = sum_j softmax_j(A_ij / sqrt(E)) v_j
 
-L is cut into segments of S = segment tokens. Query i of the segment that begins at s takes j in [s - M, s + S), with
+L is cut into segments of S = segment tokens. Query i of the segment that begins at s sees j in [s - M, s + S), with
 M = memory. r_d is the sinusoid of distance d; u and v are learned, for each head. k_j and v_j of the memory (j < s) are
-made from SG(x_j): the projections learn from it, the input does not, so no gradient crosses a boundary to the left.
+made from SG(x_j): the projections get gradients from it, the input does not, so no gradient crosses a boundary to the
+left.
 
 Dai et al., "Transformer-XL", ACL 2019, section 3.2 and 3.3, appendix B. Time and memory O(L (S + M)).
 
-The paper walks from segment to segment and carries the memory. It is the *input* of this layer at earlier tokens, never
-its output, so nothing in a layer waits for another segment of the same layer: with all of x at hand, all segments are
-computed at once, and a stack of layers gives the same numbers as the walk. A stack of N layers sees N M tokens back.
+The paper computes one segment after another and passes the memory along. The memory is the *input* of this layer at
+earlier tokens, never its output, so no segment depends on another segment of the same layer: given all of x, all
+segments are computed at once, and a stack of layers gives the same numbers as segment by segment. A stack of N layers
+sees N M tokens back.
 
 Distances: with bidirectional segments i - j goes from -(S-1) to S+M-1. (q_i + v)^T W_R r_d is computed for each row and
-all d, falling; row i then needs the columns from S-1-i on. That is a shift by one more per row, which is the same
-numbers read with a row width smaller by one. The authors' shift is for causal rows: above the diagonal it shows values
-of the next row.
+all d, in falling order; row i then needs the columns that begin at S-1-i. The start moves by one from row to row, so
+the same numbers are read with rows that are shorter by one. The authors' shift is for causal rows: above the diagonal
+it gives values of the next row.
 
-Differences from the paper: segments are bidirectional unless `causal`, since this is an encoder; u and v are each
-layer's own; the encoder's norm stands before the attention, so memory is normed like the segment. Padding is no key, in
-the segment as in the memory.
+Differences from the paper: segments are bidirectional unless `causal`, since this is an encoder; each layer has its own
+u and v; the encoder's norm comes before the attention, so memory is normalised like the segment. Padding is masked as a
+key, in the segment and in the memory.
 """
 
 import torch
@@ -42,6 +44,10 @@ from reference_models.attention.operations import (
 class TransformerXLAttention(Attention):
     """Segments with memory and relative positions. Dropout is on the weights.
 
+    segment: S.
+    memory: M.
+    causal: whether later keys are hidden.
+
     torch.compile works (tests/reference_models). Defaults are those of the authors' run_enwik8_base.sh.
     """
 
@@ -52,7 +58,7 @@ class TransformerXLAttention(Attention):
     def __init__(self, shape: Shape, *, segment: int = 512, memory: int = 512, causal: bool = False) -> None:
         super().__init__(shape)
         if segment < 1 or memory < 0:
-            raise UsageError(f"expected segment from 1 and memory >= 0, got {segment=}, {memory=}")
+            raise UsageError(f"expected segment >= 1 and memory >= 0, got {segment=}, {memory=}")
         self.segment, self.memory, self.causal = segment, memory, causal
         self.position = nn.Linear(shape.dim, shape.heads * shape.head_dim, bias=False)  # W_R
         nn.init.xavier_uniform_(self.position.weight)
@@ -65,7 +71,7 @@ class TransformerXLAttention(Attention):
         length = x.shape[1]
         segment = min(self.segment, length)
         count = -(-length // segment)
-        memory = min(self.memory, (count - 1) * segment)  # no segment has more before it
+        memory = min(self.memory, (count - 1) * segment)  # no segment has more tokens before it
         if memory > 0:
             before = x.detach()
             k = _with_memory(k, self.split(self.key(before)), segment, memory)
@@ -74,7 +80,7 @@ class TransformerXLAttention(Attention):
             k, v = segments(k, segment), segments(v, segment)
         mask = self._mask(x, keep, segment, memory)
         keys = memory + segment
-        # One distance more than there are: the shift reads it, nobody uses it.
+        # One distance more than needed: `shifted` reads it, and its value is not used.
         positions = self._positions(torch.arange(keys - 1, -segment - 1, -1, device=q.device))
         mixed = mix_in_pieces(
             lambda some_q, some_k: self._logits(some_q, some_k, positions),
@@ -101,7 +107,7 @@ class TransformerXLAttention(Attention):
         return self.split(self.position(rows.to(self.position.weight.dtype)))[0]
 
     def _mask(self, x: Tensor, keep: Tensor | None, segment: int, memory: int) -> Tensor:
-        """What each query may take: (B, 1, n, S or 1, M + S)."""
+        """Which keys each query may see: (B, 1, n, S or 1, M + S)."""
         as_head = all_kept(x, keep)[:, None, :, None]
         parts = _with_memory(as_head, as_head, segment, memory) if memory > 0 else segments(as_head, segment)
         mask = parts.transpose(-1, -2)
@@ -127,8 +133,8 @@ class TransformerXLAttention(Attention):
 
 
 def _with_memory(own: Tensor, before: Tensor, segment: int, memory: int) -> Tensor:
-    """(B, H, L, E), the tokens as segments and as memory see them, to (B, H, n, M + S, E): each segment behind the M
-    tokens before it, zeros where there are none.
+    """The tokens as segments (`own`) and as memory (`before`), both (B, H, L, E), to (B, H, n, M + S, E): each segment
+    after the M tokens before it, zeros where there are none.
     """
     own = segments(own, segment)
     before = functional.pad(padded_to(before, segment, 2), (0, 0, memory, 0))

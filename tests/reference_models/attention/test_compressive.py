@@ -329,7 +329,7 @@ def test_dense_weights_share_a_slots_weight_among_its_kept_tokens() -> None:
     weights = model.dense_weights(inputs(2, LENGTH, dtype=torch.float64), HOLES)
     torch.testing.assert_close(weights[HOLES[:, None].expand(2, 3, -1)].sum(-1).min().item(), 1.0)
     assert not weights[0, :, :, ~HOLES[0]].any()
-    # The segment from 12 on has tokens 7 to 11 as memory; slots of (1, 2), (3, 4), (5, 6). 2 is padding.
+    # The segment that begins at 12 has tokens 7 to 11 as memory; slots of (1, 2), (3, 4), (5, 6). 2 is padding.
     torch.testing.assert_close(weights[0, :, 12, 3], weights[0, :, 12, 4], rtol=0, atol=0)
     torch.testing.assert_close(weights[0, :, 12, 5], weights[0, :, 12, 6], rtol=0, atol=0)
     assert weights[0, :, 12, 1].all()
@@ -363,7 +363,7 @@ def test_the_convolution_learns_under_autocast(autocast: bool) -> None:
     [{"segment": 0}, {"memory": -1}, {"compressed": -1}, {"rate": 0}, {"segment": 5, "rate": 2}],
 )
 def test_refuses_sizes_that_cannot_be(options: Options) -> None:
-    with pytest.raises(ValueError, match="expected segment a multiple of rate, both from 1, the others >= 0, got"):
+    with pytest.raises(ValueError, match="expected segment a multiple of rate, both >= 1, the others >= 0, got"):
         build("compressive", options)
 
 

@@ -93,7 +93,7 @@ def test_longformers_last_window_is_not_read_by_a_cls_token() -> None:
 
 def test_describe_says_it() -> None:
     text = CliRunner().invoke(cli, ["describe", "longformer", "--preset", "lra-release", "--task", "text"]).output
-    assert "  never trained: encoder.attentions.3.attention.key.weight: all outputs that are read are of global" in text
+    assert "  never trained: encoder.attentions.3.attention.key.weight: only outputs of global tokens are read" in text
     assert "never trained:" not in CliRunner().invoke(cli, ["describe", "longformer"]).output
 
 
@@ -132,10 +132,8 @@ def test_the_sizes_of_compressive_follow_the_length(length: int, options: Option
         assert not torch.equal(model(x)[:, -1], before[:, -1]), "the last token sees no slot"
 
 
-MEMORY = "no token leaves a memory of {} within {} positions: choose a smaller segment and memory, or give none, and"
-BLOCK = (
-    "one block of {} holds all {} positions, which leaves no order to learn: choose a smaller block, or give none, and"
-)
+MEMORY = "no token leaves a memory of {} within {} positions: choose a smaller segment and memory, or omit both, so"
+BLOCK = "one block of {} holds all {} positions, which leaves no order to learn: choose a smaller block, or omit it, so"
 
 
 @pytest.mark.parametrize(

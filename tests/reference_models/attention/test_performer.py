@@ -156,7 +156,7 @@ def test_options_are_checked() -> None:
         build("performer", {"features": 0})
     with pytest.raises(ValueError, match="redraw_every >= 1, got -1"):
         build("performer", {"redraw_every": -1})
-    with pytest.raises(ValueError, match="kernel of 'softmax' and 'relu', got 'exp'"):
+    with pytest.raises(ValueError, match="kernel 'softmax' or 'relu', got 'exp'"):
         build("performer", {"kernel": "exp"})
 
 

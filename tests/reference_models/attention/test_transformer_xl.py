@@ -220,7 +220,7 @@ def test_the_biases_come_from_the_seed_and_the_layer() -> None:
 
 @pytest.mark.parametrize("options", [{"segment": 0}, {"memory": -1}])
 def test_refuses_sizes_that_cannot_be(options: Options) -> None:
-    with pytest.raises(ValueError, match="expected segment from 1 and memory >= 0, got"):
+    with pytest.raises(ValueError, match="expected segment >= 1 and memory >= 0, got"):
         build("transformer_xl", options)
 
 
