@@ -62,7 +62,7 @@ class LinformerAttention(Attention):
         return self.project_keys if self.project_values is None else self.project_values
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention: each query's weights for the slots times F. Entries may be negative, rows need not sum to 1."""
+        """See Attention: each query's weights for the slots times F. Entries may be negative; rows may not sum to 1."""
         _, q, k, _ = self.project(x)
         length = x.shape[1]
         columns = all_kept(x, keep)[:, None, None].to(x.dtype)  # (B, 1, 1, L)

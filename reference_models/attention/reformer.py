@@ -2,25 +2,27 @@
 
     k_j  = q_j / |q_j|                               keys are the queries, of unit length
     h(x) = argmax [x R; -x R]                        bucket; R (E, b / 2) Gaussian, drawn for each round and head
-    P_i  = kept j that in some round r have h_r(q_j) = h_r(q_i) and stand in i's chunk or in the one before it
+    P_i  = kept j that in some round r have h_r(q_j) = h_r(q_i) and are in i's chunk or in the chunk before it
     o_i  = sum over P_i of v_j exp(q_i · k_j - 1e5 [j = i] - z_i),  z_i the logsumexp
 
 In each of n rounds (`num_hashes`) tokens are sorted by (bucket, position) and cut into chunks of m (`chunk`). Rounds
-are computed apart and merged, o_i = sum_r exp(z_i^r - z_i) o_i^r; a key that i meets in N rounds loses log N in each of
-them, so that it counts once (the appendix on multi-round attention). A token sees itself only if it sees nothing else.
+are computed separately and merged, o_i = sum_r exp(z_i^r - z_i) o_i^r; the logit of a key that i sees in N rounds is
+reduced by log N in each of them, so that the key counts once (the appendix on multi-round attention). A token sees
+itself only if it sees nothing else.
 
 Kitaev, Kaiser and Levskaya, "Reformer: the efficient Transformer", ICLR 2020, section 2. Time O(n L (m E + log L)) for
 sorting and attention and O(n L b E) for the hash, memory O(n L (m + E)). With b = 2 L / m the hash is O(L^2 / m), which
-short of L = 10^5 is little; `num_buckets` bounds it.
+is small below L = 10^5; `num_buckets` bounds it.
 
 Differences from the paper:
-- It is the encoder's form, without a causal mask. The first chunk has no chunk before it.
-- Logits are q · k with unit keys, as printed and as the authors' code has them. Queries of length sqrt(E) then have the
-  Transformer's temperature; with a further 1 / sqrt(E), as some ports have it, weights would be nearly equal.
-- b is 2 ceil(kept tokens / m), for each sequence by itself: a chunk is twice an average bucket. Padding is a last
-  bucket of its own. So neither padding nor neighbours in a batch change a sequence.
+- This is the encoder's form, without a causal mask. The first chunk has no chunk before it.
+- Logits are q · k with unit keys, as in the paper and in the authors' code. Queries of length sqrt(E) then have the
+  Transformer's temperature; with a further 1 / sqrt(E), as in some ports, weights would be nearly equal.
+- b is 2 ceil(kept tokens / m), separately for each sequence: a chunk is twice an average bucket. Padding has a bucket
+  of its own, the last one. So neither padding nor other examples of the batch change a sequence.
 - 2 rounds and chunks of 64 are the usual setting on LRA outside its own code (the paper: 1 to 8 rounds).
-- R is drawn by `on_step` and kept: the forward pass, a recomputation in the backward pass and evaluation hash alike.
+- R is drawn by `on_step` and kept: the forward pass, a recomputation in the backward pass and evaluation use the
+  same hash.
 
 Not here: reversible layers (`reference_models/model/reversible.py`), feed-forward layers in chunks.
 """
@@ -40,9 +42,13 @@ _SELF = 1e5  # section 2, "causal masking for shared-QK attention"
 class ReformerAttention(Attention):
     """LSH attention with shared queries and keys.
 
-    num_hashes: rounds n. chunk: m. num_buckets: b, even; by default 2 ceil(kept tokens / m). across_buckets: whether a
-    query also looks at the other buckets' keys in its two chunks, as the authors' later code does. Dropout is on the
-    weights of each round. torch.compile works (tests/reference_models).
+    num_hashes: number of rounds n.
+    chunk: m.
+    num_buckets: b, even; None for 2 ceil(kept tokens / m).
+    across_buckets: whether a query also looks at the keys of other buckets in its two chunks, as in the authors' later
+        code.
+
+    Dropout is on the weights of each round. torch.compile works (tests/reference_models).
     """
 
     family = "learnable pattern"
@@ -72,7 +78,7 @@ class ReformerAttention(Attention):
         self.on_step(0)
 
     def on_step(self, step: int) -> None:
-        """Draws R anew."""
+        """Draws R again."""
         self.rotations.copy_(torch.randn(self.rotations.shape, generator=self.generator(step=step)))
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
@@ -82,8 +88,8 @@ class ReformerAttention(Attention):
         q, v = padded_to(projected.q, m, 2), padded_to(projected.v, m, 2)
         keep = padded_to(all_kept(projected.x, keep), m, 1, value=False)
         bucket = self.buckets(q, keep)
-        order = bucket.argsort(dim=-1, stable=True)  # (B, H, n, L): who stands at each place
-        place = order.argsort(dim=-1)  # where each stands
+        order = bucket.argsort(dim=-1, stable=True)  # (B, H, n, L): the token at each place
+        place = order.argsort(dim=-1)  # the place of each token
         queries, values = _sorted(q, order, m), _sorted(v, order, m)  # (B, H, n, L / m, m, E)
         logits = (queries @ _looking_back(unit(queries).to(q.dtype)).transpose(-1, -2)).to(wide_dtype(q))
         logits = logits - self._penalty(bucket, place // m, order, keep, m, logits.dtype)
@@ -95,7 +101,7 @@ class ReformerAttention(Attention):
         return (shares[..., None] * found).sum(dim=2)[:, :, :length].to(v.dtype)
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention. One softmax over the union of the rounds, from ranks that are counted, not sorted."""
+        """See Attention. One softmax over the union of the rounds; ranks are counted, not sorted."""
         q = self.project(x).q
         keep = all_kept(x, keep)
         bucket = self.buckets(q, keep)
@@ -111,7 +117,7 @@ class ReformerAttention(Attention):
 
     @torch.no_grad()
     def buckets(self, q: Tensor, keep: Tensor) -> Tensor:
-        """Buckets (B, H, n, L) of queries (B, H, L, E); padding, where keep (B, L) is False, has the last."""
+        """Buckets (B, H, n, L) of queries (B, H, L, E); padding, where keep (B, L) is False, is in the last one."""
         columns = self._columns(q.shape[2])
         with torch.autocast(q.device.type, enabled=False):
             turned = torch.einsum(
@@ -133,8 +139,9 @@ class ReformerAttention(Attention):
     def _penalty(
         self, bucket: Tensor, chunk: Tensor, order: Tensor, keep: Tensor, m: int, dtype: torch.dtype
     ) -> Tensor:
-        """What each logit loses, (B, H, n, L / m, m, keys): log N if the query meets the key in N rounds, infinity if
-        not in this one or if the key is padding, 1e5 if it is the query itself, also for padding: no row is empty.
+        """What is subtracted from each logit, (B, H, n, L / m, m, keys): log N if the query sees the key in N rounds;
+        infinity if it does not see it in this round, or if the key is padding; 1e5 if the key is the query itself, also
+        for padding, so that no row is empty.
         """
         kept = keep[:, None, None].expand(-1, bucket.shape[1], 1, -1)
         facts = _sorted(torch.cat([bucket, chunk, kept.to(bucket.dtype)], dim=2).transpose(2, 3), order, m)
@@ -142,7 +149,7 @@ class ReformerAttention(Attention):
         seen, rounds = [], torch.zeros((), dtype=dtype, device=keep.device)
         for number in range(self.num_hashes):
             apart = queries[..., self.num_hashes + number] - keys[..., self.num_hashes + number]
-            met = (apart == 0) | (apart == 1)  # the last chunk stands before the first only in _looking_back
+            met = (apart == 0) | (apart == 1)  # _looking_back puts the last chunk before the first
             if not self.across_buckets:
                 met &= queries[..., number] == keys[..., number]
             rounds = rounds + met
@@ -161,7 +168,7 @@ def _sorted(x: Tensor, order: Tensor, m: int) -> Tensor:
 
 
 def _looking_back(chunks: Tensor) -> Tensor:
-    """Each chunk of (B, H, n, L / m, m, F) behind the one before it: (B, H, n, L / m, 2 m, F); one alone as it is."""
+    """Each chunk of (B, H, n, L / m, m, F) after the chunk before it: (B, H, n, L / m, 2 m, F); one alone unchanged."""
     return chunks if chunks.shape[3] == 1 else torch.cat([chunks.roll(1, dims=3), chunks], dim=4)
 
 

@@ -6,21 +6,21 @@
     μ_c <- unit(λ μ_c + (1 - λ) mean of all q^ and k^ that are nearest to μ_c)             in training, in each head
     auxiliary loss: β mean |q^ - μ_nearest|^2, and likewise for k^
 
-with w = ceil(L / k). A token in several clusters gets their mean, one in none gets 0. Half of the heads, the first
-ones, look at a local window |i - j| <= `local_window` instead (`local_heads`).
+with w = ceil(L / k). A token in several clusters gets their mean, a token in no cluster gets 0. The first half of
+the heads looks at a local window |i - j| <= `local_window` instead (`local_heads`).
 
 Roy, Saffar, Vaswani and Grangier, "Efficient content-based sparse attention with Routing Transformers", TACL 2021
 (arXiv 2020), section 4 and algorithm 1. Time O(L k (E + log L) + L^2 E / k), least near k = sqrt(L): O(L^1.5 E).
 
 Differences from the paper:
-- It is the encoder's form: no causal mask; queries and keys are not the same, they share only the centroids.
+- This is the encoder's form: no causal mask; queries and keys are not the same, they share only the centroids.
 - sqrt(E) q^ · k^ is q · k / sqrt(E) of vectors of length sqrt(E), which the authors' code makes by layer norm. With
-  `normalized=False` attention takes plain q · k / sqrt(E), so that one cluster is the Transformer.
-- A token's mean is over the number of its clusters (the authors' code adds 0.01 to it). Centroids move to a mean, where
-  the paper adds up a sum; one that nothing is nearest to stays. They keep length 1.
+  `normalized=False` attention uses plain q · k / sqrt(E), so that one cluster is the Transformer.
+- A token's mean divides by the number of its clusters (the authors' code adds 0.01 to it). Centroids move towards a
+  mean (the paper uses a sum); a centroid that is nearest to no token stays. Centroids keep length 1.
 - Padding is in no cluster, no mean and no loss, and w follows from the kept tokens of each sequence.
-- Ties go to the earlier token: a stable sort, in place of top-k, costs the log L.
-- In training a forward pass moves the centroids: it is not to be run twice (checkpointing, reversible layers).
+- Ties go to the earlier token: this needs a stable sort instead of top-k, hence the log L.
+- In training a forward pass moves the centroids: it must not run twice (checkpointing, reversible layers).
 """
 
 import math
@@ -38,9 +38,15 @@ from reference_models.attention.operations import all_kept, attend, padded_to, s
 class RoutingAttention(Attention):
     """Attention within clusters by online k-means, in a part of the heads.
 
-    num_clusters: k, by default ceil(sqrt(max_length)). window_size: w, by default ceil(kept tokens / k). local_heads:
-    by default half. local_window: greatest distance in these. normalized: whether attention takes q^ and k^, or plain
-    q and k. decay: λ. beta: β. Dropout is on the weights. torch.compile works (tests/reference_models).
+    num_clusters: k; None for ceil(sqrt(max_length)).
+    window_size: w; None for ceil(kept tokens / k).
+    local_heads: number of local heads; None for half.
+    local_window: greatest distance in local heads.
+    normalized: whether attention uses q^ and k^, or plain q and k.
+    decay: λ.
+    beta: β.
+
+    Dropout is on the weights. torch.compile works (tests/reference_models).
     """
 
     repeatable = False  # training moves the centroids
@@ -83,7 +89,7 @@ class RoutingAttention(Attention):
         return self._loss
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the loss, whose graph can be neither copied nor saved."""
+        """The state without the loss, whose graph cannot be copied or saved."""
         return {**self.__dict__, "_loss": None}
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
@@ -94,7 +100,7 @@ class RoutingAttention(Attention):
         return torch.cat([self._local(q[:, :n], k[:, :n], v[:, :n], keep, dropout), routed], dim=1) if n else routed
 
     def _local(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, dropout: float) -> Tensor:
-        """Heads that look at |i - j| <= w: blocks of w queries, each with its own and both neighbouring blocks."""
+        """Heads that look at |i - j| <= w: blocks of w queries, with keys of their own and both neighbouring blocks."""
         batch, heads, length, width = q.shape
         w = min(self.local_window, length)
         kept = functional.pad(padded_to(all_kept(q, keep), w, 1, value=False), (w, w)).unfold(1, 3 * w, w)
@@ -110,7 +116,7 @@ class RoutingAttention(Attention):
         """Heads that attend within clusters."""
         batch, heads, length, _ = q.shape
         unit_q, unit_k, kept = unit(q), unit(k), all_kept(q, keep)
-        first = length * torch.arange(batch * heads, device=q.device).view(batch, heads, 1, 1)  # of each row and head
+        first = length * torch.arange(batch * heads, device=q.device).view(batch, heads, 1, 1)  # of each example, head
         of_q, of_k = (self._members(x, kept) + first for x in (unit_q, unit_k))  # (B, H, k, w)
         taken = torch.arange(of_q.shape[-1], device=q.device) < self._sizes(kept)[:, None]  # (B, w): fewer if padded
         scale, mask = None, None if keep is None else taken[:, None, None]
@@ -131,7 +137,7 @@ class RoutingAttention(Attention):
             return self.centroids.to(unit.dtype) @ unit.transpose(-1, -2)
 
     def _members(self, unit: Tensor, kept: Tensor) -> Tensor:
-        """Positions (B, H, k, w) of each cluster's tokens, nearest first; w is that of a sequence without padding."""
+        """Positions (B, H, k, w) of each cluster's tokens, nearest first; w is for a sequence without padding."""
         scores = self._scores(unit).masked_fill(~kept[:, None, None], -math.inf)
         most = -(-unit.shape[2] // self.num_clusters) if self.window_size is None else self.window_size
         return scores.sort(dim=-1, descending=True, stable=True).indices[..., :most]
@@ -142,7 +148,7 @@ class RoutingAttention(Attention):
         return -(-tokens // self.num_clusters) if self.window_size is None else tokens.clamp(max=self.window_size)
 
     def _learn(self, unit: Tensor, kept: Tensor) -> Tensor:
-        """The commitment loss of q^ and k^ (B, H, 2 L, E); moves the centroids towards them."""
+        """Returns the commitment loss of q^ and k^ (B, H, 2 L, E), and moves the centroids towards them."""
         heads, clusters, width = self.centroids.shape
         nearest = self._scores(unit).argmax(dim=2) + clusters * torch.arange(heads, device=unit.device)[:, None]
         weight = kept.repeat(1, 2)[:, None].expand(nearest.shape).to(unit.dtype)
@@ -159,7 +165,7 @@ class RoutingAttention(Attention):
         return loss
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """See Attention. Membership by counting the tokens that are nearer, not by sorting; cluster after cluster."""
+        """See Attention. Clusters are found by counting the nearer tokens, not by sorting, one cluster at a time."""
         _, q, k, _ = self.project(x)
         kept, scale, n = all_kept(x, keep), self.shape.head_dim**-0.5, self.local_heads
         place = torch.arange(x.shape[1], device=x.device)
@@ -183,20 +189,20 @@ class RoutingAttention(Attention):
 
 
 def _ranks() -> int:
-    """Processes that train together."""
+    """Number of processes that train together."""
     there = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_world_size() if there else 1
 
 
 def _mean_over_ranks(tokens: Tensor) -> Tensor:
-    """Tokens a rank, at least 1: the mean of the ranks' losses is then that of one process with all of them."""
+    """Mean tokens per rank, at least 1: the ranks' mean loss is then the loss of one process with all tokens."""
     if _ranks() > 1:
         torch.distributed.all_reduce(tokens)
     return (tokens / _ranks()).clamp(min=1.0)
 
 
 def _rows(x: Tensor, members: Tensor) -> Tensor:
-    """Rows of x (B, H, L, E) by their numbers (B, H, k, w) in all of it: (B, H k, w, E)."""
+    """Rows of x (B, H, L, E), numbered over all of x, by their numbers (B, H, k, w): (B, H k, w, E)."""
     return x.flatten(0, 2).index_select(0, members.flatten()).view(len(members), -1, members.shape[-1], x.shape[-1])
 
 

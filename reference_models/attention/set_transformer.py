@@ -1,18 +1,18 @@
 """The Set Transformer's attention through inducing points (ISAB), and its pooling (PMA).
 
     H = MHA(I, X, X)      m inducing points I, learned, look at the set
-    O = MHA(X, H, H)      each element looks at what they saw
+    O = MHA(X, H, H)      each element looks at H
 
     MHA(Y, Z, Z) = concat_h[softmax((Y W_Q)_h (Z W_K)_h^T / sqrt(E)) (Z W_V)_h] W_O
 
 Lee et al., "Set Transformer", ICML 2019, section 3.1 (ISAB) and 3.2 (PMA). Time and memory O(L m).
-Without positions in x it is equivariant under permutations, as all attention is that looks at keys by content alone.
+Without positions in x it is equivariant under permutations, like all attention by content alone.
 
 Differences from the paper: its block MAB(Y, Z) = LN(G + rFF(G)), G = LN(Y + MHA(Y, Z, Z)) has residuals, norms and a
-feed-forward layer around each attention. Here those of the outer block are the encoder's (pre-norm, residual on x), and
+feed-forward layer around each attention. Here the encoder has those of the outer block (pre-norm, residual on x), and
 the inner block has none: H is the bare MHA, with an output projection of its own. Attention is scaled by the width of a
-head; the authors' code divides by the root of the whole width. They have no masks: here padding is no key of the first
-attention, and H stands for the kept tokens alone.
+head; the authors' code divides by the root of the whole width. The authors have no masks: here padding is masked in the
+first attention, so that H summarises the kept tokens alone.
 """
 
 import torch
@@ -24,7 +24,10 @@ from reference_models.attention.operations import attend, joined, key_mask, proj
 
 
 class SetTransformerAttention(Attention):
-    """ISAB_m with m = num_inducing. `key` and `value` are the first attention's, `query` and `output` the second's.
+    """ISAB_m: `key` and `value` belong to the first attention, `query` and `output` to the second.
+
+    num_inducing: m.
+
     Dropout is on the weights of both. torch.compile works (tests/reference_models).
     """
 
@@ -55,10 +58,10 @@ class SetTransformerAttention(Attention):
         )
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """The product of both attention matrices: that of head h over the inducing points, times the mean over heads of
-        theirs over the tokens, for H mixes the first attention's heads. Rows sum to 1. It says where the layer looks;
-        with one head the outputs are this times x W_V W_O W_V' (V' the second attention's), with more they are a sum of
-        such terms, one for each head of the first attention.
+        """The product of both attention matrices: the second attention's weights of head h for the inducing points,
+        times the first attention's weights for the tokens, averaged over heads, since H mixes these. Rows sum to 1. The
+        product shows where the layer looks. With one head the outputs are this times x W_V W_O W_V' (V' of the second
+        attention); with more heads they are a sum of such terms, one for each head of the first attention.
         """
         scale = self.shape.head_dim**-0.5
         _, q, k, v = self.project(x)
@@ -76,7 +79,7 @@ class PoolingByAttention(nn.Module):
     """PMA_k(X) = MAB(S, rFF(X)): k = num_seeds learned vectors S look at the set; (B, L, D) to (B, k, D).
 
     As in the paper, with its residuals and norms; rFF is one dense layer with ReLU. The order of the tokens does not
-    matter, and padding is no key; a set of padding alone gives what the seeds give by themselves. No dropout.
+    matter, and padding is masked; for a set of only padding, the output depends on the seeds alone. No dropout.
     """
 
     def __init__(self, dim: int, heads: int, *, num_seeds: int = 1) -> None:

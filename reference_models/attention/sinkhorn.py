@@ -1,8 +1,9 @@
 """Sinkhorn Transformer: a network sorts the blocks of keys, softly; a block looks at itself and at a distant block.
 
     R = Sinkhorn((P(X') + G) / tau)      (n, n), for n blocks of b tokens: X'_I the sum of x in block I; P the sort
-                                         network; G Gumbel noise, in training; Sinkhorn: `iterations` times columns and then rows
-                                         are divided by their sums, in log space: R is nearly doubly stochastic
+                                         network; G Gumbel noise, in training; Sinkhorn: `iterations` times, columns
+                                         and then rows are divided by their sums, in log space: R is nearly doubly
+                                         stochastic
     K' = R K, V' = R V                   by blocks
     O_I = softmax(Q_I [K'_I; K_I]^T / sqrt(E)) [V'_I; V_I]
     SortCut: O = softmax(Q K'_[:c]^T / sqrt(E)) V'_[:c]        all queries see the first c sorted blocks, c: sortcut

@@ -1,4 +1,4 @@
-"""Sparse Transformer: two sets of keys, each of about sqrt(L), by which any token reaches any other in two steps.
+"""Sparse Transformer: two sets of about sqrt(L) keys each, by which any token reaches any other in two steps.
 
     O_i = sum_j softmax_j(q_i k_j / sqrt(E)) v_j   over all j in A1(i) or A2(i)        l: stride, c: summary
 
@@ -9,14 +9,14 @@ Child et al., "Generating long sequences with sparse transformers", 2019, sectio
 heads use them). Time and memory O(L (l + L / l)) for strided, O(L (l + c L / l)) for fixed: with l near sqrt(L), both
 are O(L sqrt(L)).
 
-How heads use them (5.1): "merged" every head both sets, as one softmax over their union; "separate" the heads take
-turns, the first A1, the second A2, …; "interleaved" the layers do. A head of A2 alone gives 0 where there is no such
-key ("fixed", in a sequence that ends before the first summary).
+How heads use them (5.1): with "merged", every head uses both sets, as one softmax over their union; with "separate",
+the heads alternate (the first A1, the second A2, …); with "interleaved", the layers alternate. A head of A2 alone gives
+0 where there is no such key ("fixed", in a sequence that ends before the first summary).
 
-Differences from the paper: it generates, so that its sets hold no j > i; an encoder has no such bound, and `causal`
-brings it back. Its A2 of "fixed" is written up to j mod l = l, which is nothing or the next block's first token; here
-it is the last c tokens of each block. All heads take the same summaries (its 5.1 lets them differ where c < l). The
-benchmark's released encoder is causal and fixed, with l = 50 and c = 10, and adds those first tokens.
+Differences from the paper: its model generates, so its sets hold no j > i; an encoder has no such bound, and `causal`
+restores it. The paper's A2 of "fixed" includes j mod l = l, which is either no token or the next block's first token;
+here A2 is the last c tokens of each block. All heads use the same summaries (section 5.1 lets them differ where c < l).
+The benchmark's released encoder is causal and fixed, with l = 50 and c = 10, and adds those first tokens.
 """
 
 from typing import Literal
@@ -31,10 +31,13 @@ from reference_models.attention.operations import key_mask, padded_to, segments,
 
 
 class SparseAttention(Attention):
-    """One softmax over the near keys A1 and the far keys A2, none twice. torch.compile works (tests/reference_models).
+    """One softmax over the near keys A1 and the far keys A2, each once. torch.compile works (tests/reference_models).
 
-    stride: l. summary: c, of the pattern "fixed" alone. heads: how they use the sets. causal: whether later keys are
-    hidden.
+    pattern: "strided" or "fixed".
+    stride: l.
+    summary: c, used by "fixed" only.
+    heads: how heads use the sets: "merged", "separate" or "interleaved".
+    causal: whether later keys are hidden.
     """
 
     family = "fixed pattern"
@@ -77,7 +80,7 @@ class SparseAttention(Attention):
         length = q.shape[2]
         if keep is None:
             keep = torch.ones(1, length, dtype=torch.bool, device=q.device)
-        kept = padded_to(keep, self.stride, 1, value=False)[:, None, :, None]  # (B, 1, L, 1), as if one more tensor k
+        kept = padded_to(keep, self.stride, 1, value=False)[:, None, :, None]  # (B, 1, L, 1), with the axes of k
         q, k, v = (padded_to(part, self.stride, 2) for part in (q / self.shape.head_dim**0.5, k, v))
         near = segments(q, self.stride) @ self._near(k).transpose(-1, -2)  # (B, H, n, l, W)
         far = self._from_far(self._far_queries(q) @ self._far(k).transpose(-1, -2))  # (B, H, n, l, M)
@@ -87,17 +90,17 @@ class SparseAttention(Attention):
         mixed: Tensor = of_near @ self._near(v) + self._from_far(self._to_far(of_far) @ self._far(v))
         return mixed.flatten(2, 3)[:, :, :length]
 
-    # What follows lays out any tensor with the axes (…, …, L, E): keys, values, positions, and the mask of the kept.
+    # The next methods lay out any tensor with the axes (…, …, L, E): keys, values, positions, and the mask.
 
     def _near(self, x: Tensor) -> Tensor:
-        """What the queries of each block find near: (…, n, W, E), of W = l in "fixed", 3 l in "strided"."""
+        """The near keys of each block of queries: (…, n, W, E), W = l in "fixed", 3 l in "strided"."""
         if not self.strided:
             return segments(x, self.stride)
         windows = functional.pad(x, (0, 0, self.stride, self.stride)).unfold(2, 3 * self.stride, self.stride)
         return windows.transpose(-1, -2)
 
     def _far(self, x: Tensor) -> Tensor:
-        """What they find far: (…, G, M, E): in "strided" the n tokens of l columns; in "fixed" all summaries, once."""
+        """The far keys, (…, G, M, E): in "strided" n tokens for each of l columns; in "fixed" all summaries, once."""
         blocks = segments(x, self.stride)
         if self.strided:
             return blocks.transpose(2, 3)
@@ -115,7 +118,7 @@ class SparseAttention(Attention):
         return grouped.transpose(2, 3) if self.strided else segments(grouped.squeeze(2), self.stride)
 
     def _mask(self, kept: Tensor) -> Tensor:
-        """Which of the near and far keys count (B, 1 or H, n, l, W + M); a far key that is near counts as near."""
+        """Which of the near and far keys count (B, 1 or H, n, l, W + M); a key that is both counts as near."""
         at = torch.arange(kept.shape[2], device=kept.device)[None, None, :, None]
         query = segments(at, self.stride)  # (1, 1, n, l, 1)
         near, far_query, far = self._near(at).transpose(-1, -2), self._far_queries(at), self._far(at).transpose(-1, -2)
@@ -127,7 +130,7 @@ class SparseAttention(Attention):
         return torch.cat([in_near, self._from_far(in_far)], dim=-1)
 
     def _is_near(self, query: Tensor, key: Tensor) -> Tensor:
-        """Whether the key at a position is in A1 of the query at another."""
+        """Whether positions `key` are in A1 of positions `query`."""
         if self.strided:
             return (query - key).abs() <= self.stride
         return query // self.stride == key // self.stride

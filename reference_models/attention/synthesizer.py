@@ -10,12 +10,12 @@
     mixture             S = sum_n α_n S_n, α the softmax of a parameter
 
 Tay et al., "Synthesizer: rethinking self-attention for Transformer models", ICML 2021, section 3. Time O(L^2 D), memory
-O(L^2 H): there is no product of Q and K, yet the weights are a full matrix.
+O(L^2 H): there is no product of Q and K, but the weights are a full matrix.
 
-Differences from the paper: padded keys are masked (the LRA's code masks none without a dot product). What has an axis
-of positions has max_length of them; a shorter input uses the first L. A and B share the hidden layer. R is
-xavier-uniform at first, as the LRA's, and R_1 R_2^T of the same variance; the paper does not say. The LRA ran random +
-dot product with α = (1, 1): here a mixture, whose α sum to 1 as in the paper.
+Differences from the paper: padded keys are masked (the LRA's code masks none without a dot product). Every axis of
+positions has max_length entries; a shorter input uses the first L. A and B share the hidden layer. R is initialised
+xavier-uniform as in the LRA, and R_1 R_2^T with the same variance; the paper does not say. The LRA ran random + dot
+product with α = (1, 1): here this is a mixture, whose α sum to 1 as in the paper.
 """
 
 import functools
@@ -38,7 +38,10 @@ Mode = Kind | Literal["mixture"]
 class SynthesizerAttention(Attention):
     """Attention by synthesized weights. torch.compile works (tests/reference_models trace it only).
 
-    mode: where S comes from; `mixed` names the parts of a mixture. trainable: of R, R_1 and R_2. k: rank of R_1 R_2^T.
+    mode: where S comes from.
+    mixed: the parts of a mixture.
+    trainable: whether R, R_1 and R_2 are trained.
+    k: rank of R_1 R_2^T.
     a: length of A; None for the root of max_length, rounded up.
     """
 
@@ -83,12 +86,12 @@ class SynthesizerAttention(Attention):
         weights = softmax_weights(self._logits(x), key_mask(keep)).to(v.dtype)
         if self.training and self.shape.dropout:
             weights = functional.dropout(weights.expand(len(x), -1, -1, -1), self.shape.dropout)
-        if len(weights) < len(x):  # the same for all examples: a plain product would copy them for each
+        if len(weights) < len(x):  # the same weights for all examples: a plain product would copy them
             return torch.einsum("hij,bhje->bhie", weights[0], v)
         return weights @ v
 
     def _logits(self, x: Tensor) -> Tensor:
-        """S: (B, H, L, L), or (1, H, L, L) where no part of it looks at x."""
+        """S: (B, H, L, L), or (1, H, L, L) where no part depends on x."""
         found: list[Tensor] = [part(x) for part in self.parts]
         if self.mixture is not None:
             found = [alpha * part for alpha, part in zip(self.mixture.softmax(dim=0), found, strict=True)]
@@ -100,7 +103,7 @@ class SynthesizerAttention(Attention):
 
 
 class _FromToken(nn.Module):
-    """W_2 relu(W_1 x + b_1) + b_2 in each head: W_1 and b_1 once, W_2 and b_2 for each of some widths."""
+    """W_2 relu(W_1 x + b_1) + b_2 in each head: one W_1 and b_1, and a W_2 and b_2 for each width."""
 
     def __init__(self, shape: Shape, widths: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
@@ -113,7 +116,7 @@ class _FromToken(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(shape.heads, 1, width) for width in widths)
 
     def entries(self, x: Tensor, counts: Sequence[int]) -> list[Tensor]:
-        """The first so many entries of each: (B, L, D) to (B, H, L, count)."""
+        """For each width, the first `count` entries: (B, L, D) to (B, H, L, count)."""
         hidden = split_heads(functional.linear(x, self.hidden, self.hidden_bias).relu(), self.heads)
         weights = zip(self.columns, self.biases, counts, strict=True)
         return [hidden @ matrix[..., :count] + bias[..., :count] for matrix, bias, count in weights]
@@ -135,7 +138,7 @@ class _FactorizedDense(_FromToken):
     def forward(self, x: Tensor) -> Tensor:
         length = x.shape[1]
         tiled, repeated = self.entries(x, [self.a, -(-length // self.a)])
-        return (repeated[..., :, None] * tiled[..., None, :]).flatten(-2)[..., :length]  # (B, H, L, c, a) before
+        return (repeated[..., :, None] * tiled[..., None, :]).flatten(-2)[..., :length]  # (B, H, L, c, a), flattened
 
 
 class _Random(nn.Module):
