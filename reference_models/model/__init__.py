@@ -1,1 +1,1 @@
-"""What a model is: configuration, presets, encoder, heads, and its files."""
+"""Models: configuration, presets, encoder, heads, and files."""

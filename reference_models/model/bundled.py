@@ -1,4 +1,4 @@
-"""The trained models that come with the package, and how a checkpoint is named: a folder, or TASK/PRESET/MODEL."""
+"""The trained models that come with the package. A checkpoint is named by a folder, or as TASK/PRESET/MODEL."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ BUNDLED = Path(__file__).parents[1] / "checkpoints"
 
 
 def bundled_names() -> list[str]:
-    """Such as "listops/mini/linear", sorted."""
+    """Names of the bundled models, such as "listops/mini/linear", sorted."""
     return sorted(card.parent.relative_to(BUNDLED).as_posix() for card in BUNDLED.glob(f"*/*/*/{CARD}"))
 
 
 def checkpoint_folder(name: str) -> Path:
-    """The folder of a checkpoint: one with a card, or a bundled one; raises CheckpointError with what there is."""
+    """The folder of a checkpoint: one with a card, or a bundled one; raises CheckpointError with the bundled names."""
     folder = paths.local_path(name, f"a folder with {CARD}, or a bundled checkpoint")
     if (folder / CARD).is_file():
         return folder

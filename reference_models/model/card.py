@@ -1,6 +1,6 @@
-"""A trained model's card: what it is, how it was trained, on which data, what it scored and what it answers.
+"""A trained model's card: its configuration, training, data, scores and answers.
 
-`card.json` beside the weights is a card, and `decode` is the one reader of it. A training writes everything but the
+`card.json` in the folder of the weights is a card, and only `decode` reads it. A training writes everything except the
 answers; `training/runs.py` completes the card with `recorded`, `fresh` and `trivial`.
 
 Not here: files and digests (`checkpoint.py`), how answers are compared (`reference_models/drift`).
@@ -29,12 +29,16 @@ T = TypeVar("T")
 
 
 class CheckpointError(LraDataError):
-    """A checkpoint is not there, not whole, or of another model."""
+    """A checkpoint is missing, incomplete, or of another model."""
 
 
 class Score(Record, frozen=True, kw_only=True):
-    """A score on a split: how many of the examples were answered correctly, and the mean cross entropy in nats.
+    """A score on a split.
 
+    examples: number of examples.
+    correct: number of correct answers.
+    loss: mean cross entropy in nats.
+    accuracy: correct / examples.
     low, high: the 95 % Wilson interval of the accuracy.
     """
 
@@ -59,10 +63,14 @@ class OfSplits(Record, Generic[T], frozen=True, kw_only=True):
 
 
 class TrainingData(Record, frozen=True, kw_only=True):
-    """The data of a training. version, config: those of the task; config is `Task.identity()`.
+    """The data of a training.
 
-    seed: of the set. identities: `Dataset.identity` of each split. examples: rows of each split. cut_to: tokens of a
-    sequence that the model reads.
+    version: version of the task.
+    config: `Task.identity()`.
+    seed: seed of the set.
+    identities: `Dataset.identity` of each split.
+    examples: number of rows of each split.
+    cut_to: number of tokens of a sequence that the model reads.
     """
 
     version: int
@@ -74,10 +82,13 @@ class TrainingData(Record, frozen=True, kw_only=True):
 
 
 class RecordedAnswers(Record, frozen=True, kw_only=True):
-    """What the model answers on the first rows of a split, in blocks of 1,000 rows.
+    """The model's answers on the first rows of a split, in blocks of 1,000 rows.
 
-    rows: digest of the rows of each block. read: digest of the batches made of them. predictions: a digit for each
-    answer, one text a block.
+    examples: number of rows.
+    correct: number of correct answers.
+    rows: for each block, the digest of its rows.
+    read: for each block, the digest of the batches that are made of its rows.
+    predictions: for each block, a text with one digit per answer.
     """
 
     examples: Natural
@@ -88,10 +99,13 @@ class RecordedAnswers(Record, frozen=True, kw_only=True):
 
 
 class FreshAnswers(Record, frozen=True, kw_only=True):
-    """How the model does on rows of another seed.
+    """The model's answers on rows of another seed, counted.
 
-    errors: for each group of rows their number, the sum of label - answer, and the sum of its squares; the first cards
-    did not have them.
+    seed: seed of the rows.
+    examples: number of rows.
+    correct: number of correct answers.
+    errors: for each group of rows, their number, the sum of label - answer, and the sum of its squares; empty in the
+        first cards.
     """
 
     seed: Natural
@@ -101,16 +115,29 @@ class FreshAnswers(Record, frozen=True, kw_only=True):
 
 
 class Card(Record, frozen=True, kw_only=True):
-    """The card of a trained model; one without `recorded` is not complete yet.
+    """The card of a trained model; a card without `recorded` is not complete yet.
 
-    format: version of this record. attention: the X-former. task: name of the task, such as "listops/mini".
-    parameters: their number. recipe: how the model was trained. selected_step: step of the kept weights, which were the
-    best on validation. validation, test: scores of these weights. device, processes, threads, wall_seconds, date
-    (UTC), torch, python, lra_data: where, how long, when and with which versions it was trained. preset: the preset's
-    name, None if the configuration was given instead. sha256: of the weights' file.
+    format: version of this record.
+    attention: name of the X-former.
+    task: name of the task, such as "listops/mini".
+    parameters: number of trainable parameters.
+    recipe: how the model was trained.
+    selected_step: step of the kept weights, the best on validation.
+    validation, test: scores of the kept weights.
+    data: what the model was trained on.
+    device: device of the training.
+    processes, threads: their numbers in the training.
+    wall_seconds: duration of the training in seconds.
+    date: date of the training (UTC).
+    torch, python, lra_data: versions that the training used.
+    preset: name of the preset; None if a configuration was given instead.
+    model: configuration of the model.
+    sha256: digest of the weights' file.
+    recorded: answers on the first rows of "train" and "test".
+    fresh: answers on rows of another seed; None for a corpus, which has no seeds.
+    trivial: accuracy of each trivial predictor.
 
-    recorded: answers on the first rows of "train" and "test". fresh: answers on another seed's rows; None for a corpus,
-    which has none. trivial: accuracy of each trivial predictor. The three are written together.
+    `recorded`, `fresh` and `trivial` are written together.
     """
 
     format: Literal[1] = CARD_VERSION
@@ -152,7 +179,7 @@ class Card(Record, frozen=True, kw_only=True):
 
 
 def decode(data: bytes, path: Path) -> Card:
-    """The card in a file's bytes; raises CheckpointError in one line, with the file and the entry that is wrong."""
+    """The card in a file's bytes; raises a one-line CheckpointError that names the file and the wrong entry."""
     try:
         values = parsed(data)
     except RecordError as error:
@@ -169,6 +196,6 @@ def decode(data: bytes, path: Path) -> Card:
 
 
 def as_json(config: ModelConfig | TrainConfig) -> dict[str, Any]:
-    """A configuration as JSON has it, with lists for tuples."""
+    """A configuration as JSON values, with lists for tuples."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     return values

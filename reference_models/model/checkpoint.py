@@ -1,11 +1,11 @@
-"""Checkpoints: safetensors with a JSON record inside, that appear whole or not at all.
+"""Checkpoints: safetensors files with a JSON record in their metadata, written completely or not at all.
 
-A finished model is a folder with `model.safetensors` (weights and buffers) and `card.json`, written last, which holds
-the weights' SHA-256: if the card is there, the model is whole. A training that may be interrupted keeps its state in
-one file, `state.safetensors`: weights, optimiser, the best weights so far, and in the file's metadata the numbers that
-go with them. One file, because one file can be replaced in one step.
+A finished model is a folder with `model.safetensors` (weights and buffers) and `card.json`. The card is written last
+and holds the SHA-256 of the weights: if the card exists, the model is complete. A training that may be interrupted
+keeps its state in `state.safetensors`: weights, optimiser, the best weights so far, and in the file's metadata the
+numbers that belong to them. It is one file because one file can be replaced in one step.
 
-Not here: what the numbers of a state mean (`training/state.py`), the entries of a card (`card.py`).
+Not here: the meaning of the numbers in a state (`training/state.py`), the entries of a card (`card.py`).
 """
 
 import hashlib
@@ -29,7 +29,7 @@ WEIGHTS, CARD, STATE = "model.safetensors", "card.json", "state.safetensors"
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a name of its own, make sure that it is on the disk, and give it its name."""
+    """Write a file under a temporary name, flush it to the disk, and rename it to `path`."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,14 +48,15 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def tensors_bytes(tensors: Mapping[str, Tensor], record: Mapping[str, Any] | None = None) -> bytes:
-    """A safetensors file: tensors by name, each with memory of its own, and a record as JSON in its metadata."""
+    """A safetensors file: tensors by name, each copied, and a record as JSON in its metadata."""
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     return save(own, None if record is None else {"record": json.dumps(record, sort_keys=True)})
 
 
 def read_tensors(path: Path, names: Sequence[str] | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, or those of some names, and the record of a file; raises CheckpointError for one that is missing or
-    cut off.
+    """The tensors of a file (all, or those in `names`) and its record.
+
+    Raises CheckpointError for a file that is missing or cut off.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -67,7 +68,7 @@ def read_tensors(path: Path, names: Sequence[str] | None = None) -> tuple[dict[s
 
 
 def save_model(folder: Path, model: Classifier, card: Card) -> Card:
-    """Write a finished model; returns its card, which gets the model's configuration and the weights' digest here."""
+    """Write a finished model; returns its card, with the model's configuration and the weights' digest."""
     data = tensors_bytes(model.state_dict())
     full = replace(card, model=model.config, sha256=hashlib.sha256(data).hexdigest())
     write_whole(folder / WEIGHTS, data)
@@ -76,12 +77,12 @@ def save_model(folder: Path, model: Classifier, card: Card) -> Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write the card of a model whose weights are written."""
+    """Write the card of a model. Its weights must be written first."""
     write_whole(folder / CARD, card.encode())
 
 
 def read_card(folder: Path) -> Card:
-    """The card of a finished model; raises CheckpointError if there is none that we can read."""
+    """The card of a finished model; raises CheckpointError if it is missing or not readable."""
     path = folder / CARD
     try:
         data = path.read_bytes()
@@ -95,7 +96,7 @@ def read_card(folder: Path) -> Card:
 def load_model(folder: Path) -> tuple[Classifier, Card]:
     """A finished model in evaluation mode, on the CPU, and its card.
 
-    Raises CheckpointError if the weights are not those that the card was written for.
+    Raises CheckpointError if the digest of the weights differs from the card's.
     """
     card = read_card(folder)
     path = folder / WEIGHTS
@@ -111,7 +112,7 @@ def load_model(folder: Path) -> tuple[Classifier, Card]:
 
 
 def load_weights(model: Classifier, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into a model; raises CheckpointError unless they are exactly the model's."""
+    """Copy tensors into a model; raises CheckpointError if a name or a shape differs."""
     own = model.state_dict()
     for name in sorted(set(own) | set(tensors)):
         if name not in own or name not in tensors:

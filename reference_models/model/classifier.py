@@ -4,9 +4,9 @@
     two    both documents through the same encoder, pooled to a and b, joined, -> dense(mlp) ReLU -> dense(mlp / 2) ReLU
            -> dense(C)
 
-Joined is [a, b] ("concat", as LRA was released) or [a, b, a * b, a - b] ("four-way", as its paper says in appendix
-A.1.3). "cross" is a contrast to both: each document attends to the other before pooling, which a two-tower model may
-not.
+The joined vector is [a, b] ("concat", as in LRA's release) or [a, b, a * b, a - b] ("four-way", as in appendix A.1.3 of
+its paper). With "cross", for comparison, each document attends to the other before pooling; a two-tower model must not
+do this.
 """
 
 from itertools import pairwise
@@ -24,7 +24,7 @@ from reference_models.model.encoder import EPSILON, AttentionLayer, Encoder
 
 
 class Classifier(nn.Module):
-    """A model of `ModelConfig`. Logits are float32, also under autocast."""
+    """The model of a `ModelConfig`. Logits are float32, also under autocast."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Classifier(nn.Module):
         self.head = nn.ModuleList(_dense(a, b) for a, b in pairwise(widths))
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """inputs: int (B, S, L), as `lra_data`'s batches have them. lengths: int (B, S). Returns logits (B, C)."""
+        """inputs: int (B, S, L), as in `lra_data`'s batches. lengths: int (B, S). Returns logits (B, C)."""
         batch, sequences, length = inputs.shape
         if sequences != self.config.num_sequences:
             raise UsageError(f"expected {self.config.num_sequences} sequences an example, got {sequences}")
@@ -57,29 +57,29 @@ class Classifier(nn.Module):
         return logits.float()
 
     def pooled(self, vectors: Tensor, keep: Tensor | None) -> Tensor:
-        """(B, L, D) to (B, D): the CLS position, or the mean over the tokens that are there."""
+        """(B, L, D) to (B, D): the CLS position, or the mean over the kept tokens."""
         if self.config.pooling == "cls":
             return vectors[:, 0]
         if keep is None:
             return vectors.mean(dim=1)
-        # Chosen, not multiplied by 0: what stands under padding must not matter, whatever it is.
+        # Filled, not multiplied by 0: values under padding must not matter, even if they are not finite.
         total = vectors.masked_fill(~keep[..., None], 0.0).sum(dim=1)
         return total / keep.sum(dim=1, keepdim=True).clamp(min=1)
 
     def compared(self, a: Tensor, b: Tensor) -> Tensor:
-        """What the head sees of two documents."""
+        """The head's input for two documents."""
         return torch.cat([a, b] if self.config.head == "concat" else [a, b, a * b, a - b], dim=-1)
 
     @property
     def attentions(self) -> list[Attention]:
-        """The layers' attentions, from the first."""
+        """The attention of each layer, from the first."""
         return [cast(AttentionLayer, layer).attention for layer in self.encoder.attentions]
 
     @property
     def never_trained(self) -> dict[str, str]:
-        """Names of parameters that never get a gradient but 0, with the reason; there are few such configurations.
+        """Names of parameters whose gradient is always 0, with the reason; empty for most configurations.
 
-        Only the first output of the last layer is read where a CLS token is pooled and documents are not crossed.
+        Where a CLS token is pooled and the head is not "cross", only the first output of the last layer is read.
         """
         last = self.config.num_layers - 1
         read = {last: 1} if self.config.pooling == "cls" and self.cross is None else {}
@@ -90,14 +90,16 @@ class Classifier(nn.Module):
         }
 
     def check_options(self) -> None:
-        """Raises UsageError for options with which a part of an attention can never learn, whatever is read of it."""
+        """Raises UsageError if a part of an attention cannot learn with its options, even if all outputs are read."""
         for attention in self.attentions:
             for name, reason in attention.unread(self.config.positions_count).items():
                 given = f"{self.config.attention} with options {dict(self.config.options)}"
-                raise UsageError(f"expected options with which all of a model learns, got {given}: of {name}, {reason}")
+                raise UsageError(
+                    f"expected options with which all of a model learns, got {given}: {name} cannot learn: {reason}"
+                )
 
     def auxiliary_loss(self) -> Tensor | None:
-        """The sum of the attentions' own losses of the last forward; None if they have none."""
+        """The sum of the attentions' own losses of the last forward pass; None if there are none."""
         losses = [loss for attention in self.attentions if (loss := attention.auxiliary_loss()) is not None]
         return None if not losses else torch.stack(losses).sum()
 
@@ -108,7 +110,7 @@ class Classifier(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Each document's tokens attend to the other document's: x + softmax(Q K^T / sqrt(E)) V with K, V of the other."""
+    """Each document attends to the other: x + softmax(Q K^T / sqrt(E)) V with K and V of the other document."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -133,19 +135,19 @@ class CrossAttention(nn.Module):
 
 
 def _other(x: Tensor) -> Tensor:
-    """For each document the one that it is compared with: (2 B, …), neighbours exchanged."""
+    """The other document of each pair: (2 B, …) with neighbours exchanged."""
     return x.view(len(x) // 2, 2, *x.shape[1:]).flip(1).flatten(0, 1)
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Trainable numbers."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _dense(inputs: int, outputs: int) -> nn.Linear:
     """A dense layer of a head: LeCun-normal (standard deviation 1 / sqrt(inputs), cut at two), biases 0."""
     linear = nn.Linear(inputs, outputs)
-    # Cutting at two deviations leaves 0.8796 of the deviation, which flax's initialiser makes up for.
+    # Cutting at two deviations reduces the deviation to 0.8796 of it; like flax's initialiser, correct for this.
     deviation = inputs**-0.5 / 0.87962566103423978
     nn.init.trunc_normal_(linear.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
     nn.init.zeros_(linear.bias)

@@ -1,4 +1,4 @@
-"""What a model is, in one frozen dataclass that checks itself. The named ones are in `presets.py`."""
+"""The configuration of a model: one frozen dataclass that checks itself. Named ones are in `presets.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,16 +15,25 @@ Head = Literal["single", "concat", "four-way", "cross"]
 class ModelConfig:
     """An encoder with an attention and a head.
 
-    attention: the X-former's name; options: its constructor's words. vocab_size: ids, padding included. num_classes: of
-    the logits. max_length: greatest L of a sequence, without CLS. dim: model width D; heads: H; qkv_dim: H times the
-    width of a head; mlp_dim: hidden width of feed-forward layers and head; num_layers: blocks.
-
-    pooling: the output at a CLS token put in front, or the mean over the tokens that are there. positions: fixed
-    sinusoids, or learned. head: for one sequence "single"; for two "concat" [a, b], "four-way" [a, b, a b, a - b], or
-    "cross", where each document first attends to the other (a contrast: no two-tower model). dropout: of embeddings,
-    attention outputs and feed-forward layers; attention_dropout: of attention weights. reversible: residual pairs that
-    are computed again in the backward pass. seed: of what attentions draw for themselves. note: what a reader should
-    know of a preset.
+    attention: name of the X-former.
+    options: keyword arguments of the X-former's constructor.
+    vocab_size: number of ids, padding included.
+    num_classes: number of logits, C.
+    max_length: greatest L of a sequence, without CLS.
+    dim: model width D.
+    heads: H.
+    qkv_dim: H times the width of a head.
+    mlp_dim: hidden width of feed-forward layers and head.
+    num_layers: number of blocks.
+    pooling: "cls" for the output at a CLS token in front, "mean" for the mean over the kept tokens.
+    positions: "sinusoidal" (fixed) or "learned".
+    head: "single" for one sequence; for two "concat" [a, b], "four-way" [a, b, a b, a - b], or "cross", where each
+        document first attends to the other (for comparison: not a two-tower model).
+    dropout: of embeddings, attention outputs and feed-forward layers.
+    attention_dropout: of attention weights.
+    reversible: whether layers are reversible, and so computed again in the backward pass.
+    seed: of the random numbers that attentions draw.
+    note: remark on a preset.
     """
 
     attention: str
@@ -66,17 +75,17 @@ class ModelConfig:
 
     @property
     def num_sequences(self) -> int:
-        """S: sequences an example, 2 for the heads that compare."""
+        """S: number of sequences per example, 2 for the heads that compare."""
         return 1 if self.head == "single" else 2
 
     @property
     def positions_count(self) -> int:
-        """Positions an attention sees at most: max_length, and CLS."""
+        """The greatest number of positions that an attention sees: max_length, and CLS."""
         return self.max_length + (self.pooling == "cls")
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's integers as ints, also in tuples: a card is JSON."""
+    """The value with NumPy's integers as ints, also in tuples, since a card is JSON."""
     if isinstance(value, tuple):
         return tuple(_plain(item) for item in value)
     number = checks.plain_int(value)

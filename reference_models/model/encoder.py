@@ -4,9 +4,9 @@
     h = x + dropout(attention(norm(x)));  x = h + mlp(norm(h))        for each layer
     x = norm(x)
 
-As the Long Range Arena has it (Tay et al. 2021, and the released `models/layers/common_layers.py`), with its
+As in the Long Range Arena (Tay et al. 2021, and the released `models/layers/common_layers.py`), with its
 initialisations: embeddings N(0, 1) without scaling, dense layers xavier-uniform, GELU's tanh form, norms with epsilon
-1e-6. What differs: padding is told by lengths and not by token 0, since a pixel of value 0 is no padding.
+1e-6. One difference: lengths define the padding, not token 0, since a pixel of value 0 is not padding.
 
 Not here: pooling and heads (`classifier.py`).
 """
@@ -27,7 +27,7 @@ EPSILON = 1e-6
 
 
 class Encoder(nn.Module):
-    """Tokens (B, L) to vectors (B, L', D), with L' = L + 1 if there is a CLS token in front."""
+    """Tokens (B, L) to vectors (B, L', D), with L' = L + 1 if a CLS token is put in front."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

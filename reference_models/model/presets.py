@@ -5,8 +5,8 @@ google-research/long-range-arena at cd31e5c for `lra-release`; mlpen/Nystromform
 for `xiong`, the model of most GPU comparisons (Xiong et al. 2021); `mini` is ours: it trains on two CPU cores in
 minutes.
 
-What the release sets for an attention and a task is taken over where our module has such an option; where its code did
-something else than the option says, or the configuration never reached the model, the note says so.
+The release's settings for an attention and a task are used where our module has such an option. Where the release's
+code differs from its option, or never read the configuration, a comment says so.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from reference_models.model.config import ModelConfig
 PRESETS = ("lra-paper", "lra-release", "xiong", "mini")
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
-# The five that the benchmark does not have.
+# The five models that are not in the benchmark.
 NOT_IN_LRA = ("compressive", "image_transformer", "routing", "set_transformer", "transformer_xl")
 
 _VOCABULARY = {
@@ -42,7 +42,7 @@ _RELEASE: dict[str, dict[str, Any]] = {
         "num_layers": 4,
     },
     "text": {"max_length": 1000, "dim": 256, "heads": 4, "qkv_dim": 256, "mlp_dim": 1024, "num_layers": 4},
-    # Its encoders get no classifier, so there is no CLS token; "CLS" pooling takes the first byte. The mean is ours.
+    # Its encoders get no classifier, so there is no CLS token; "CLS" pooling takes the first byte. We use the mean.
     "retrieval": {
         "max_length": 4000,
         "dim": 128,
@@ -76,7 +76,7 @@ _RELEASE: dict[str, dict[str, Any]] = {
     },
 }
 
-# What single attentions change in the release's configurations of pictures.
+# Changes to the release's settings for single attentions, mostly for pictures.
 _RELEASE_CHANGES: dict[tuple[str, str], dict[str, Any]] = {
     ("image", "bigbird"): {"heads": 1},
     ("image", "local"): {"heads": 2, "pooling": "mean"},
@@ -109,7 +109,7 @@ _PAPER: dict[str, dict[str, Any]] = {
         "pooling": "mean",
         "head": "four-way",
     },
-    # Three layers, four heads, feed-forward 128 and keys of 64 are given; the width is not, and is the release's.
+    # The paper gives three layers, four heads, feed-forward 128 and keys of 64; the width is the release's.
     "image": {
         "max_length": 1024,
         "dim": 128,
@@ -175,9 +175,9 @@ def _xiong(task: str, attention: str) -> dict[str, Any]:
 
 
 def _mini(task: str, attention: str) -> dict[str, Any]:
-    """Short enough for two cores: listops/mini; the first 512 bytes of a document say much of what it is.
+    """Sequences short enough to train on two cores: listops/mini, and the first 512 bytes of a document.
 
-    Learned positions begin at a fiftieth of a token's own vector, and in so few steps they stay there.
+    Positions are sinusoidal: learned ones begin at 1/50 of a token's own vector, and hardly grow in so few steps.
     """
     lengths = {"listops": 128, "text": 512, "retrieval": 512, "image": 1024, "pathfinder": 1024}
     return {**_xiong(task, attention), "max_length": lengths[task], "positions": "sinusoidal", "dropout": 0.0}
@@ -187,7 +187,7 @@ _SETTINGS = {"lra-paper": _lra_paper, "lra-release": _lra_release, "xiong": _xio
 
 
 def _options(name: str, task: str, attention: str) -> dict[str, Any]:
-    """The attention's own words in a preset; what is not named here is its default, which is its paper's."""
+    """The attention's options in a preset; options that are not named keep their defaults, which follow the papers."""
     picture = task in ("image", "pathfinder")
     if attention == "image_transformer" and picture:
         # 8 x 8 queries see their own block and 8 pixels more on each side of a 32 x 32 picture.
@@ -195,7 +195,7 @@ def _options(name: str, task: str, attention: str) -> dict[str, Any]:
     table = _OPTIONS if name != "mini" else _MINI_LISTOPS_OPTIONS if task == "listops" else _MINI_OPTIONS
     chosen: Mapping[str, Any] = table.get(attention, {})
     if attention == "linformer" and name == "lra-release":
-        # 32 for Text stands in its configuration and never reaches the model.
+        # The release's configuration for Text sets 32, which never reaches the model.
         return {**chosen, "k": 16}
     if attention == "local" and picture and name.startswith("lra"):
         return {**chosen, "block": 64}
@@ -213,7 +213,7 @@ _OPTIONS: dict[str, Mapping[str, Any]] = {
     "bigbird": {"block": 64, "num_random": 3},
 }
 
-# As much of a sequence of 512 or 1,024 as the published sizes see of 2,000 to 4,000.
+# Sizes that cover the same share of 512 or 1,024 positions as the published sizes cover of 2,000 to 4,000.
 _MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
     "local": {"block": 64},
     "sparse": {"pattern": "fixed", "stride": 32, "summary": 8},
@@ -226,7 +226,7 @@ _MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
     "compressive": {"segment": 128, "memory": 128, "compressed": 64},
 }
 
-# The same shares of 128 positions; sizes that follow from the length by themselves are not named.
+# The same shares of 128 positions; options whose defaults follow from the length are not named.
 _MINI_LISTOPS_OPTIONS: dict[str, Mapping[str, Any]] = {
     "local": {"block": 16},
     "sparse": {"pattern": "fixed", "stride": 16, "summary": 4},

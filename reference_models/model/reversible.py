@@ -1,16 +1,16 @@
-"""Reversible residual layers: activations are kept behind the last layer alone, the others are computed back from them.
+"""Reversible residual layers: only the last layer's outputs are kept, and earlier activations are recomputed from them.
 
-    y1 = x1 + f(x2),   y2 = x2 + g(y1)      forward: f the attention's share, g the feed-forward layer's
+    y1 = x1 + f(x2),   y2 = x2 + g(y1)      forward: f is the attention, g the feed-forward layer
     x2 = y2 - g(y1),   x1 = y1 - f(x2)      backward
 
 Gomez et al., "The reversible residual network", NeurIPS 2017, section 3; Kitaev, Kaiser and Levskaya, "Reformer", ICLR
-2020, section 3. Memory is that of one layer and of two (B, L, D), for any depth; time that of one more forward pass.
+2020, section 3. Memory is that of one layer and of two tensors (B, L, D), for any depth. Time grows by a forward pass.
 
-The backward pass calls f and g again, with the random state (dropout) and the autocast of the forward pass. Whatever
-else they go by must stay between the passes: an attention's rotations do, statistics of batches do not. x is computed
-back up to rounding, so a hash of it may differ where two directions tie in the last bits.
+The backward pass calls f and g again, with the random state (dropout) and the autocast of the forward pass. Anything
+else that they depend on must not change between the passes: an attention's rotations stay, statistics of batches do
+not. x is recovered up to rounding, so a hash of it may differ where two directions tie in the last bits.
 
-Not here: how a network begins and ends (`encoder.py`).
+Not here: the begin and end of a network (`encoder.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,14 +33,14 @@ def reversible(x1: Tensor, x2: Tensor, f: Share, g: Share, keep: Tensor | None =
 def reversible_layers(
     x1: Tensor, x2: Tensor, layers: Sequence[tuple[Share, Share]], keep: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """y1 and y2 behind layers (f, g), at least one; only these two are kept for the backward pass."""
+    """y1 and y2 after one or more layers (f, g); only these two are kept for the backward pass."""
     parameters = {id(p): p for layer in layers for share in layer for p in _parameters(share)}
     y1, y2 = _Reversible.apply(layers, x1, x2, keep, *parameters.values())  # type: ignore[no-untyped-call]
     return y1, y2
 
 
 class _Reversible(torch.autograd.Function):
-    """Parameters are inputs, so that their gradients go the usual way (torch.autograd.grad, hooks, DDP)."""
+    """Parameters are inputs, so that autograd handles their gradients (torch.autograd.grad, hooks, DDP)."""
 
     @staticmethod
     def forward(
@@ -60,7 +60,7 @@ class _Reversible(torch.autograd.Function):
             ctx.contexts.append(_Context.now(x1))
             with ctx.contexts[-1].autocast():
                 x2 = x2 + g(x1)
-        ctx.save_for_backward(x1, x2, keep, *parameters)  # parameters: an error if they have changed by then
+        ctx.save_for_backward(x1, x2, keep, *parameters)  # parameters: autograd fails if they change before backward
         return x1, x2
 
     @staticmethod
@@ -95,7 +95,7 @@ def _again(
 
 
 def _parameters(share: Share) -> list[nn.Parameter]:
-    """Those that a module, or the module of a method, trains."""
+    """The trainable parameters of a module, or of the module of a method."""
     owner = share if isinstance(share, nn.Module) else getattr(share, "__self__", None)
     if not isinstance(owner, nn.Module):  # its parameters would be left without gradients
         raise TypeError(f"expected a module or a method of one, got {share!r}")
@@ -114,18 +114,18 @@ class _Context(NamedTuple):
 
     @classmethod
     def now(cls, x: Tensor) -> "_Context":
-        """The context at this moment, for calls on x."""
+        """The current context, for calls on x."""
         kind = x.device.type
         dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         return cls(torch.get_rng_state(), *get_device_states(x), kind, dtype, enabled)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The same autocast. Older torch keeps casts of weights made without gradients in its cache."""
+        """The same autocast, without its cache: older torch caches casts of weights made without gradients."""
         return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled, cache_enabled=False)
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """The same autocast and random states, which are afterwards as before."""
+        """The same autocast and random states; on exit, both are as before."""
         with torch.random.fork_rng(self.devices), self.autocast():
             torch.set_rng_state(self.cpu)
             set_device_states(self.devices, self.states)

@@ -1,6 +1,6 @@
-"""How a model is trained, in one frozen dataclass that checks itself. The named recipes are in `training/recipes.py`.
+"""The configuration of a training: one frozen dataclass that checks itself. Recipes are in `training/recipes.py`.
 
-Not here: what changes speed only (device, worker processes), which `train` is told.
+Not here: options that change speed only (device, worker processes), which are arguments of `train`.
 """
 
 import math
@@ -12,20 +12,24 @@ from lra_data import UsageError, checks
 Schedule = Literal["inverse-sqrt", "cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16"]
 
-# Where torch's OneCycleLR begins and ends, as shares of its peak.
+# The first and last rate of torch's OneCycleLR, as shares of its peak.
 _LINEAR_START, _LINEAR_END = 1 / 25, 1 / 250_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Steps of AdamW over batches in an order of its own.
+    """Steps of AdamW over batches in a seeded order.
 
-    steps: optimiser steps; batch_size: examples of one, over all ranks and micro-batches. learning_rate, schedule,
-    warmup: see `rate`. beta1, beta2, epsilon, weight_decay: of AdamW, for every parameter, as the release has it.
-    clip_norm: greatest norm of the gradient, or None. accumulate: micro-batches a step. seed: of initial weights,
-    order of examples and dropout. fresh: new examples in every epoch, of a generated task. evaluate_every: steps
-    between two looks at validation; the weights that are kept are the best ones there. precision: of matrix products
-    under autocast; weights are float32.
+    steps: number of optimiser steps.
+    batch_size: number of examples per step, over all ranks and micro-batches.
+    learning_rate, schedule, warmup: see `rate`.
+    beta1, beta2, epsilon, weight_decay: of AdamW, for every parameter, as in the release.
+    clip_norm: greatest norm of the gradient; None for no limit.
+    accumulate: number of micro-batches per step.
+    seed: of initial weights, order of examples and dropout.
+    fresh: whether every epoch has new examples; for generated tasks.
+    evaluate_every: number of steps between two evaluations on validation; the weights that score best there are kept.
+    precision: dtype of matrix products under autocast; weights are float32.
     """
 
     steps: int
@@ -78,11 +82,11 @@ class TrainConfig:
             )
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step from 1 to `steps`: a function of it alone.
+        """The learning rate of a step, 1 to `steps`: a function of the step alone.
 
-        inverse-sqrt: learning_rate · min(1, s / warmup) / sqrt(max(s, warmup)), the release's. The others climb in a
-        straight line over `warmup` steps to learning_rate, and then stay, fall as half a cosine to 0, or fall in a
-        straight line; "linear" begins and ends where torch's OneCycleLR does.
+        "inverse-sqrt" is the release's: learning_rate · min(1, s / warmup) / sqrt(max(s, warmup)). The others rise
+        linearly over `warmup` steps to learning_rate. Then "constant" stays, "cosine" falls as half a cosine to 0, and
+        "linear" falls linearly; "linear" begins and ends at the rates of torch's OneCycleLR.
         """
         climbed = min(1.0, step / self.warmup) if self.warmup else 1.0
         if self.schedule == "inverse-sqrt":
@@ -92,7 +96,7 @@ class TrainConfig:
             return self.learning_rate * climbed * (1 + math.cos(math.pi * done)) / 2
         if self.schedule == "linear":
             if step < self.warmup:
-                # OneCycleLR is at its start in the first step, and at its peak in step `warmup`.
+                # OneCycleLR has its first rate in step 1, and its peak in step `warmup`.
                 climbed = (step - 1) / (self.warmup - 1)
                 return self.learning_rate * (_LINEAR_START + (1 - _LINEAR_START) * climbed)
             return self.learning_rate * (1 - done * (1 - _LINEAR_END))

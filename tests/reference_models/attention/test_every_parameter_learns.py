@@ -156,7 +156,8 @@ def test_given_sizes_that_leave_a_part_untrained(
     assert still(config) == list(found)
     assert len(found) == (4 if attention == "compressive" else 2)
     assert found[f"encoder.attentions.1.attention.{part}"].startswith(reason)
-    expected = f"expected options with which all of a model learns, got {attention} with options {options}: of {part}, "
+    given = f"{attention} with options {options}"
+    expected = f"expected options with which all of a model learns, got {given}: {part} cannot learn: "
     with pytest.raises(UsageError) as error:
         Classifier(config).check_options()
     assert str(error.value).startswith(expected + reason)
