@@ -1,1 +1,1 @@
-"""What an attention looks at: pictures, and the distance that it spans."""
+"""Which positions an attention looks at: pictures, and the attention span."""

@@ -1,6 +1,6 @@
-"""Draws what an attention looks at: a small picture of `dense_weights`, query by query.
+"""Draws the positions that an attention looks at: a small picture of `dense_weights`, one row per query.
 
-Weights of an untrained model over random tokens, so the picture shows the pattern and nothing that was learned.
+The model is untrained and its tokens are random, so the picture shows the pattern and nothing learned.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ LENGTH = 64
 _SCALE = 3
 _MOST_BRIGHT = 255
 
-# Sizes that fit a sequence of 64; what is not named is the default.
+# Options that suit a sequence of 64; options that are not named keep their defaults.
 OPTIONS: dict[str, Mapping[str, Any]] = {
     "local": {"block": 8},
     "sparse": {"pattern": "fixed", "stride": 8, "summary": 2},
@@ -36,7 +36,7 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
 
 
 def pattern(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The mean over heads of the weights, each row scaled to its greatest: uint8 (3 L, 3 L), black is most."""
+    """The weights averaged over heads, each row scaled by its greatest: uint8 (3 L, 3 L), black is the greatest."""
     torch.manual_seed(0)
     shape = Shape(dim=32, heads=2, head_dim=16, max_length=LENGTH, layer=1, num_layers=2)
     model = attention_class(name)(shape, **OPTIONS.get(name, {})).eval()
@@ -48,7 +48,7 @@ def pattern(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def draw(name: str, folder: Path) -> Path:
-    """Write FOLDER/<name>.png; raises UsageError for a folder that nothing can be written to."""
+    """Write FOLDER/<name>.png; raises UsageError if the folder is not writable."""
     from PIL import Image
 
     path = paths.local_path(folder, "a folder for the pictures") / f"{name}.png"

@@ -1,19 +1,20 @@
-"""Required attention span: how far from a token the tokens are that a trained model's attention looks at.
+"""Required attention span: the mean distance between a token and the tokens that a trained model looks at.
 
-    S = (1 / n) Σ_i Σ_j A_ij |i - j|        A: weights (n, n) of a head for a sequence of n tokens, padding left out
+    S = (1 / n) Σ_i Σ_j A_ij |i - j|        A: weights (n, n) of a head for a sequence of n tokens, without padding
 
-The mean over sequences of an example and over examples; Tay et al., "Long Range Arena", ICLR 2021, section 2.3, where
-figure 2 shows the mean over all heads of a Transformer for 1,000 examples. Beside it stands what uniform attention has
-on the same examples, (n^2 - 1) / (3 n): a span near it says that attention looks everywhere, not that it looks far. For
-pictures there is also the Euclidean distance of pixels in rows and columns; channels of a pixel are at one place.
+S is averaged over the sequences of an example and over examples; Tay et al., "Long Range Arena", ICLR 2021, section
+2.3, where figure 2 shows the mean over all heads of a Transformer for 1,000 examples. The result also gives the span of
+uniform attention on the same examples, (n^2 - 1) / (3 n): a span near it means that attention looks everywhere, not
+that it looks far. For pictures there is also the Euclidean distance of pixels in rows and columns; the channels of a
+pixel have one position.
 
-A CLS token has no place. Its row and column are left out, and the sum is divided by the weight that is left in place of
-n: S is the mean distance of all weight that goes from tokens to tokens, and `cls_share` the share of weight that went
-to CLS instead. Not each row by what is left of it: a token that looks at CLS alone would count as much as any other.
+A CLS token has no position. Its row and column are left out, and the sum is divided by the remaining weight instead of
+n: S is the mean distance of all weight from tokens to tokens, and `cls_share` is the share of weight from tokens to
+CLS. Rows are not divided one by one: a token that looks at CLS alone would then count as much as any other.
 
-A head whose rows are no distribution over the tokens has no span, and neither has a mean that it belongs to: the result
-then holds the words "not a distribution". What the Compressive Transformer's slots get counts for the tokens that they
-are made of, in equal parts. Not here: attention from one document to the other (`CrossAttention`).
+A head whose rows are not a distribution over the tokens has no span, and a mean that includes it has none either: the
+result is then the text "not a distribution". The weight of a slot of the Compressive Transformer is divided equally
+among the tokens that the slot is made of. Not here: attention from one document to the other (`CrossAttention`).
 """
 
 import random
@@ -36,12 +37,12 @@ from reference_models.evaluation.model_inputs import reading
 from reference_models.model.classifier import Classifier
 from reference_models.model.config import ModelConfig
 
-# Of the float32 weights of one layer that are at hand at a time; those of one sequence may be more.
+# Bytes of float32 weights of one layer that are in memory at a time; a single sequence may need more.
 LARGEST_WEIGHTS = 64 * 2**20
 
 _SUM_TOLERANCE, _LEAST_ENTRY, _LEAST_SHARE = 1e-3, -1e-6, 1e-6
 
-# A product of two attentions has rows that sum to 1, and is no head's weights (see `dense_weights` there).
+# The rows of a product of two attentions sum to 1, but are not the weights of a head (see its `written_out`).
 _NOT_OVER_TOKENS = {"set_transformer": "heads look at inducing points, which have no place"}
 
 
@@ -54,10 +55,15 @@ def attention_span(
     device: torch.device | str = "cpu",
     width: int | None = None,
 ) -> Span:
-    """The span over examples drawn from a split without repetition, by a seed and nothing else.
+    """The span over examples that are drawn from a split without repetition, by the seed alone.
 
-    device: the model is moved there. width: pixels in a row of a picture, if it is not square. Raises UsageError for
-    more examples than there are, a set that the model cannot read (see `reading`), or a width that does not fit.
+    examples: number of examples.
+    seed: of the draw.
+    device: the model is moved to it.
+    width: pixels in a row of a picture, if the picture is not square.
+
+    Raises UsageError for more examples than the split has, a set that the model cannot read (see `reading`), or a width
+    that does not fit.
     """
     config, task = model.config, dataset.task
     examples = checks.whole_number("examples", examples, 1)
@@ -66,7 +72,7 @@ def attention_span(
     chosen = drawn(len(dataset), examples, seed)
     distances = distances_in(task, form.width(0), width)
     front = int(config.pooling == "cls")
-    lengths: list[int] = []  # of all sequences; no set has an empty one
+    lengths: list[int] = []  # of all sequences; no sequence is empty
     with _watched(model.to(device), [table.to(device) for table in distances], front) as found:
         for batch in _batches(dataset, form, chosen, config):
             lengths += batch.lengths.flatten().tolist()
@@ -97,7 +103,7 @@ def attention_span(
 
 
 def drawn(count: int, examples: int, seed: int) -> list[int]:
-    """Which of `count` examples are looked at, sorted: pure in its arguments."""
+    """The numbers of the chosen examples out of `count`, sorted: a pure function of its arguments."""
     examples = checks.whole_number("examples", examples, 1)
     seed = checks.whole_number("seed", seed, 0)
     if examples > count:
@@ -106,7 +112,7 @@ def drawn(count: int, examples: int, seed: int) -> list[int]:
 
 
 def distances_in(task: Any, length: int, width: int | None = None) -> list[Tensor]:
-    """The measures of distance for a task's sequences of L elements: of tokens, and for pictures of pixels."""
+    """The measures of distance for a task's sequences of L elements: of tokens, and for pictures also of pixels."""
     if task.picture_shape is not None:
         channels = task.picture_shape[2] if len(task.picture_shape) == 3 else 1
         return [distances_of_tokens(length), distances_of_pixels(length, width, channels=channels)]
@@ -122,7 +128,7 @@ def distances_of_tokens(length: int) -> Tensor:
 
 
 def distances_of_pixels(length: int, width: int | None = None, *, channels: int = 1) -> Tensor:
-    """Euclidean distances in a picture that is read row by row, each pixel with its channels: float32 (L, L)."""
+    """Euclidean distances of pixels in a picture read row by row, channels of a pixel together: float32 (L, L)."""
     pixels = length // channels
     columns = isqrt(pixels) if width is None else width
     if columns < 1 or pixels % columns or (width is None and columns * columns != pixels):
@@ -133,10 +139,12 @@ def distances_of_pixels(length: int, width: int | None = None, *, channels: int 
 
 
 class Measured(NamedTuple):
-    """What the heads' weights of a sequence say: float64 (H,), and one axis more for K measures of distance.
+    """Measures of the heads' weights for one sequence: float64, (H,) unless stated.
 
-    spans: (K, H). share: of the weight, what goes to tokens. deviation: greatest difference of a row's sum from 1.
-    least: entry.
+    spans: (K, H), for K measures of distance.
+    share: share of the weight that goes to tokens.
+    deviation: greatest difference of a row's sum from 1.
+    least: smallest entry.
     """
 
     spans: Tensor
@@ -146,10 +154,13 @@ class Measured(NamedTuple):
 
 
 def measured(weights: Tensor, distances: Sequence[Tensor], *, front: int = 0) -> Measured:
-    """weights: (H, F + n, F + n) of a sequence without its padding. distances: K of (L, L), L from n on.
-    front: F, positions before the first token that have no place.
+    """The measures of one sequence's weights.
 
-    Rows are summed up in float32, and their sums in float64.
+    weights: (H, F + n, F + n), without padding.
+    distances: K tables (L, L), L >= n.
+    front: F, number of extra positions before the first token, such as CLS.
+
+    Rows are summed in float32, and their sums are added in float64.
     """
     rows = weights[:, front:].float()
     among = rows[..., front:]  # from tokens to tokens: (H, n, n)
@@ -162,8 +173,8 @@ def measured(weights: Tensor, distances: Sequence[Tensor], *, front: int = 0) ->
 
 @contextmanager
 def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iterator[list[list[list[Any]]]]:
-    """Evaluation mode, without gradients. Each forward adds to the lists of the layers, for each sequence, what is
-    `Measured` of the attention's weights for the very input that it gets. Afterwards the model is as before.
+    """The model in evaluation mode, without gradients. In each forward pass, each layer adds to its list, for each
+    sequence, the `Measured` of its attention's weights for its actual input. On exit the model is as before.
     """
     found: list[list[list[Any]]] = [[] for _ in model.attentions]
     in_training = [module for module in model.modules() if module.training]
@@ -173,7 +184,7 @@ def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iter
         size = _at_a_time(attention.shape.heads, x.shape[1])
         for part, kept in zip(torch.split(x, size), torch.split(keep, size), strict=True):
             for heads, n in zip(attention.dense_weights(part, kept), kept.sum(dim=1).tolist(), strict=True):
-                # As numbers: a small tensor that stays would hold the large blocks apart that are freed around it.
+                # As numbers: small tensors that stay in memory would fragment the large freed blocks around them.
                 found[layer].append([facts.tolist() for facts in measured(heads[:, :n, :n], distances, front=front)])
 
     hooks = [each.register_forward_pre_hook(partial(look, layer, each)) for layer, each in enumerate(model.attentions)]
@@ -189,7 +200,7 @@ def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iter
 
 
 def _batches(dataset: Dataset, form: BatchShape, chosen: list[int], config: ModelConfig) -> Iterator[TorchBatch]:
-    """The chosen examples in batches whose weights in a layer fit, but at least one example each."""
+    """The chosen examples in batches whose weights in a layer fit in memory, at least one example each."""
     source = TorchExamples(dataset, form)
     positions = form.width(0) + int(config.pooling == "cls")
     size = max(1, _at_a_time(config.heads, positions) // config.num_sequences)
@@ -198,7 +209,7 @@ def _batches(dataset: Dataset, form: BatchShape, chosen: list[int], config: Mode
 
 
 def _at_a_time(heads: int, positions: int) -> int:
-    """Sequences whose weights fit, but at least one."""
+    """The number of sequences whose weights fit in memory, at least 1."""
     return max(1, LARGEST_WEIGHTS // (4 * heads * positions * positions))
 
 
@@ -209,25 +220,25 @@ def _uniform(table: Tensor, lengths: Sequence[int]) -> float:
 
 
 def _faults(layer: Measured, attention: str) -> tuple[str, ...]:
-    """For each head why its rows are no distribution over the tokens; "" where they are."""
+    """For each head, why its rows are not a distribution over the tokens; "" where they are."""
     worst = layer.deviation.amax(dim=0), layer.least.amin(dim=0), layer.share.amin(dim=0)
     return tuple(_fault(attention, *facts) for facts in zip(*(fact.tolist() for fact in worst), strict=True))
 
 
 def _fault(attention: str, deviation: float, least: float, share: float) -> str:
     numbers = f"row sums differ from 1 by up to {deviation:.2g}, least entry {least:.2g}"
-    # Said so that a NaN is a fault, too.
+    # Written so that NaN is a fault, too.
     if not (deviation <= _SUM_TOLERANCE and least >= _LEAST_ENTRY):
         return f"{NOT_A_DISTRIBUTION}: {numbers}"
     if attention in _NOT_OVER_TOKENS:
         return f"{NOT_A_DISTRIBUTION} over tokens: {_NOT_OVER_TOKENS[attention]}; {numbers}"
     if share < _LEAST_SHARE:
-        return f"{NOT_A_DISTRIBUTION} over tokens: of a sequence all weight goes to CLS; {numbers}"
+        return f"{NOT_A_DISTRIBUTION} over tokens: all weight of a sequence goes to CLS; {numbers}"
     return ""
 
 
 def _per_head(layers: Sequence[Tensor], faults: Sequence[Sequence[str]]) -> PerHead:
-    """Means over sequences, of (B, H) in each layer, with words in place of those that mean nothing."""
+    """Means over sequences of (B, H) in each layer; "not a distribution" for heads with a fault."""
     means = [layer.mean(dim=0).tolist() for layer in layers]
     pairs = [zip(*layer, strict=True) for layer in zip(means, faults, strict=True)]
     return tuple(tuple(NOT_A_DISTRIBUTION if fault else mean for mean, fault in layer) for layer in pairs)

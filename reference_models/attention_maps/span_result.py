@@ -1,4 +1,4 @@
-"""What `attention_span` finds: spans of heads, layers and the model, as JSON values and as text."""
+"""The result of `attention_span`: spans of heads, layers and the model, as JSON values and as text."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,14 +6,16 @@ from typing import Any
 
 NOT_A_DISTRIBUTION = "not a distribution"
 
-# A number for each head of each layer, or the words.
+# For each head of each layer a number, or "not a distribution".
 PerHead = tuple[tuple[float | str, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """Spans in one measure of distance. uniform: of uniform attention. heads: of each head of each layer, from the
-    first. A span is a number, or the words "not a distribution".
+    """Spans in one measure of distance. A span is a number, or the text "not a distribution".
+
+    uniform: span of uniform attention.
+    heads: span of each head of each layer, from the first.
     """
 
     uniform: float
@@ -31,11 +33,11 @@ class Distances:
 
     @property
     def ratio(self) -> float | str:
-        """The mean, as a multiple of uniform attention's."""
+        """The mean divided by the span of uniform attention."""
         return self.mean if isinstance(self.mean, str) else self.mean / self.uniform
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The spans as JSON values."""
         return asdict(self) | {"layers": self.layers, "mean": self.mean, "ratio": self.ratio}
 
 
@@ -43,9 +45,15 @@ class Distances:
 class Span:
     """The required attention span of a model.
 
-    attention: the X-former. data: set and split. examples, seed: how many were drawn, and by what. sequences: in
-    them, two each for Retrieval. tokens: distances in the sequence. pixels: in the picture, None for other tasks.
-    cls_share: each head's share of weight on CLS, None without CLS. faults: for each head why it has no span, else "".
+    attention: name of the X-former.
+    data: set and split.
+    examples: number of examples drawn.
+    seed: of the draw.
+    sequences: number of sequences, two per example for Retrieval.
+    tokens: spans by distance in the sequence.
+    pixels: spans by distance in the picture; None for other tasks.
+    cls_share: each head's share of weight on CLS; None without CLS.
+    faults: for each head, why it has no span; "" if it has one.
     """
 
     attention: str
@@ -59,12 +67,12 @@ class Span:
     faults: tuple[tuple[str, ...], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The result as JSON values."""
         pixels = None if self.pixels is None else self.pixels.to_json()
         return asdict(self) | {"tokens": self.tokens.to_json(), "pixels": pixels}
 
     def lines(self) -> list[str]:
-        """As text for people."""
+        """The result as lines of text."""
         lines = [f"{self.attention}: required attention span, {self.examples:,} of {self.data}, seed {self.seed}"]
         for name, distances in (("tokens", self.tokens), ("pixels", self.pixels)):
             if distances is not None:

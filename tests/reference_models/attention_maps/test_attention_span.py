@@ -215,7 +215,7 @@ def test_cls_has_no_place_and_shifts_none() -> None:
     assert value == pytest.approx(np.mean(each), rel=1e-6)
     alone = attention_span(made(with_cls(uniform, 1.0), uniform, **changes), LISTOPS, examples=3)
     assert [heads[0] for heads in alone.tokens.heads] == [NOT_A_DISTRIBUTION] * 2
-    assert "of a sequence all weight goes to CLS" in alone.faults[0][0]
+    assert "all weight of a sequence goes to CLS" in alone.faults[0][0]
     assert alone.tokens.heads[0][1] == pytest.approx(alone.tokens.uniform, rel=1e-6)
 
 
