@@ -1,4 +1,4 @@
-"""Reformer: a token looks at those that a locality-sensitive hash puts into its bucket; queries and keys are shared.
+"""Reformer: a token looks at the tokens in its bucket of a locality-sensitive hash; queries and keys are shared.
 
     k_j  = q_j / |q_j|                               keys are the queries, of unit length
     h(x) = argmax [x R; -x R]                        bucket; R (E, b / 2) Gaussian, drawn for each round and head

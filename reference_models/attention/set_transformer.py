@@ -9,10 +9,10 @@ Lee et al., "Set Transformer", ICML 2019, section 3.1 (ISAB) and 3.2 (PMA). Time
 Without positions in x it is equivariant under permutations, like all attention by content alone.
 
 Differences from the paper: its block MAB(Y, Z) = LN(G + rFF(G)), G = LN(Y + MHA(Y, Z, Z)) has residuals, norms and a
-feed-forward layer around each attention. Here the encoder has those of the outer block (pre-norm, residual on x), and
-the inner block has none: H is the bare MHA, with an output projection of its own. Attention is scaled by the width of a
-head; the authors' code divides by the root of the whole width. The authors have no masks: here padding is masked in the
-first attention, so that H summarises the kept tokens alone.
+feed-forward layer around each attention. Here the encoder has the residual (on x), the norm (pre-norm) and the
+feed-forward layer of the outer block, and the inner block has none: H is the bare MHA, with an output projection of its
+own. Attention is scaled by the width of a head; the authors' code divides by the root of the whole width. The authors
+have no masks: here padding is masked in the first attention, so that H summarises the kept tokens alone.
 """
 
 import torch

@@ -10,7 +10,7 @@ The backward pass calls f and g again, with the random state (dropout) and the a
 else that they depend on must not change between the passes: an attention's rotations stay, statistics of batches do
 not. x is recovered up to rounding, so a hash of it may differ where two directions tie in the last bits.
 
-Not here: the begin and end of a network (`encoder.py`).
+Not here: the beginning and the end of a network (`encoder.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
