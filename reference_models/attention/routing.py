@@ -100,7 +100,7 @@ class RoutingAttention(Attention):
         return torch.cat([self._local(q[:, :n], k[:, :n], v[:, :n], keep, dropout), routed], dim=1) if n else routed
 
     def _local(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, dropout: float) -> Tensor:
-        """Heads that look at |i - j| <= w: blocks of w queries, with keys of their own and both neighbouring blocks."""
+        """Heads that look at |i - j| <= w: each block of w queries sees its own and both neighbouring blocks."""
         batch, heads, length, width = q.shape
         w = min(self.local_window, length)
         kept = functional.pad(padded_to(all_kept(q, keep), w, 1, value=False), (w, w)).unfold(1, 3 * w, w)

@@ -13,7 +13,7 @@ O((L / b)^2 H) per iteration.
 
 Differences from the paper: the sorted keys and the block's own keys share one softmax, in which a token that R leaves
 in its block counts twice (the paper adds the two products, which merges the two keys into one). P is linear in all D
-features of x, has its own rows for each head, and starts smaller than usual by 1 / sqrt(b), as X' is a sum. The noise
+features of x, has its own rows for each head, and starts at 1 / sqrt(b) of the usual size, as X' is a sum. The noise
 is drawn once for all examples of a step, a pure function of (seed, layer, step). The paper does not mention padding:
 here a block without tokens stays in its place, and R sorts the others; a sorted key is the mean of the tokens that R
 puts there, and counts by their share of R.
