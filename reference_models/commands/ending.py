@@ -12,9 +12,9 @@ from reference_models.commands.ranks import speaks, torchrun
 
 
 class Ending:
-    """Says what is saved, and which command continues.
+    """Says what is saved, and which command continues the training.
 
-    The files say what is saved: a signal may find the training's objects half-way.
+    This is read from the files, since a signal may come while the training's objects change.
     """
 
     def __init__(self) -> None:
@@ -24,12 +24,12 @@ class Ending:
         interrupts.say_when_interrupted(self.words)
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """Note which training begins."""
+        """Note the folder and the number of steps of the training that begins."""
         if "folder" in event:
             self.folder, self.steps = Path(event["folder"]), event["steps"]
 
     def words(self) -> str | None:
-        """What is saved, and how to continue; None in a process that does not speak."""
+        """What is saved, and how to continue; None in all processes of torchrun but the first."""
         if not speaks():
             return None
         command = f"{torchrun()}lra-zoo {shlex.join(sys.argv[1:])}"
@@ -40,7 +40,7 @@ class Ending:
 
         step = saved_step(self.folder / STATE)
         if (self.folder / CARD).exists():
-            return f"the weights in {self.folder} are final: go on with: {command}"
+            return f"the weights in {self.folder} are final: continue with: {command}"
         if step is None:
             return f"no step of {self.folder} was finished: start again with: {command}"
-        return f"step {step:,} of {self.steps:,} is saved in {self.folder}: go on with: {command}"
+        return f"step {step:,} of {self.steps:,} is saved in {self.folder}: continue with: {command}"

@@ -1,4 +1,4 @@
-"""`lra-zoo evaluate | check`: what trained models answer on a dataset."""
+"""`lra-zoo evaluate | check`: score trained models on a dataset, and check a dataset with trained models."""
 
 import json
 import sys
@@ -21,8 +21,8 @@ from reference_models.commands.shared_options import (
 @click.command(short_help="Score a trained model on a dataset.")
 @click.argument("checkpoint")
 @click.argument("dataset")
-@click.option("--split", default="test", show_default=True, help="Split, or a slice of one such as test[:1000].")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--split", default="test", show_default=True, help="Split, or a slice such as test[:1000].")
+@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
 @dataset_options
 @machine_options
 def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
@@ -61,9 +61,9 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
 @click.command(short_help="Check a dataset with models that learned it.")
 @click.argument("dataset")
 @click.option("--checkpoints", metavar="DIR", help="Folder of trained models. Default: the bundled ones.")
-@click.option("--models", help="Models to use, such as linear,local. Default: all.")
+@click.option("--models", help="Names of the models to use, such as linear,local. Default: all.")
 @click.option("--other-seed", type=int, default=2, show_default=True, help="Seed of further examples to compare.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
 @dataset_options
 @machine_options
 def check(
@@ -71,7 +71,7 @@ def check(
 ) -> None:
     """Check DATASET with models that learned it: do they still give the recorded answers?
 
-    Says whether the data, the batches made of it, or the models changed. Exit code 1 if any did.
+    Prints whether the data, the batches made from it, or the models changed. The exit code is 1 if any of them did.
     """
     from reference_models.devices import chosen_device
     from reference_models.drift.check import check as compare

@@ -1,4 +1,4 @@
-"""`lra-zoo`: the X-formers, and the commands of `training.py`, `evaluating.py` and `measuring.py`.
+"""The command `lra-zoo`: `list`, `describe` and `draw`, and those of `training.py`, `evaluating.py` and `measuring.py`.
 
 Torch is loaded by the commands that need it.
 """
@@ -19,15 +19,17 @@ from reference_models.commands.training import sweep, train
 if TYPE_CHECKING:
     from reference_models.model.classifier import Classifier
 
-# What Ctrl-C leaves; `train` and `sweep` say it themselves, and other commands only read.
+# What remains after Ctrl-C. `train` and `sweep` print their own text; `list` and `describe` only read.
 _AFTER_INTERRUPT = {
     "evaluate": "no score was computed",
     "check": "the check is incomplete: its findings, if any, were not reported",
     "table": "no table was made",
-    "efficiency": "cells that were measured are kept: run the same command again to go on",
+    "efficiency": "cells that were measured are kept: run the same command again to continue",
     "span": "no figures were printed",
     "draw": "pictures that were drawn are kept: run the same command again to draw all",
 }
+
+_TASK_HELP = "Task: listops, text, retrieval, image or pathfinder."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -39,10 +41,10 @@ def cli(context: click.Context) -> None:
 
 @cli.command("list", short_help="List the models.")
 @click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
-@click.option("--task", default="listops", show_default=True, help="listops, text, retrieval, image or pathfinder.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
 def list_models(preset: str, task: str, as_json: bool) -> None:
-    """List the models with family, cost in the length L, paper, and number of parameters in a preset."""
+    """List the models: family, cost in the length L, paper, and number of parameters in a preset."""
     from reference_models.attention.catalogue import attention_class, attention_names
     from reference_models.model.classifier import count_parameters
 
@@ -71,7 +73,7 @@ def list_models(preset: str, task: str, as_json: bool) -> None:
 @cli.command(short_help="Describe a model.")
 @click.argument("model")
 @click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
-@click.option("--task", default="listops", show_default=True, help="listops, text, retrieval, image or pathfinder.")
+@click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
 def describe(model: str, preset: str, task: str) -> None:
     """Print what MODEL computes, where it differs from its paper, and its configuration in a preset."""
     from dataclasses import fields
@@ -95,10 +97,12 @@ def describe(model: str, preset: str, task: str) -> None:
         click.echo(f"  never trained: {name}: {reason}")
 
 
-@cli.command(short_help="Draw where each model looks.")
-@click.option("--out", type=click.Path(), default="docs/images/xformers", show_default=True, help="Output folder.")
+@cli.command(short_help="Draw each model's attention pattern.")
+@click.option(
+    "--out", type=click.Path(), default="docs/images/xformers", show_default=True, help="Folder for the pictures."
+)
 def draw(out: str) -> None:
-    """Draw one small picture per model of the positions that its attention looks at."""
+    """Draw one small picture per model: which positions each position attends to."""
     from pathlib import Path
 
     from reference_models.attention.catalogue import attention_names
@@ -109,7 +113,7 @@ def draw(out: str) -> None:
 
 
 def _made(preset: str, task: str, attention: str) -> "Classifier":
-    """A preset's model without numbers, which takes no memory."""
+    """A preset's model on torch's meta device, where weights take no memory."""
     import torch
 
     from reference_models.model.classifier import Classifier
@@ -124,9 +128,9 @@ for command in (train, sweep, evaluate, check, table, efficiency, span):
 
 
 def main() -> None:
-    """The command line; an expected error is one line, any other is a bug and shows where it came from.
+    """Run the command line. An expected error is printed as one line; any other is a bug and prints its traceback.
 
-    Exit codes as of `lra-data`, and 143 for a training that SIGTERM ended.
+    The exit codes are those of `lra-data`, and 143 for a training that SIGTERM ended.
     """
     try:
         interrupts.answer_interrupts("lra-zoo")

@@ -1,4 +1,4 @@
-"""`lra-zoo table | efficiency | span`: what trained models reached, what they cost, and how far they look."""
+"""`lra-zoo table | efficiency | span`: scores of trained models, speed and memory, and the attention span."""
 
 import json
 import sys
@@ -13,14 +13,14 @@ from reference_models.commands.progress import print_line
 from reference_models.commands.shared_options import dataset_options, dataset_source, names_of, set_threads
 
 
-@click.command(short_help="Table of scores beside published ones.")
+@click.command(short_help="Print scores next to published ones.")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--out", type=click.Path(path_type=Path), help="File to write instead of standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), help="File for the table. Default: standard output.")
 def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
-    """Print a table of trained models' scores beside published ones and the trivial predictors.
+    """Print a table of trained models' scores next to published ones and the trivial predictors.
 
-    FOLDERS are results of `lra-zoo train` and `sweep`; without one, the bundled models. Unfinished trainings are left
+    FOLDERS are results of `lra-zoo train` and `sweep`; the default is the bundled models. Unfinished trainings are left
     out and named on stderr.
     """
     from reference_models.model.bundled import BUNDLED
@@ -37,21 +37,26 @@ def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
 
 
 @click.command(short_help="Measure training speed and memory by length.")
-@click.option("--models", help="Models, such as linear,local. Default: all.")
+@click.option("--models", help="Names of models, such as linear,local. Default: all.")
 @click.option(
-    "--lengths", help="Lengths, such as 1024,4096. Default: 1K to 4K; 8K and 16K too for models below L² in cost."
+    "--lengths",
+    help="Lengths in bytes, such as 1024,4096. Default: 1K to 4K; also 8K and 16K for models that cost less than L².",
 )
-@click.option("--quick", is_flag=True, help="Measure 1K and 2K only.")
+@click.option("--quick", is_flag=True, help="Lengths 1K and 2K only.")
 @click.option("--device", default="cpu", show_default=True, help="Device: cpu (batch 1) or cuda (batch 32).")
-@click.option("--dtype", default="float32", show_default=True, help="float32, or bfloat16 for autocast.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each process.")
-@click.option("--cap", type=float, default=120.0, show_default=True, help="Time limit of a cell in seconds.")
+@click.option("--dtype", default="float32", show_default=True, help="Number type: float32, or bfloat16 for autocast.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Number of CPU threads of each process."
+)
+@click.option(
+    "--cap", type=float, default=120.0, show_default=True, help="Time limit in seconds of one model at one length."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default="efficiency.jsonl",
     show_default=True,
-    help="File with a line per measurement; what it holds is not measured again.",
+    help="JSON Lines file of measurements; those already in it are not repeated.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG file for a plot of time against length.")
 def efficiency(
@@ -67,7 +72,7 @@ def efficiency(
 ) -> None:
     """Measure steps per second and memory by length, as LRA's Table 2 does.
 
-    Each model is measured beside a naive and a fused Transformer. Prints a Markdown table; progress goes to stderr.
+    Each model is compared with a naive and a fused Transformer. Prints a Markdown table; progress goes to stderr.
     """
     from lra_data import UsageError
     from reference_models.attention.catalogue import attention_names
@@ -97,16 +102,16 @@ def efficiency(
         sys.exit(1)
 
 
-@click.command(short_help="Measure how far a model's attention looks.")
+@click.command(short_help="Measure the attention span of a model.")
 @click.argument("checkpoint")
 @click.argument("dataset")
 @click.option("--split", default="validation", show_default=True, help="Split of DATASET.")
-@click.option("--examples", type=click.IntRange(1), default=1000, show_default=True, help="Examples drawn at random.")
+@click.option("--examples", type=click.IntRange(1), default=1000, show_default=True, help="Number of random examples.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
-@click.option("--width", type=int, help="Pixels per row, for pictures that are not square.")
+@click.option("--width", type=int, help="Width in pixels of pictures that are not square.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="Number of CPU threads. Default: torch's own choice.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
 @dataset_options
 def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
     """Measure LRA's required attention span of CHECKPOINT on DATASET, by layer and head."""

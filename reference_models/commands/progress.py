@@ -1,4 +1,4 @@
-"""Shows how far a command is: a bar on a terminal, plain lines elsewhere. Both go to stderr."""
+"""Shows the progress of a command: a bar on a terminal, plain lines elsewhere. Both go to stderr."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,8 @@ from typing import Any
 
 from reference_models.commands.ranks import speaks
 
-# Moves a bar: `advance` by so much, to `completed`, with its end at `total`, and with the words `latest` beside it.
+# Updates a bar. Its keywords: `advance` is an increment, `completed` a position, `total` the end, `latest` a text that
+# is shown next to the bar.
 Move = Callable[..., None]
 
 
@@ -16,7 +17,7 @@ Move = Callable[..., None]
 def progress_bar(title: str, *, total: int | None = None, stays: bool = False) -> Iterator[Move | None]:
     """A bar on stderr; None where stderr is not a terminal, and in all processes of torchrun but the first.
 
-    stays: whether it is still shown when it has ended.
+    stays: whether the bar is still shown after its end.
     """
     if not (sys.stderr.isatty() and speaks()):
         yield None
@@ -40,7 +41,7 @@ def progress_bar(title: str, *, total: int | None = None, stays: bool = False) -
 
 @contextmanager
 def shown_count(title: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
-    """A function that is told how many more examples are done; None where there is no bar."""
+    """A function to call with the number of examples done since its last call; None where there is no bar."""
     with progress_bar(title, total=total) as move:
         yield None if move is None else lambda examples: move(advance=examples)
 
@@ -49,9 +50,9 @@ def shown_count(title: str, total: int | None = None) -> Iterator[Callable[[int]
 def shown_training(
     title: str, hear: Callable[[Mapping[str, Any]], None] | None = None
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that is told each event of a training: a line an evaluation where there is no bar.
+    """A function to call with each event of a training. Where there is no bar, it prints a line for each evaluation.
 
-    hear: is told each event first.
+    hear: called with each event first.
     """
     latest: dict[str, str] = {}
     with progress_bar(title, stays=True) as move:

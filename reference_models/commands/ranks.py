@@ -1,4 +1,4 @@
-"""Which of several processes speaks, and how torchrun started them."""
+"""Which of several processes prints, and how torchrun started them."""
 
 import os
 
@@ -6,18 +6,18 @@ import click
 
 
 def speaks() -> bool:
-    """Whether this process speaks for all."""
+    """Whether this process prints for all: the first of torchrun, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def say(text: str) -> None:
-    """Print a line, once for all processes."""
+    """Print a line, in the first process only."""
     if speaks():
         click.echo(text)
 
 
 def torchrun() -> str:
-    """The words before a command that torchrun started; none without it."""
+    """The words to put before the command so that torchrun starts it; empty without torchrun."""
     size, here = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if size == "1":
         return ""

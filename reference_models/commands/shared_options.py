@@ -1,4 +1,4 @@
-"""Options that several commands of `lra-zoo` share, and what they mean."""
+"""Options that several commands of `lra-zoo` share, and the objects made from them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -23,11 +23,15 @@ def dataset_options(command: Decorated) -> Decorated:
                 help="Folder or address of built sets. Default: generate on the fly.",
             ),
             click.option(
-                "--data-seed", type=int, default=0, help="Seed of the generated set; a built set must have it."
+                "--data-seed",
+                type=int,
+                default=0,
+                show_default=True,
+                help="Seed of the generated set; a built set must have the same seed.",
             ),
             click.option("--corpus", metavar="PATH", help="Archive or folder of the corpus of a converted task."),
             click.option("--pairs", metavar="DIR", help="Folder of Retrieval's id lists. Default: pairs are drawn."),
-            click.option("--allow-partial", is_flag=True, help="Accept an incomplete corpus."),
+            click.option("--allow-partial", is_flag=True, help="Permission to use an incomplete corpus."),
         ]
     ):
         command = option(command)
@@ -39,8 +43,16 @@ def machine_options(command: Decorated) -> Decorated:
     for option in reversed(
         [
             click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N."),
-            click.option("--threads", type=click.IntRange(1), help="CPU threads. Default: torch's own choice."),
-            click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes."),
+            click.option(
+                "--threads", type=click.IntRange(1), help="Number of CPU threads. Default: torch's own choice."
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(0),
+                default=0,
+                show_default=True,
+                help="Number of loader processes; 0 loads in the main process.",
+            ),
         ]
     ):
         command = option(command)
@@ -55,22 +67,22 @@ def recipe_options(command: Decorated) -> Decorated:
                 "--preset",
                 default="mini",
                 show_default=True,
-                help="lra-paper, lra-release, xiong or mini.",
+                help="Preset: lra-paper, lra-release, xiong or mini.",
             ),
             click.option("--steps", type=int, help="Number of optimiser steps."),
-            click.option("--batch-size", type=int, help="Examples per step, over all processes."),
+            click.option("--batch-size", type=int, help="Number of examples per step, over all processes."),
             click.option("--learning-rate", type=float, help="Learning rate at the peak of the schedule."),
             click.option("--schedule", help="Schedule of the learning rate: inverse-sqrt, cosine, linear or constant."),
-            click.option("--warmup", type=int, help="Number of steps in which the learning rate rises to its peak."),
+            click.option("--warmup", type=int, help="Number of steps until the learning rate is at its peak."),
             click.option("--weight-decay", type=float, help="Weight decay of AdamW."),
             click.option("--beta1", type=float, help="Beta 1 of AdamW."),
             click.option("--beta2", type=float, help="Beta 2 of AdamW."),
             click.option("--epsilon", type=float, help="Epsilon of AdamW."),
-            click.option("--clip-norm", metavar="NORM|none", help="Greatest norm of the gradient, or none."),
-            click.option("--accumulate", type=int, help="Micro-batches per step; more need less memory."),
+            click.option("--clip-norm", metavar="NORM|none", help="Maximum norm of the gradient, or none."),
+            click.option("--accumulate", type=int, help="Number of micro-batches per step; more need less memory."),
             click.option("--seed", type=int, help="Seed of initial weights, order of examples and dropout."),
-            click.option("--fresh/--no-fresh", default=None, help="Generate new examples in every epoch."),
-            click.option("--evaluate-every", type=int, help="Steps between two evaluations on validation."),
+            click.option("--fresh/--no-fresh", default=None, help="New examples in every epoch."),
+            click.option("--evaluate-every", type=int, help="Number of steps between two evaluations on validation."),
             click.option("--precision", help="Precision of matrix products: float32 or bfloat16."),
             click.option(
                 "--out",
@@ -79,8 +91,8 @@ def recipe_options(command: Decorated) -> Decorated:
                 show_default=True,
                 help="Folder for the results.",
             ),
-            click.option("--save-every", type=click.IntRange(1), help="Steps between two saved states."),
-            click.option("--window", type=int, help="Shuffle within windows of this many rows (docs/loading.md)."),
+            click.option("--save-every", type=click.IntRange(1), help="Number of steps between two saved states."),
+            click.option("--window", type=int, help="Size of the shuffle window in rows (docs/loading.md)."),
         ]
     ):
         command = option(command)
@@ -97,7 +109,7 @@ def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
 
 
 def names_of(words: str | None) -> list[str] | None:
-    """Names separated by commas; None stands for all."""
+    """The names in a text with commas; None, which means all, for None."""
     from lra_data import UsageError
 
     if words is None:
@@ -109,7 +121,7 @@ def names_of(words: str | None) -> list[str] | None:
 
 
 def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the recipe that were given."""
+    """The fields of the recipe that the command line sets."""
     from lra_data import UsageError
     from reference_models.model.train_config import TrainConfig
 
@@ -124,7 +136,7 @@ def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def machine_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What `training.runs.run` is told of the machine."""
+    """The arguments of `training.runs.run` for device, loader and saving."""
     return {
         "device": options["device"],
         "num_workers": options["workers"],

@@ -1,4 +1,4 @@
-"""`lra-zoo train | sweep`: from datasets to trained models."""
+"""`lra-zoo train | sweep`: train models on datasets."""
 
 import sys
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 @dataset_options
 @machine_options
 def train(task: str, model: str, **options: Any) -> None:
-    """Train MODEL on TASK, or continue what an earlier run left.
+    """Train MODEL on TASK, or continue an earlier training.
 
     TASK is a task name or the folder of a built set. Ctrl-C and SIGTERM save the training and print the command that
-    continues it. A state is also saved at least once a minute, so that a kill loses no more.
+    continues it. A state is also saved at least once a minute, so that a killed training loses at most a minute.
 
     \b
     lra-zoo train listops/mini linear
@@ -64,10 +64,11 @@ def train(task: str, model: str, **options: Any) -> None:
 @dataset_options
 @machine_options
 def sweep(wanted: Sequence[str], **options: Any) -> None:
-    """Train models one after another: listops/mini:linear, or listops/mini:all for all of them.
+    """Train models one after another, such as listops/mini:linear; listops/mini:all trains all models.
 
-    Each result is kept as it finishes. Finished trainings are skipped, and one that fails does not stop the others. Two
-    sweeps may run at once: each skips what the other is training. Ctrl-C and SIGTERM save the current training.
+    Each result is saved when its training finishes. Finished trainings are skipped. A training that fails does not stop
+    the others. Two sweeps may run at the same time: each skips what the other is training. Ctrl-C and SIGTERM save the
+    current training.
     """
     ending = Ending()
     from reference_models.training.runs import Experiment, expand, run_all

@@ -79,7 +79,7 @@ ZOO_CASES = {
         "lra-zoo",
         "efficiency --models linear --lengths 64 --out {out}/rows.jsonl",
         "reference_models.efficiency.measure:run_process",
-        "cells that were measured are kept: run the same command again to go on",
+        "cells that were measured are kept: run the same command again to continue",
     ),
     "draw": (
         "lra-zoo",

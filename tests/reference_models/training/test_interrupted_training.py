@@ -175,5 +175,5 @@ def test_ctrl_c_says_how_to_go_on(workers: int, tmp_path: Path) -> None:
     assert step >= 50
     command = " ".join(["lra-zoo", *arguments])
     assert errors.strip() == (
-        f"lra-zoo: interrupted; step {step:,} of 100,000 is saved in {run}: go on with: {command}"
+        f"lra-zoo: interrupted; step {step:,} of 100,000 is saved in {run}: continue with: {command}"
     )
