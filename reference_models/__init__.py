@@ -1,4 +1,4 @@
-"""Sixteen X-formers, each computing what its paper says, in one encoder, trained, to check the datasets of `lra_data`.
+"""Sixteen X-formers as their papers define them, in one encoder, with trained weights that check `lra_data`'s datasets.
 
     from reference_models import Classifier, preset
     model = Classifier(preset("mini", task="listops", attention="performer"))
@@ -7,8 +7,8 @@
     model, card = bundled_model("listops/mini/linear")
     evaluate(model, lra_data.load("listops/mini", split="test")).accuracy
 
-Importing this package loads nothing heavy; each name loads its module, and so torch, when it is first used. The modules
-are called `training` and `evaluation` because `train` and `evaluate` are functions.
+Importing this package does not import torch; each name imports its module, and with it torch, when it is first used.
+The modules are called `training` and `evaluation` because `train` and `evaluate` are functions.
 """
 
 from importlib import import_module

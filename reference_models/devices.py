@@ -1,4 +1,4 @@
-"""What computes: the device of a name, what it is called, and the processes that train together."""
+"""Devices by name, the name of a device's hardware, and the processes that train together."""
 
 import atexit
 import gc
@@ -15,7 +15,7 @@ from lra_data import UsageError
 
 
 def chosen_device(name: str) -> torch.device:
-    """The device of a name; "auto" is the first CUDA device, if there is one, else the CPU."""
+    """The device with a name; "auto" is the first CUDA device if there is one, otherwise the CPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -27,18 +27,25 @@ def chosen_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"expected a CUDA device for {name!r}, torch sees none: use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"expected one of {torch.cuda.device_count()} CUDA devices, from cuda:0 on, got {name!r}")
+        raise UsageError(
+            f"expected one of {torch.cuda.device_count()} CUDA devices, numbered from cuda:0, got {name!r}"
+        )
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """What the device is called, for a card or a row."""
+    """The name of the device's hardware, for a card or a row."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together. rank: this one's number of `size`; device: this one's."""
+    """The processes that train together.
+
+    rank: number of this process.
+    size: number of processes.
+    device: device of this process.
+    """
 
     rank: int
     size: int
@@ -46,7 +53,7 @@ class World:
 
     @classmethod
     def joined(cls, device: str) -> "World":
-        """As torchrun's environment has it; alone without one."""
+        """The processes that torchrun's environment variables name; without them, this process alone."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         chosen = chosen_device(device)
         if size == 1:
@@ -55,7 +62,7 @@ class World:
             chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(chosen)
         if not distributed.is_initialized():
-            # Its functions keep, as a default, the group that there is when it is imported, and with it Gloo's threads.
+            # Import this before there is a group: its functions keep the current group, with Gloo's threads, as a default.
             importlib.import_module("torch.distributed.nn.functional")
             # Ranks also agree on numbers that are on no GPU (`trainer.py`).
             distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
@@ -63,22 +70,23 @@ class World:
         return cls(distributed.get_rank(), size, chosen)
 
     def meet(self) -> None:
-        """Wait for the others."""
+        """Wait until all processes are here."""
         if self.size > 1:
             distributed.barrier()
 
 
 def leave() -> None:
-    """End the group of processes and its threads, while the interpreter still runs: one that takes its lock later dies,
-    and the process with it. Does nothing where there is no group.
+    """End the group of processes and its threads while the interpreter still runs; do nothing without a group.
+
+    A thread of the group that takes the interpreter's lock later crashes, and the process with it.
     """
-    gc.collect()  # DistributedDataParallel is part of a cycle, and holds the group
+    gc.collect()  # DistributedDataParallel is part of a reference cycle, and refers to the group
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def _processor() -> str:
-    """The CPU's name, as the system has it."""
+    """The CPU's name, as the system reports it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -17,11 +17,11 @@ _NAMED = re.compile(r"^Object (?P<fault>missing required|contains unknown) field
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every record is: immutable, with named entries, none of them unknown."""
+    """Base of all records: immutable, with named entries; unknown entries are refused."""
 
 
 class RecordError(ValueError):
-    """JSON that is not the record. The text names the entry, what was expected there and what came."""
+    """JSON that does not match the record. The text names the entry, the expected value and the value found."""
 
 
 def decoded(data: bytes | str, kind: type[T]) -> T:
@@ -38,7 +38,7 @@ def parsed(data: bytes | str) -> Any:
 
 
 def converted(values: Any, kind: type[T]) -> T:
-    """The record of values that were read from JSON; raises RecordError."""
+    """The record made from values that were read from JSON; raises RecordError."""
     if isinstance(values, dict):
         values = {**values, **_checked_dataclasses(values, kind)}
     try:
@@ -48,15 +48,15 @@ def converted(values: Any, kind: type[T]) -> T:
 
 
 def builtins(record: Record) -> dict[str, Any]:
-    """A record as JSON has it: dictionaries, lists, numbers and texts, in the order of its entries."""
+    """A record as JSON values: dictionaries, lists, numbers and texts, in the order of its entries."""
     values: dict[str, Any] = msgspec.to_builtins(record)
     return values
 
 
 def _checked_dataclasses(values: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
-    """The entries of `values` that become dataclasses, with tuples for lists, which JSON does not have.
+    """The entries of `values` that become dataclasses, with tuples in place of lists, since JSON has no tuples.
 
-    msgspec passes over unknown names in dataclasses, and takes a default for a missing one; a record may do neither.
+    In a dataclass, msgspec ignores unknown names and takes the default for missing ones; a record refuses both.
     """
     found = {}
     for field in msgspec.structs.fields(kind):

@@ -1,6 +1,6 @@
-"""The loop of a training: steps, the log, looks at validation, and where it stands between them.
+"""The loop of a training: steps, log, evaluations on validation, and the training's state between steps.
 
-Not here: what is written of it (`state.py`, `run_log.py`, `result.py`).
+Not here: the files that a training writes (`state.py`, `run_log.py`, `result.py`).
 """
 
 import time
@@ -31,19 +31,22 @@ if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
 
 LOG_EVERY = 50
-# How long ranks may take to a step's end after a signal. torchrun kills them 30 seconds after it has sent one.
+# How long ranks may take to finish a step after a signal. torchrun kills them 30 seconds after it has sent one.
 RANKS_GRACE_S = 20.0
 
 
 class TrainingError(LraDataError):
-    """A training came to a point from which it cannot go on."""
+    """A training cannot continue."""
 
 
 class Training:
-    """A model, its optimiser, and where they stand.
+    """A model, its optimiser, and the progress of their training.
 
-    step: the last one taken. due: its line of the log and its look at validation are still to come. seconds: of all
-    steps. losses: sum since the last line of the log. best, best_weights: of the best look at validation so far.
+    step: number of steps taken.
+    due: whether the last step's log line and evaluation on validation are still to come.
+    seconds: wall time of the training up to that step.
+    losses: sum of the losses since the last line of the log.
+    best, best_weights: score and weights of the best evaluation on validation so far.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Training:
         self._began, self._saved = time.perf_counter(), time.monotonic()
 
     def loop(self, save_every: int, save_seconds: float) -> None:
-        """All steps that are left, and what is due of the last one."""
+        """Take all remaining steps, after the log line and evaluation that are due from the last one."""
         recipe, world = self.recipe, self.world
         model = on_all_ranks(self.model, world)
         self.model.train()
@@ -96,7 +99,7 @@ class Training:
             if late or (stop and world.size > 1):
                 self.save()
             if stop:
-                raise KeyboardInterrupt  # a process alone has yet to save: `rescue`
+                raise KeyboardInterrupt  # a single process has not saved yet: `rescue` does
             self._end_step()
             if self.step == recipe.steps:
                 return
@@ -104,7 +107,7 @@ class Training:
                 self.save()
 
     def _agreed(self, save_seconds: float) -> tuple[bool, bool]:
-        """Whether a signal has come to any rank, and whether the last state is as old as that; alike on all ranks."""
+        """Whether any rank got a signal, and whether the last state is `save_seconds` old; the same on all ranks."""
         came = interrupts.signal_that_came() is not None
         late = time.monotonic() - self._saved >= save_seconds
         if self.world.size > 1:
@@ -114,7 +117,7 @@ class Training:
         return came, late
 
     def _end_step(self) -> None:
-        """What comes after the optimiser's step: the log, and the look at validation."""
+        """Do what follows the optimiser's step: the log line and the evaluation on validation."""
         last = self.step == self.recipe.steps
         if self.step % LOG_EVERY == 0 or last:
             self._log_loss()
@@ -142,7 +145,7 @@ class Training:
     def _one_step(self, model: nn.Module, batch: TorchBatch) -> None:
         recipe, world = self.recipe, self.world
         torch.manual_seed(seed_of_step(recipe.seed, self.step, world.rank))
-        self.model.on_step(self.step - 1)  # what is drawn anew has until the next evaluation
+        self.model.on_step(self.step - 1)  # attentions draw again here, so that a draw lasts until the next evaluation
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -153,7 +156,7 @@ class Training:
             self.due = True
 
     def _log_loss(self) -> None:
-        """The mean loss since the last line, over all ranks."""
+        """Log the mean loss since the last line, over all ranks."""
         steps = (self.step - 1) % LOG_EVERY + 1
         if self.world.size > 1:
             distributed.all_reduce(self.losses)
@@ -185,7 +188,7 @@ class Training:
         )
 
     def _heed(self, _: int) -> None:
-        """Between two batches of an evaluation: end if a signal has come. Ranks end after a step, together."""
+        """Between two batches of an evaluation: end if a signal has come. Several ranks end together, after a step."""
         if self.world.size == 1 and interrupts.signal_that_came() is not None:
             raise KeyboardInterrupt
 
@@ -194,7 +197,7 @@ class Training:
             self.log.add({**event, "seconds": round(self.seconds, 1)})
 
     def save(self) -> None:
-        """Write all there is to go on from this step."""
+        """Write the state, from which a later run can continue after this step."""
         if self.world.size > 1:
             distributed.reduce(self.losses, 0)
         if self.world.rank != 0:
@@ -205,19 +208,21 @@ class Training:
         self.world.meet()
 
     def rescue(self) -> None:
-        """Write the state of the last whole step, from any thread; what one of several ranks knows is not enough."""
+        """Write the state of the last whole step, from any thread. With several ranks, do nothing: one rank does not have
+        the whole state.
+        """
         if self.world.size == 1:
             self.keeper.rescue()
 
     def ends_in_order(self) -> AbstractContextManager[None]:
-        """A block in which signals do not raise: this training looks for them, and saves."""
+        """A block in which signals do not raise: this training checks for them, and saves."""
         if self.world.size == 1:
             return interrupts.defer_interrupts(self.rescue)
         notice = "all processes end after this step" if self.world.rank == 0 else ""
         return interrupts.defer_interrupts(self.rescue, grace=RANKS_GRACE_S, notice=notice)
 
     def go_on(self) -> None:
-        """Take up what lies in the folder, if anything does; otherwise begin one."""
+        """Continue the training in the folder if it has a state; otherwise begin one."""
         path = self.keeper.path
         try:
             self.run.mkdir(parents=True, exist_ok=True)
@@ -234,12 +239,12 @@ class Training:
             self.step, self.seconds, self.due, self.best = record.step, record.seconds, record.due, record.best
             self.loader.load_state_dict(record.loader)
         if self.world.rank == 0:
-            for left in self.run.glob(f".{STATE}.*.tmp"):  # by a run that was killed while it wrote
+            for left in self.run.glob(f".{STATE}.*.tmp"):  # left by a run that was killed while it wrote
                 left.unlink()
             self.log.cut(self.step - self.due)
 
     def finish(self, preset: str | None) -> Card:
-        """Measure the best weights on test; write them and their card; drop the state. Returns the card."""
+        """Score the best weights on test, write them and their card, and remove the state. Returns the card."""
         self.model.load_state_dict(self.best_weights)
         test = _finite(self._score(self.splits.test), "test")
         card = new_card(

@@ -14,16 +14,16 @@ from reference_models.model.train_config import TrainConfig
 
 
 def on_all_ranks(model: Classifier, world: World) -> nn.Module:
-    """The model, whose gradients become the mean over the ranks if there are several."""
+    """The model itself for one rank; for several, a model whose gradients are the mean over the ranks."""
     if world.size == 1:
         return model
     with warnings.catch_warnings():
-        # Newer torch has another word for it, which torch 2.4 does not know.
+        # Newer torch has another name for the option, which torch 2.4 does not know.
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         return DistributedDataParallel(
             model,
             device_ids=[world.device] if world.device.type == "cuda" else None,
-            broadcast_buffers=False,  # attentions reduce what they learn themselves
+            broadcast_buffers=False,  # attentions themselves reduce the buffers that they learn
         )
 
 
@@ -32,7 +32,9 @@ def add_gradients(
 ) -> None:
     """Give the parameters the gradient of the mean loss over a rank's batch, clipped to the recipe's norm.
 
-    model: `on_all_ranks(classifier)`. size: examples of a micro-batch. losses: grows by the mean cross entropy.
+    model: `on_all_ranks(classifier)`.
+    size: number of examples in a micro-batch.
+    losses: the mean cross entropy is added to it in place.
     """
     for part in range(recipe.accumulate):
         rows = slice(part * size, (part + 1) * size)

@@ -1,6 +1,6 @@
-"""The recipe of each preset and task. What a recipe consists of is in `model/train_config.py`.
+"""The recipe of each preset and task. The fields of a recipe are in `model/train_config.py`.
 
-Sources, beside those of `model/presets.py`: the release's `lra_benchmarks/utils/train_utils.py` for its schedule and
+Sources, in addition to those of `model/presets.py`: the release's `lra_benchmarks/utils/train_utils.py` for its schedule and
 optimiser; `LRA/code/lra_config.py` of mlpen/Nystromformer for `xiong`. `mini` is ours.
 """
 
@@ -18,10 +18,10 @@ _RELEASE: dict[str, dict[str, Any]] = {
     "pathfinder": {"steps": 62_400, "batch_size": 512, "learning_rate": 1e-3, "warmup": 312},
 }
 
-# The appendix gives other rates for three tasks, and no warm-up; that is the release's.
+# The appendix gives other rates for three tasks. It gives no warm-up, so the warm-up is the release's.
 _PAPER_RATES = {"retrieval": 0.5, "image": 0.01, "pathfinder": 0.01}
 
-# Its schedule, OneCycleLR, also moves beta1 between 0.85 and 0.95; here it stays.
+# Its schedule, OneCycleLR, also moves beta1 between 0.85 and 0.95; here beta1 is constant.
 _XIONG: dict[str, dict[str, Any]] = {
     "listops": {"steps": 5000, "warmup": 1000, "evaluate_every": 50},
     "text": {"steps": 20_000, "warmup": 8000},
@@ -37,7 +37,7 @@ _XIONG_ALL: dict[str, Any] = {
     "weight_decay": 0.0,
 }
 
-# Their 1,024 tokens take the Transformer more than a second a step on one core, a look at validation four minutes.
+# With their 1,024 tokens the Transformer takes more than a second a step on one core, and four minutes an evaluation.
 _MINI_PICTURES: dict[str, dict[str, Any]] = {
     "image": {"steps": 4000, "learning_rate": 5e-4},
     "pathfinder": {"steps": 1500, "learning_rate": 5e-4, "evaluate_every": 750},

@@ -1,4 +1,4 @@
-"""What identifies a training, its plan, and what it results in: the model's card.
+"""A training's plan, which identifies it, and its result: the model's card.
 
 Not here: the loop (`loop.py`), the answers that complete a card (`runs.py`).
 """
@@ -27,7 +27,7 @@ Plan = Mapping[str, Mapping[str, Any]]
 
 
 def plan_of(config: ModelConfig, recipe: TrainConfig, splits: Splits) -> Plan:
-    """What decides the result, as JSON values."""
+    """Everything that decides the result, as JSON values."""
     return {"model": as_json(config), "recipe": as_json(recipe), "data": splits.identities}
 
 
@@ -44,13 +44,13 @@ def check_plan(own: Plan, found: Plan, path: Path) -> None:
 
 
 def finished_card(run: Path, plan: Plan, world: World) -> Card:
-    """The card of a folder, if it is of the training with this plan."""
+    """The card in a folder; raises CheckpointError if it is of a training with another plan."""
     card = read_card(run)
     identities = builtins(card.data.identities)
     found = {"model": as_json(card.model), "recipe": as_json(card.recipe), "data": identities}
     check_plan(plan, found, run / CARD)
     if world.rank == 0:
-        (run / STATE).unlink(missing_ok=True)  # killed between the card and this
+        (run / STATE).unlink(missing_ok=True)  # left by a run that was killed after it wrote the card
     return card
 
 
@@ -65,9 +65,11 @@ def new_card(
     seconds: float,
     preset: str | None,
 ) -> Card:
-    """The card of a training that is done, without the weights' digest, which `save_model` adds.
+    """The card of a finished training, without the weights' digest, which `save_model` adds.
 
-    best: step and score of the kept weights on validation. test: their score. seconds: of the whole training.
+    best: step of the kept weights, and their score on validation.
+    test: score of the kept weights on test.
+    seconds: wall time of the whole training.
     """
     task, config = splits.train.task, model.config
     return Card(

@@ -1,4 +1,7 @@
-"""`log.jsonl` of a training: a line for each loss and each evaluation, cut where the training goes on."""
+"""`log.jsonl` of a training: a line for each loss and each evaluation.
+
+When a training continues from a state, the lines of later steps are removed.
+"""
 
 import json
 import os
@@ -11,19 +14,19 @@ from reference_models.model.checkpoint import write_whole
 
 LOG = "log.jsonl"
 
-# Is told what the log is told.
+# A function that is called with each event of the log.
 Report = Callable[[Mapping[str, Any]], None]
 
 
 class RunLog:
-    """The log of a training in the folder `run`. report: gets each event too."""
+    """The log of a training in the folder `run`. report: called with each event."""
 
     def __init__(self, run: Path, report: Report | None) -> None:
         self.path = run / LOG
         self.report = report or (lambda event: None)
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Append an event, and wait until it is on the disk."""
+        """Append an event, wait until it is on the disk, and report it."""
         line = json.dumps(event) + "\n"
         try:
             with self.path.open("a", encoding="utf-8") as file:
@@ -38,14 +41,14 @@ class RunLog:
         self.report(event)
 
     def cut(self, done: int) -> None:
-        """Drop the lines of steps after `done`, which will be taken again."""
+        """Remove the lines of steps after `done`, which will be taken again."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         kept = [line for line in lines if _step_of(line) <= done]
         write_whole(self.path, "".join(f"{line}\n" for line in kept).encode())
 
 
 def _step_of(line: str) -> int:
-    """The step of a line of the log; one that was cut off counts as never."""
+    """The step of a line of the log; for an incomplete line, a step later than any."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

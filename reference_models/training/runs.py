@@ -1,9 +1,10 @@
-"""One training as users name it, a task, a model and a preset, and lists of them that run unattended.
+"""Trainings as users name them, by task, model and preset, one at a time or a list that runs unattended.
 
     OUT/listops/mini/linear/     model.safetensors, card.json, log.jsonl
 
-A finished one is left as it is, an interrupted one goes on, one that another process is at is passed over. A card is
-complete when it also says what the model answers (`fingerprint.py`) and how far the trivial predictors get.
+A finished training is left as it is; an interrupted one continues; one that another process is running is an error, and
+a list then continues with the next. A card is complete when it also has the model's answers (`fingerprint.py`) and the
+accuracies of the trivial predictors.
 """
 
 import os
@@ -36,8 +37,10 @@ from reference_models.training.trainer import train
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a dataset comes from. target: a task's name, or the folder or address of a built set. The others are the
-    words of `lra_data.load`.
+    """Where a dataset comes from.
+
+    target: a task's name, or the folder or address of a built set.
+    root, seed, corpus: as in `lra_data.load`.
     """
 
     target: str
@@ -50,14 +53,19 @@ class Source:
         return lra_data.load(self.target, split=split, root=self.root, seed=self.seed, corpus=self.corpus)
 
     def open_other(self, split: str, seed: int) -> Dataset:
-        """A split of the same generated task under another seed, made now."""
+        """A split of the same generated task under another seed, generated on the fly."""
         return lra_data.load(self.open("test").task, split=split, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """source: what is learned. attention: the X-former. preset: of `presets.py` and `recipes.py`. head: for Retrieval.
-    changes: fields of the recipe that are not the preset's.
+    """A training before it is run.
+
+    source: dataset to train on.
+    attention: name of the X-former.
+    preset: name in `presets.py` and `recipes.py`.
+    head: head for Retrieval; None is the preset's.
+    changes: fields of the recipe that differ from the preset's.
     """
 
     source: Source
@@ -85,10 +93,11 @@ def run(
     save_every: int | None = None,
     report: Report | None = None,
 ) -> tuple[Path, Card]:
-    """Train, and complete the card; returns the folder and the card. report: is told of the training, as
-    {"steps": N, "folder": PATH}, and then what `train` tells it.
+    """Train, and complete the card; returns the folder and the card.
 
-    Raises UsageError if another process is at it, and what `train` raises.
+    report: called with {"steps": N, "folder": PATH}, and then with each event of `train`.
+
+    Raises UsageError if another process is running this training, and the errors of `train`.
     """
     root = paths.local_path(out, "a folder for trained models")
     source = experiment.source
@@ -129,7 +138,7 @@ def run(
 
 
 def complete_card(folder: Path, splits: Splits, source: Source, device: str) -> Card:
-    """Add to a card what the model answers on recorded rows, and the trivial predictors' accuracies."""
+    """Add to a card the model's answers on recorded rows, and the trivial predictors' accuracies."""
     model, card = load_model(folder)
     fresh = None
     if not splits.train.task.converted:
@@ -142,7 +151,7 @@ def complete_card(folder: Path, splits: Splits, source: Source, device: str) -> 
 
 
 def expand(pairs: Sequence[str]) -> list[tuple[str, str]]:
-    """(task, model) of words such as "listops/mini:linear"; "listops/mini:all" is all models."""
+    """(task, model) pairs from texts such as "listops/mini:linear"; "listops/mini:all" means all models."""
     found = []
     for word in pairs:
         task, colon, model = word.rpartition(":")
@@ -158,9 +167,12 @@ def run_all(
     shown: Callable[[Experiment], AbstractContextManager[Report]],
     **machine: Any,
 ) -> Iterator[tuple[Experiment, str, bool]]:
-    """Run one after another; one that fails does not stop the others. Gives how each ended, and whether it failed.
+    """Run trainings one after another; one that fails does not stop the others.
 
-    shown: what is told of each. machine: the further words of `run`.
+    Yields each experiment with a text that says how it ended, and whether it failed.
+
+    shown: gives a context whose value is the `report` of an experiment's `run`.
+    machine: further arguments of `run`.
     """
     for experiment in experiments:
         try:
@@ -168,7 +180,7 @@ def run_all(
                 _, card = run(experiment, out, report=report, **machine)
         except (lra_data.LraDataError, torch.OutOfMemoryError) as error:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-                raise  # the other ranks are still in this one, and must not meet the next
+                raise  # the other ranks are still in this training, and must not start the next one
             yield experiment, f"failed: {error}", True
         else:
             yield experiment, f"test accuracy {card.test.accuracy:.2%}", False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """What is learned from, what chooses the weights, and what the result is measured on."""
+    """The splits of a training: `train` to learn from, `validation` to choose the weights, `test` for the score."""
 
     train: "Dataset"
     validation: "Dataset"
@@ -39,7 +39,7 @@ class Splits:
 
 
 def micro_batch(recipe: TrainConfig, world: World) -> int:
-    """Examples that a rank takes at a time; raises UsageError for a batch size that does not divide into them."""
+    """Number of examples in a rank's micro-batch; raises UsageError if the batch size does not divide evenly."""
     parts = world.size * recipe.accumulate
     if recipe.batch_size % parts:
         raise UsageError(
@@ -52,7 +52,7 @@ def micro_batch(recipe: TrainConfig, world: World) -> int:
 def train_loader(
     config: ModelConfig, recipe: TrainConfig, train: "Dataset", world: World, *, num_workers: int, window: int | None
 ) -> TorchLoader:
-    """A rank's batches of the train split, without end: all its micro-batches of a step at once."""
+    """A rank's endless batches of the train split; each holds all of the rank's micro-batches of a step."""
     batches = train.batches(
         micro_batch(recipe, world) * recipe.accumulate,
         shuffle=True,

@@ -1,8 +1,8 @@
-"""The state of a training on disk: one safetensors file with all there is to go on from a step.
+"""The state of a training on disk: one safetensors file, from which the training continues after a step.
 
     model/NAME  best/NAME  optimizer/NUMBER/NAME  losses      and in the metadata a record: plan, step, best, loader
 
-Not here: when a state is written, and what is done with one (`loop.py`).
+Not here: when a state is written, and how a training uses one (`loop.py`).
 """
 
 import threading
@@ -22,9 +22,9 @@ from reference_models.strict_json import Record, RecordError, converted
 
 
 class StateRecord(Record, frozen=True, kw_only=True):
-    """The numbers of a state. plan: what identifies the training (`result.py`). The others are those of `Moment`.
+    """The numbers of a state. plan: what identifies the training (`result.py`). The other entries are as in `Moment`.
 
-    A state of the first release had no `due`; it was written when nothing was.
+    A state of the first release has no `due`; it was written only when no log line or evaluation was due.
     """
 
     plan: dict[str, dict[str, Any]]
@@ -37,10 +37,11 @@ class StateRecord(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """What a training is after a step, but for the parameters and the optimiser, which change only in the next step.
+    """A training after a step, without the parameters and the optimiser, which change only in the next step.
 
-    due: the step's line of the log and its look at validation are still to come. losses: the sum since the last line of
-    the log. buffers: those of the model, as the step left them; a forward pass may change them.
+    due: whether the step's log line and evaluation on validation are still to come.
+    losses: sum of the losses since the last line of the log.
+    buffers: the model's buffers as the step left them; a forward pass may change them.
     """
 
     step: int
@@ -62,7 +63,7 @@ def kept_buffers(model: nn.Module) -> dict[str, Tensor]:
 class StateKeeper:
     """Writes the state of the last whole step, from any thread.
 
-    Parameters, optimiser and moment change together, under a lock. moment: None while they do, and before the first
+    Parameters, optimiser and moment change together, under a lock. moment: None while they change, and before the first
     step.
     """
 
@@ -75,14 +76,14 @@ class StateKeeper:
 
     @contextmanager
     def changing(self, now: Callable[[], Moment]) -> Iterator[None]:
-        """A block in which parameters and optimiser change. now: called at its end for the moment that they are of."""
+        """A block in which parameters and optimiser change. now: called at the end of the block for their moment."""
         with self._lock:
             self.moment = None
             yield
             self.moment = now()
 
     def keep(self, moment: Moment) -> None:
-        """Replace the moment by one with the same parameters and optimiser."""
+        """Replace the moment with one that has the same parameters and optimiser."""
         with self._lock:
             self.moment = moment
 
@@ -100,7 +101,7 @@ class StateKeeper:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """A block that writes the result of the training; behind it there is no state any more."""
+        """A block that writes the result of the training; after it the state is removed."""
         with self._lock:
             yield
             self.moment = None
@@ -136,7 +137,7 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], StateRecord]:
 
 
 def saved_step(path: Path) -> int | None:
-    """The step of a state, None without a readable one."""
+    """The step of a state; None if there is no readable state."""
     try:
         return converted(read_tensors(path, names=())[1], StateRecord).step
     except (CheckpointError, RecordError):

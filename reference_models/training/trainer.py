@@ -1,20 +1,20 @@
-"""Trains a model: one process, or one a device under torchrun, with the same result up to rounding.
+"""Trains a model in one process, or under torchrun in one process per device, with the same result up to rounding.
 
-Everything is a function of the step: the learning rate, the order of examples (`Dataset.batches`), what attentions draw
-(`Attention.on_step`), dropout (the generators are set from seed, step and rank before each step). So a checkpoint needs
-no generator's state, and a training that was killed goes on to the same weights, bit for bit on a CPU.
+Everything is a function of the step: the learning rate, the order of examples (`Dataset.batches`), the draws of
+attentions (`Attention.on_step`), dropout (the generators are set from seed, step and rank before each step). So a
+checkpoint needs no generator's state, and a training that was killed continues to the same weights, bit for bit on a CPU.
 
-The global batch is fixed: with N ranks and A micro-batches each takes batch_size / (N A) examples at a time, and the
-gradient is that of the mean over all of them.
+The global batch is fixed: with N ranks and A micro-batches, a rank takes batch_size / (N A) examples at a time, and the
+gradient is that of the mean over the global batch.
 
-Ctrl-C, in `lra-zoo` also SIGTERM, ends a training with a state of its last whole step. A process alone writes it within
-two seconds: the parameters change only in the optimiser's step, so that another thread may write them while this one
-is deep in a slow forward or backward pass. Several ranks ask each other after each step, and save together.
+Ctrl-C, in `lra-zoo` also SIGTERM, ends a training with a state of its last whole step. A single process writes it within
+two seconds: the parameters change only in the optimiser's step, so that another thread can write them during a slow
+forward or backward pass. Several ranks agree after each step whether to end, and save together.
 
-    RUN/state.safetensors   while it runs: all there is to go on, replaced in one step, at least once a minute
-    RUN/log.jsonl           a line every 50 steps, and one an evaluation
-    RUN/model.safetensors   when it is done: the weights that were best on validation
-    RUN/card.json           then: recipe, data, device, scores
+    RUN/state.safetensors   during the training: its state, replaced atomically, at least once a minute
+    RUN/log.jsonl           a line every 50 steps, and a line for each evaluation
+    RUN/model.safetensors   at the end: the weights that were best on validation
+    RUN/card.json           at the end: recipe, data, device, scores
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ from reference_models.training.result import finished_card
 from reference_models.training.run_log import Report
 from reference_models.training.splits import Splits
 
-# Half of the minute that a kill may cost: a step, or a look at validation, may come between.
+# Half of the minute that a kill may cost, since a step or an evaluation may delay the saving.
 SAVE_SECONDS = 30.0
 
 
@@ -47,14 +47,17 @@ def train(
     report: Report | None = None,
     preset: str | None = None,
 ) -> Card:
-    """Train a model in the folder `run`, or go on with what an earlier call left there; returns the card.
+    """Train a model in the folder `run`, or continue an earlier call's training there; returns the card.
 
-    num_workers: processes that make batches. window: see `Dataset.batches`. save_every: steps between two states, by
-    default those between two evaluations; save_seconds: after so long also at other steps. report: is told what the log
-    is told. preset: its name, for the card.
+    num_workers: number of loader processes.
+    window: see `Dataset.batches`.
+    save_every: number of steps between two states; by default that between two evaluations.
+    save_seconds: a state is also written when the last one is so many seconds old.
+    report: called with each event of the log.
+    preset: name of the preset, for the card.
 
-    KeyboardInterrupt leaves a state of the last whole step; but where one process of several raises it alone, or within
-    the optimiser's step, it is the last state before.
+    KeyboardInterrupt leaves a state of the last whole step. If only one of several processes raises it, or it comes
+    within the optimiser's step, the state is the one saved before.
 
     Raises UsageError for data that the model cannot read and for options with which a part of it can never learn,
     CheckpointError for a folder that holds another training, TrainingError for a loss that is not finite.

@@ -1,4 +1,4 @@
-"""Which trainings beneath a folder are not finished, and how far they are, from their files alone."""
+"""Which trainings in a folder are not finished, and how far they are, from their files alone."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ from reference_models.training.state import saved_step
 
 
 def unfinished(folders: Iterable[Path]) -> dict[Path, str]:
-    """How far each training is that is begun and not finished, by its folder, sorted."""
+    """How far each unfinished training is, by its folder, sorted."""
     found: dict[Path, str] = {}
     for folder in folders:
         for name in (LOG, STATE, CARD):
@@ -22,7 +22,7 @@ def unfinished(folders: Iterable[Path]) -> dict[Path, str]:
 
 
 def _how_far(run: Path) -> str | None:
-    """None for a training that is finished, or whose card is broken, which is another matter."""
+    """How far a training is; None if it is finished, and if its card is broken, since that is reported elsewhere."""
     if not (run / CARD).exists():
         step = saved_step(run / STATE)
         return "no step is saved" if step is None else f"step {step:,} is saved"
