@@ -62,7 +62,7 @@ class World:
             chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(chosen)
         if not distributed.is_initialized():
-            # Import this before there is a group: its functions keep the current group, with Gloo's threads, as a default.
+            # Imported before there is a group: its functions keep the current group, and with it Gloo's threads.
             importlib.import_module("torch.distributed.nn.functional")
             # Ranks also agree on numbers that are on no GPU (`trainer.py`).
             distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")

@@ -1,1 +1,1 @@
-"""Whether a dataset is still the one that the bundled models learned."""
+"""Checks whether a dataset is still the one that the bundled models learned."""

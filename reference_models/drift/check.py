@@ -1,14 +1,14 @@
-"""Checks a dataset with models that learned it: they must still answer what their cards say, and as well as they say.
+"""Checks a dataset with models that learned it: they must give the answers, and reach the accuracy, in their cards.
 
-Rows of the cards' own seed are compared one by one: their digests, the digests of the batches made of them, and the
-answers. Rows of another seed, which no card can know, are answered, and two things are compared with the card's: the
-share of right answers, and the mean of label - answer in each group of rows (`fingerprint.groups`), which moves where a
-rule of the labels changes that few answers depend on. All intervals together hold at 99.9 %. Each finding is attributed
-to a cause:
+Rows of the cards' own seed are compared with the cards: the digests of the rows, the digests of the batches made from
+them, and the answers. On rows of another seed, which are in no card, two figures are compared with the card: the share
+of right answers, and the mean of label - answer in each group of rows (`fingerprint.groups`). That mean moves when a
+rule of the labels changes on which few answers depend. All intervals together hold at 99.9 %. Each finding is
+attributed to a cause:
 
-    data changed        the rows are others, or what models make of rows that no card knows is
-    reading changed     the rows are the same, the batches made of them are not
-    models drifted      rows and batches are the same, the answers are not
+    data changed        the rows differ, or the figures on rows that are in no card
+    reading changed     the rows are the same, the batches made from them differ
+    models drifted      rows and batches are the same, the answers differ
 
 Not here: whether labels are right, which `lra-data verify` derives from the rows themselves.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Cause = Literal["data changed", "reading changed", "models drifted"]
 
-# Answers that may differ where data and reading are the same: rounding differs between machines.
+# Share of answers that may differ although data and reading are the same: rounding differs between machines.
 MOST_DIFFERENT = 0.005
 LEVEL = 0.999
 
@@ -43,7 +43,7 @@ OpenSplit = Callable[[str, int], "Dataset"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as recorded. text: what was expected, and what came."""
+    """One difference from the record. text: what was expected, and what was found."""
 
     cause: Cause
     text: str
@@ -51,7 +51,12 @@ class Finding:
 
 @dataclass
 class Report:
-    """findings: none if all is well. lines: what was compared, for a reader. measured: the numbers behind, by model."""
+    """The result of a check.
+
+    findings: the differences found; empty if there are none.
+    lines: what was compared, for a reader.
+    measured: the underlying numbers, by model.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
@@ -73,15 +78,15 @@ class Model:
 
     @property
     def fresh(self) -> FreshAnswers:
-        """The card's answers on rows of another seed; the task must be a generated one."""
+        """The card's figures on rows of another seed; the task must be a generated one."""
         assert self.card.fresh is not None, "a corpus has no rows of another seed"
         return self.card.fresh
 
 
 def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: torch.device) -> dict[str, Model]:
-    """The models in a folder whose cards are complete and of this task's configuration and version, by attention.
+    """The models in a folder whose cards are complete and name this task and its version, by attention.
 
-    Raises UsageError for a task that none was trained on, names that are not there, and two models of one attention.
+    Raises UsageError if no model was trained on the task, if a name is missing, and for two models of one attention.
     """
     there = paths.local_path(folder, "a folder of trained models")
     cards = {path.parent: read_card(path.parent) for path in sorted(there.rglob(CARD))}
@@ -112,8 +117,8 @@ def _why_none(task: "Task", of_task: Mapping[Path, Card], cards: Mapping[Path, C
     if of_task:
         versions = sorted({card.data.version for card in of_task.values()})
         if task.version not in versions:
-            return f"expected models of {task.name} in version {task.version}, got version {versions[-1]}: train anew"
-        return f"expected complete cards of {task.name}, got {len(of_task)} that are not: run the training again"
+            return f"expected models of {task.name} in version {task.version}, got version {versions[-1]}: train again"
+        return f"expected complete cards of {task.name}, got {len(of_task)} incomplete: run the training again"
     known = ", ".join(sorted({card.task for card in cards.values()})) or "none"
     return (
         f"expected models that were trained on {task.name}, got models of {known}: train some with `lra-zoo sweep "
@@ -133,10 +138,14 @@ def check(
 ) -> Report:
     """Compare a set with the cards of models that were trained on its configuration.
 
-    open_split: opens a slice of a split under a seed: the set's own, `seed`, or of the same task made now. other_seed:
-    whose rows are answered and counted if the set is of the cards' seed; a set of another seed is counted itself, once
-    the cards' seed, made now, is as they say. A corpus has no rows but its own. progress: is told of each batch how
-    many examples it had.
+    If the set has the cards' seed, its rows are compared with the cards, and then the figures on rows of `other_seed`.
+    If it has another seed, rows of the cards' seed are generated and compared, and then the figures on the set's rows.
+    A corpus has one set of rows, which is compared with the cards.
+
+    open_split: opens a slice of a split under a seed: of the set for its own seed, otherwise generated on the fly.
+    seed: the set's own seed.
+    other_seed: seed of further rows, used if the set has the cards' seed.
+    progress: called with the number of examples of each batch.
     """
     known = _known_seed(models)
     checking = _Checking(models, open_split, device, num_workers, progress)
@@ -153,21 +162,23 @@ def check(
 
 
 def _known_seed(models: Mapping[str, Model]) -> int:
-    """The seed whose rows all cards recorded; raises UsageError for models that cannot be compared side by side."""
+    """The seed whose rows all cards record; raises UsageError for models that recorded different rows."""
     if not models:
         raise UsageError("expected at least one trained model to check with, got none")
     first_name, first = next(iter(models.items()))
     for name, model in models.items():
         if model.card.data.seed != first.card.data.seed:
-            raise UsageError(f"expected models that learned one seed, {first_name} and {name} did not: name --models")
+            raise UsageError(
+                f"expected models that learned one seed, {first_name} and {name} did not: choose with --models"
+            )
         for split, entry in first.recorded.items():
             if model.recorded[split].rows != entry.rows:
-                raise UsageError(f"expected models that were recorded on the same rows, {name} was on others")
+                raise UsageError(f"expected models with the same recorded rows, {name} has others")
     return first.card.data.seed
 
 
 class _Checking:
-    """One check, whose report grows."""
+    """One check; each comparison adds to its report."""
 
     def __init__(
         self,
@@ -182,15 +193,15 @@ class _Checking:
         self.report = Report(measured={name: {} for name in models})
 
     def compare(self, seed: int) -> None:
-        """Rows of the cards' own seed, one by one."""
+        """Compare rows of the cards' own seed with the cards."""
         recorded = next(iter(self.models.values())).recorded
         different, compared, same = dict.fromkeys(self.models, 0), 0, True
         for split, entry in recorded.items():
             there = len(self.open_split(split, seed))
-            # A set with fewer rows is compared as far as it goes in whole blocks.
+            # Of a set with fewer rows, the whole blocks are compared.
             rows = entry.examples if there >= entry.examples else there // BLOCK * BLOCK
             if rows == 0:
-                self.report.lines.append(f"{split}: {there} rows, fewer than the block of {BLOCK} that can be compared")
+                self.report.lines.append(f"{split}: not compared: {there} rows are less than one block of {BLOCK}")
                 continue
             dataset = self.open_split(f"{split}[:{rows}]", seed)
             found = self._answers(dataset)
@@ -202,18 +213,18 @@ class _Checking:
                 was = as_answers(model.recorded[split].predictions)[:rows]
                 different[name] += int((found.predicted[name] != was).sum())
         if compared == 0:
-            raise UsageError(f"expected {BLOCK} rows of train or test at least, got a set with fewer: build more")
+            raise UsageError(f"expected at least {BLOCK} rows in train or test, got a set with fewer: build more")
         for name, changed in different.items():
             self.report.measured[name] |= {"compared": compared, "different": changed}
             if same and changed > MOST_DIFFERENT * compared:
                 self._find(
                     "models drifted",
-                    f"{name}: expected at most {MOST_DIFFERENT:.1%} other answers on the same batches, got "
+                    f"{name}: expected at most {MOST_DIFFERENT:.1%} changed answers on the same batches, got "
                     f"{changed:,} of {compared:,}",
                 )
 
     def count(self, seed: int) -> None:
-        """Right answers, and the mean of label - answer in each group, on rows that no card knows."""
+        """Compare right answers, and the mean of label - answer in each group, on rows that are in no card."""
         examples = min(model.fresh.examples for model in self.models.values())
         dataset = self.open_split(f"train[:{examples}]", seed)
         found = self._answers(dataset)
@@ -230,16 +241,18 @@ class _Checking:
             counts = (correct, found.examples, fresh.correct, fresh.examples)
             if differ(*counts, comparisons=comparisons, level=LEVEL):
                 outside.append(
-                    f"{name} right {correct / found.examples:.2%} instead of {fresh.correct / fresh.examples:.2%}"
+                    f"{name} accuracy {correct / found.examples:.2%} instead of {fresh.correct / fresh.examples:.2%}"
                 )
             for group, was in fresh.errors.items():
                 if means_differ(now.get(group, (0, 0, 0)), was, comparisons=comparisons, level=LEVEL):
-                    outside.append(f"{name} off by {_mean(now[group]):+.3f} in {group} instead of {_mean(was):+.3f}")
+                    outside.append(
+                        f"{name} mean error {_mean(now[group]):+.3f} in {group} instead of {_mean(was):+.3f}"
+                    )
         self.report.lines.append(
             f"seed {seed}: {found.examples:,} examples answered, {len(outside)} of {comparisons} figures outside"
         )
         if outside:
-            # What has been found in rows that are known explains this too.
+            # A finding in the recorded rows explains this one too.
             cause = self.report.findings[0].cause if self.report.findings else "data changed"
             self._find(
                 cause,
@@ -250,7 +263,9 @@ class _Checking:
     def _answers(self, dataset: "Dataset") -> Answers:
         ways = {str(reading(model.classifier.config, dataset)) for model in self.models.values()}
         if len(ways) > 1:
-            raise UsageError(f"expected models that read alike, got {len(ways)} ways: name some with --models")
+            raise UsageError(
+                f"expected models that read the data the same way, got {len(ways)} ways: choose with --models"
+            )
         return answers(
             {name: model.classifier for name, model in self.models.items()},
             dataset,
@@ -262,14 +277,14 @@ class _Checking:
     def _same_blocks(
         self, split: str, rows: int, expected: list[str], found: list[str], cause: Cause, what: str
     ) -> bool:
-        """Whether all digests are the recorded ones; otherwise a finding says which blocks are not."""
+        """Whether all digests are the recorded ones; otherwise a finding says which blocks differ."""
         changed = [number for number, digest in enumerate(found) if digest != expected[number]]
         self.report.lines.append(f"{split}: {what} of {rows:,} examples, {len(changed)} of {len(found)} blocks changed")
         if changed:
             self._find(
                 cause,
-                f"{split}: expected the recorded {what}, {len(changed)} of {len(found)} blocks of {BLOCK} are others, "
-                f"first that of example {changed[0] * BLOCK:,}",
+                f"{split}: expected the recorded {what}, got {len(changed)} of {len(found)} blocks of {BLOCK} that "
+                f"differ, the first at example {changed[0] * BLOCK:,}",
             )
         return not changed
 
@@ -278,5 +293,5 @@ class _Checking:
 
 
 def _mean(figures: Sequence[int]) -> float:
-    """Of (number, sum, sum of squares)."""
+    """The mean of (number, sum, sum of squares)."""
     return figures[1] / max(figures[0], 1)

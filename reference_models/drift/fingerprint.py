@@ -1,9 +1,10 @@
-"""What a card records of data, so that a later change is found and attributed to its cause.
+"""The record of data in a card, with which a later change is found and attributed to its cause.
 
-Of the first rows of train and test, in blocks of 1,000: a digest of the rows, a digest of the batches that the loader
-makes of them, and the model's answers. If the rows' digest is another, the data changed; if only the batches' is, the
-reading of them; if both are the same and the answers are not, the model. For a generated task also how the model does
-on rows of another seed, which is compared where there are no digests to compare.
+A card records for the first rows of train and test, in blocks of 1,000: a digest of the rows, a digest of the batches
+that the loader makes from them, and the model's answers. If the digests of the rows differ, the data changed. If only
+those of the batches differ, the reading changed. If only the answers differ, the model changed. For a generated task,
+the card also has the model's right answers and errors on rows of another seed. They are compared on rows that have no
+recorded digests.
 """
 
 import hashlib
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
 
 BLOCK = 1000
-# Rows of each split that are recorded, or as many as there are.
+# Number of rows recorded in each split; all rows of a smaller split.
 RECORDED: dict[Literal["train", "test"], int] = {"train": 20_000, "test": 2_000}
-# Of rows of another seed: how far it is from the set's own, and how many.
+# Rows of another seed: what is added to the set's own seed, and the number of rows.
 FRESH_SEEDS_ON, FRESH_EXAMPLES = 1, 20_000
 
 _BATCH = 100  # divides BLOCK
@@ -35,7 +36,12 @@ _BATCH = 100  # divides BLOCK
 
 @dataclass
 class Answers:
-    """What models make of N rows. labels, and predicted by model: (N,); read: digest of each block as it was read."""
+    """The answers of models on N rows.
+
+    labels: (N,).
+    predicted: answers by model, each (N,).
+    read: digest of each block of batches.
+    """
 
     labels: NDArray[np.int64]
     predicted: dict[str, NDArray[np.int64]]
@@ -59,10 +65,12 @@ def answers(
     num_workers: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Answers:
-    """All models' answers on a dataset, which is read once. models: on the device, in evaluation mode, and such that
-    they read it alike. progress: is told of each batch how many examples it had.
+    """All models' answers on a dataset, which is read once.
+
+    models: on the device, in evaluation mode; all must read the dataset the same way.
+    progress: called with the number of examples of each batch.
     """
-    # Arrays that are there from the start: what a batch left between tensors that are freed would split the heap.
+    # The arrays are allocated first: small ones, kept between tensors that are freed, would fragment the heap.
     found = Answers(np.empty(len(dataset), np.int64), {name: np.empty(len(dataset), np.int64) for name in models})
     config = next(iter(models.values())).config
     block, end = _BlockDigest(), 0
@@ -77,12 +85,12 @@ def answers(
             block = _BlockDigest()
         if progress is not None:
             progress(len(batch.labels))
-    assert end == len(dataset), f"{end} of {len(dataset)} rows were read: the rest of the arrays is not answers"
+    assert end == len(dataset), f"{end} of {len(dataset)} rows were read: the rest of the arrays has no answers"
     return found
 
 
 class _BlockDigest:
-    """A digest of batches that does not depend on where one ends and the next begins."""
+    """A digest of batches that does not depend on how examples are divided into batches."""
 
     def __init__(self) -> None:
         self._parts = [hashlib.sha256() for _ in range(3)]
@@ -96,10 +104,10 @@ class _BlockDigest:
 
 
 def groups(dataset: "Dataset") -> list[str]:
-    """A group for each row, within which errors are looked at: the root operator of an expression; else all are one.
+    """The group of each row, for errors by group: the root operator of an expression; "all" in other tasks.
 
-    A rule of one operator that changes, such as how a median is rounded, moves few answers from right to wrong, but
-    their mean distance from the labels (docs/log.md).
+    If a rule of one operator changes, such as how a median is rounded, few answers become wrong, but the mean distance
+    of answers from labels moves (docs/log.md).
     """
     rows, words = dataset[:], dataset.task.vocabulary
     if words is None or "root_operator" not in rows.schema.names:
@@ -119,26 +127,28 @@ def errors(found: Answers, model: str, group_of_row: Sequence[str]) -> dict[str,
 
 
 def rows_digests(dataset: "Dataset") -> list[str]:
-    """Digests of the rows, one a block; the last block may be smaller."""
+    """Digests of the rows, one for each block; the last block may be smaller."""
     return [dataset.digest(start, start + BLOCK) for start in range(0, len(dataset), BLOCK)]
 
 
 def as_text(predicted: NDArray[np.int64]) -> list[str]:
-    """Answers from 0 to 9 as digits, a line a block."""
+    """Answers from 0 to 9 as digits, one line for each block."""
     digits = "".join(map(str, predicted.tolist()))
     return [digits[start : start + BLOCK] for start in range(0, len(digits), BLOCK)]
 
 
 def as_answers(lines: Sequence[str]) -> NDArray[np.int64]:
-    """`as_text` undone."""
+    """The inverse of `as_text`."""
     return np.frombuffer("".join(lines).encode(), dtype=np.uint8).astype(np.int64) - ord("0")
 
 
 def record(
     model: Classifier, open_split: Callable[[str], "Dataset"], fresh: "Dataset | None"
 ) -> tuple[dict[Literal["train", "test"], RecordedAnswers], FreshAnswers | None]:
-    """A card's entries `recorded` and `fresh`. open_split: opens a slice of the set. fresh: rows of another seed's
-    train, for a generated task.
+    """A card's entries `recorded` and `fresh`.
+
+    open_split: opens a slice of the set.
+    fresh: train rows of another seed for a generated task; otherwise None.
     """
     device = next(model.parameters()).device
     recorded = {}

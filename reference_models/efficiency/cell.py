@@ -1,17 +1,17 @@
-"""Runs in a process of its own: the memory of one model at one length, then timed steps of it and of others.
+"""Runs in its own process: measures the memory of one model at one length, then times its steps and those of others.
 
     python -m reference_models.efficiency.cell '{"kinds": ["model", "naive"], …}'        the fields of `Request`
 
-prints one JSON object a line, as soon as it is known, so that what was measured outlives a process that is killed:
+prints one JSON object a line as soon as it is known, so that a killed process has printed its measurements:
 
     {"kind": "model", "start_bytes": …, "saved_bytes": …, "peak_bytes": …}
     {"kind": "naive", "seconds": 0.31}                                     a timed step
     {"outcome": "out of memory", "error": "…"}                             then it ends, with status 0
 
-Memory is that of the first kind, taken before the others are built: the peak of a process never falls, and behind the
-naive Transformer no other model could be seen.
+Memory is measured for the first kind, before the others are built: the peak of a process never falls, and the naive
+Transformer's would hide that of every other model.
 
-Not here: processes, time caps, files (`measure.py`).
+Not here: processes, time limits, files (`measure.py`).
 """
 
 import json
@@ -36,7 +36,7 @@ from reference_models.model.classifier import Classifier
 from reference_models.model.encoder import AttentionLayer
 from reference_models.model.presets import preset
 
-# The model; the Transformer with its L x L weights written out; the Transformer by PyTorch's fused kernels.
+# The model; the Transformer with its L x L weights materialised; the Transformer with PyTorch's fused kernels.
 KINDS = ("model", "naive", "sdpa")
 DTYPES = ("float32", "bfloat16")
 # Bytes of text are ids 1 to 256; 0 is padding.
@@ -47,11 +47,17 @@ _STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a process is to measure.
+    """A measurement for a process.
 
-    kinds: of KINDS, in the order of a round; the first one's memory is measured. model: an X-former's name. length: L,
-    also the model's greatest. batch: B. dtype: "bfloat16" is autocast over float32 weights. device: "cpu" or "cuda".
-    warm_up, steps: rounds that do not count, and that do; no steps for memory alone.
+    kinds: of KINDS, in the order of a round; memory is measured for the first.
+    model: an X-former's name.
+    length: L, in tokens; also the model's `max_length`.
+    batch: B.
+    dtype: "float32", or "bfloat16" for autocast over float32 weights.
+    device: "cpu" or "cuda".
+    threads: number of CPU threads.
+    warm_up: number of rounds before the timed ones.
+    steps: number of timed rounds; 0 measures memory alone.
     """
 
     kinds: tuple[str, ...]
@@ -66,10 +72,10 @@ class Request:
 
 
 class NaiveAttention(FullAttention):
-    """`full` with softmax(Q K^T / sqrt(E)) materialised, (B, H, L, L), as the LRA's Transformer was timed.
+    """`full` with softmax(Q K^T / sqrt(E)) materialised, (B, H, L, L), like the Transformer that LRA timed.
 
-    Not slower than it must be: the query is divided, not the logits, as flax does it, and the mask is set in place.
-    Every sequence must have a token.
+    It is made as fast as this allows: the query is divided instead of the logits, as in flax, and the mask is applied
+    in place. Every sequence must have a token.
     """
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
@@ -84,8 +90,10 @@ class NaiveAttention(FullAttention):
 
 
 def options_at(model: str, length: int) -> dict[str, Any]:
-    """The model's options, as JSON has them: the preset's, but the Sparse Transformer's stride is √L, as its paper has
-    it and its cost says (Child et al. 2019, section 4.2, with c = 8); with a fixed one it is quadratic.
+    """The model's options as JSON values: the preset's, except for the Sparse Transformer.
+
+    Its stride is √L, as in its paper and for its stated cost (Child et al. 2019, section 4.2, with c = 8); with a fixed
+    stride its cost is quadratic.
     """
     if model == "sparse":
         return {"pattern": "fixed", "stride": math.isqrt(length), "summary": min(8, math.isqrt(length))}
@@ -94,7 +102,7 @@ def options_at(model: str, length: int) -> dict[str, Any]:
 
 
 def build(kind: str, model: str, length: int) -> Classifier:
-    """The `xiong` classifier of bytes for one kind, without dropout; naive and sdpa get the same weights."""
+    """The `xiong` classifier of bytes for one kind, without dropout; "naive" and "sdpa" have the same weights."""
     name = model if kind == "model" else "full"
     config = replace(
         preset("xiong", task="text", attention=name),
@@ -126,7 +134,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.model.parameters())
 
     def step(self, number: int) -> None:
-        """on_step, forward, cross entropy with the auxiliary loss, backward, AdamW, on texts drawn from the number."""
+        """Take a step on texts drawn from its number: on_step, forward, loss with auxiliary loss, backward, AdamW."""
         self._step(number, *self._texts(number))
 
     def timed_step(self, number: int) -> float:
@@ -139,12 +147,12 @@ class Trainer:
         return time.perf_counter() - begin
 
     def saved_bytes(self, number: int) -> int:
-        """Bytes that a forward pass keeps for the backward pass, each storage once, parameters and buffers not."""
+        """Bytes that a forward pass keeps for the backward pass: each storage once, without parameters and buffers."""
         sizes: dict[int, int] = {}
         held: list[Tensor] = []
 
         def pack(tensor: Tensor) -> Tensor:
-            held.append(tensor)  # or another tensor may get the address of a freed one
+            held.append(tensor)  # otherwise another tensor may get the address of a freed one
             storage = tensor.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes()
             return tensor
@@ -169,7 +177,7 @@ class Trainer:
             return loss if auxiliary is None else loss + auxiliary
 
     def _texts(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """inputs (B, 1, L), lengths (B, 1), labels (B,): all of full length, pure in the step's number."""
+        """inputs (B, 1, L), lengths (B, 1), labels (B,): all of full length, a function of the step's number."""
         request = self.request
         generator = torch.Generator().manual_seed(number)
         inputs = torch.randint(1, _LAST_BYTE + 1, (request.batch, 1, request.length), generator=generator)
@@ -192,7 +200,7 @@ def run(request: Request) -> None:
     torch.set_num_threads(request.threads)
     first, *others = request.kinds
     trainers = {first: Trainer(first, request)}
-    # Libraries, weights and what an optimiser imports (100 MB): the same for all, and no activation yet.
+    # Libraries, weights and the modules that an optimiser imports (100 MB): the same for all, and no activations yet.
     start = peak_bytes(request.device)
     _say({"kind": first, "start_bytes": start, **_memory(trainers[first])})
     if request.steps:
@@ -206,14 +214,14 @@ def _memory(trainer: Trainer) -> dict[str, int]:
         trainer.step(number)
     if request.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    # AdamW's moments exist behind the first step, so the next one is the greatest.
+    # AdamW's moments exist after the first step, so the next step needs the most memory.
     trainer.step(request.warm_up)
     peak = peak_bytes(request.device)
     return {"saved_bytes": trainer.saved_bytes(request.warm_up + 1), "peak_bytes": peak}
 
 
 def _time(trainers: Mapping[str, Trainer], request: Request) -> None:
-    """Rounds of one step a kind, so that whatever else the machine does hits all kinds alike."""
+    """Time rounds of one step per kind, so that other load on the machine affects all kinds alike."""
     for number in range(request.warm_up + request.steps):
         for kind, trainer in trainers.items():
             seconds = trainer.timed_step(number)
@@ -222,14 +230,14 @@ def _time(trainers: Mapping[str, Trainer], request: Request) -> None:
 
 
 def peak_bytes(device: str) -> int:
-    """CPU: the most memory that this process has had resident, libraries included. CUDA: the most that tensors took."""
+    """CPU: the peak resident memory of this process, libraries included. CUDA: the peak memory of tensors."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    # Elsewhere there is this figure alone, in bytes on macOS, in KiB on others.
+    # Other systems have only this figure, in bytes on macOS, in KiB elsewhere.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -238,7 +246,7 @@ def _say(found: Mapping[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """One argument, the request. Want of memory is a finding; every other error ends the process with its traceback."""
+    """One argument: the request. Lack of memory is a finding; any other error ends the process with its traceback."""
     (text,) = arguments
     fields = json.loads(text)
     try:
@@ -250,7 +258,7 @@ def main(arguments: list[str]) -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is short: CUDA's has a class, the CPU allocator's only its words."""
+    """Whether an error means lack of memory; the CPU allocator's error is known only by its text."""
     texts = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(text in str(error).lower() for text in texts)
 

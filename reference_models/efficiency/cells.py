@@ -15,15 +15,15 @@ from reference_models.efficiency.child_process import MALLOC
 SHORT = (1024, 2048, 3072, 4096)
 LONG = (8192, 16384)
 QUICK = (1024, 2048)
-# In the cost of a model that takes too long at the lengths of LONG.
+# A model with this in its cost takes too long at the lengths of LONG.
 _QUADRATIC = "L²"
-# Batch, rounds that do not count, rounds that do.
+# Batch, warm-up rounds, timed rounds.
 _PROTOCOLS = {"cpu": (1, 1, 5), "cuda": (32, 10, 50)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What all cells of a run share, and what makes an earlier row the same measurement."""
+    """The settings that all cells of a run share. An earlier row with equal settings counts as the same measurement."""
 
     device: str
     device_name: str
@@ -43,7 +43,7 @@ def lengths_of(model: str) -> tuple[int, ...]:
 
 
 def settings_for(device: str, dtype: str, threads: int) -> Settings:
-    """The settings of a run; raises UsageError for values that are not possible."""
+    """The settings of a run; raises UsageError for invalid values."""
     if device not in _PROTOCOLS:
         raise UsageError(f"device must be one of {', '.join(_PROTOCOLS)}, got {device!r}")
     if dtype not in DTYPES:
@@ -60,9 +60,9 @@ def settings_for(device: str, dtype: str, threads: int) -> Settings:
 
 
 def chosen_cells(models: Sequence[str], lengths: Sequence[int] | None, quick: bool) -> list[tuple[str, int]]:
-    """(model, length) of each cell, the short ones first: a run that is cut off has compared all models.
+    """(model, length) of each cell, short lengths first, so that an interrupted run has compared all models.
 
-    Raises UsageError for an unknown model and a length that is not possible.
+    Raises UsageError for an unknown model and an invalid length.
     """
     if quick and lengths is not None:
         raise UsageError("expected either quick or lengths, got both: leave one out")

@@ -1,19 +1,19 @@
 """Training speed and memory of the X-formers by length: the measurement of LRA's Table 2, on a CPU or a GPU.
 
 Tay et al., "Long Range Arena", ICLR 2021, section 3.4: classification of byte-level text, training steps a second and
-peak memory at 1K, 2K, 3K and 4K bytes. Here: `xiong`'s model of Text without dropout, random bytes of full length, and
-in the same rounds two Transformers to compare with, naive and fused (`cell.KINDS`).
+peak memory at 1K, 2K, 3K and 4K bytes. Here: the Text model of `xiong` without dropout, random bytes of full length,
+and in the same rounds two Transformers for comparison, naive and fused (`cell.KINDS`).
 
-Each (model, length) is a cell with a process of its own. Its first phase measures the model's memory, before the
-baselines are built, as a process's peak never falls; a second process would say the same and cost three seconds of
-imports a cell. The baselines' memory depends on the length alone, so a run takes it once a length, each in its own
-process. A baseline that fails there is left out of the rounds, and the row says why.
+Each (model, length) is a cell with its own process. The process measures the model's memory before it builds the
+baselines, since a process's peak never falls; a second process would find the same and cost three seconds of imports a
+cell. The baselines' memory depends only on the length, so a run measures it once for each length, each baseline in its
+own process. A baseline that fails there is left out of the rounds, and the row gives the reason.
 
-Every finished cell is one line of a JSON Lines file, on the disk before the next begins; a run goes on behind what the
-file has. Lines of other settings stay in it and are not returned.
+Every finished cell is one line of a JSON Lines file, on the disk before the next cell begins. A run continues after the
+cells in the file. Lines of other settings stay in the file and are not returned.
 
 Not here: what a process computes (`cell.py`), how it is run (`child_process.py`), the file's rows (`row.py`), table
-and picture (`report.py`, `plot.py`).
+and plot (`report.py`, `plot.py`).
 """
 
 import platform
@@ -45,17 +45,21 @@ def measure(
     quick: bool = False,
     progress: Progress | None = None,
 ) -> list[Row]:
-    """Measure what `out` does not have yet, and return the rows of these models and lengths, those that it had too.
+    """Measure the cells that are not in `out` yet, and return the rows of all these models and lengths.
 
-    lengths: L, the same for all models; None is 1K to 4K, and for models whose cost has no L² also 8K and 16K;
-    `quick` is 1K and 2K. out: a JSON Lines file, made if it is not there. device: "cpu" (batch 1, one warm-up and five
-    timed rounds) or "cuda" (batch 32, 10 and 50). dtype: "float32", or "bfloat16" for autocast. threads: of a process.
-    cap_seconds: a cell's limit, after which it is killed and its row says "time cap", with the rounds that it finished;
-    a higher cap measures such a cell again. progress: is told a line for each cell.
+    lengths: L in bytes, for all models; None is 1K to 4K, and for models whose cost has no L² also 8K and 16K.
+    out: a JSON Lines file, made if it does not exist.
+    device: "cpu" (batch 1, one warm-up and five timed rounds) or "cuda" (batch 32, 10 and 50 rounds).
+    dtype: "float32", or "bfloat16" for autocast.
+    threads: number of CPU threads of each process.
+    cap_seconds: time limit of a cell. A cell that reaches it is killed; its row has the outcome "time cap" and the
+        rounds that it finished. A run with a higher limit measures such a cell again.
+    quick: whether the lengths are 1K and 2K.
+    progress: called with a line for each cell.
 
-    outcome: "ok", "time cap", "out of memory" or "failed", with `error`. A failed cell is not tried again either: take
-    its line out of the file for that. Raises UsageError for arguments that are not possible and for a file that holds
-    something else.
+    A row's outcome is "ok", "time cap", "out of memory" or "failed"; `error` gives the reason. A failed cell is not
+    measured again unless its line is removed from the file. Raises UsageError for invalid arguments and for a file that
+    has other contents.
     """
     out = paths.local_path(out, "a file for the measurements")
     say = progress or (lambda line: None)
@@ -64,7 +68,7 @@ def measure(
         raise UsageError(f"expected cap_seconds above 0, got {cap_seconds}")
     cells = chosen_cells(models, lengths, quick)
     rows = [row for row in read_rows(out) if _is_of(row, settings)]
-    with opened(out):  # fails before the first measurement, and not behind it
+    with opened(out):  # so that a file that cannot be written fails here, not after the first measurement
         pass
     baselines: dict[int, dict[str, Finding]] = {}
     found = []
@@ -132,7 +136,7 @@ def _measure_cell(
 
 
 def _request(settings: Settings, kinds: tuple[str, ...], model: str, length: int) -> Request:
-    """One kind is measured for its memory alone."""
+    """The request for a cell, or for a baseline's memory, which takes no timed steps."""
     shared = {name: getattr(settings, name) for name in ("batch", "dtype", "device", "threads", "warm_up")}
     steps = settings.steps if kinds[0] == "model" else 0
     return Request(kinds=kinds, model=model, length=length, steps=steps, **shared)

@@ -1,4 +1,4 @@
-"""Draws the rows of `measure.py`: seconds a step over length, both logarithmic, a line for each model."""
+"""Plots the rows of `measure.py`: seconds a step over length, both logarithmic, a line for each model."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _MARKERS = "osv^D"
 
 
 def curves(rows: Sequence[Row]) -> Curves:
-    """What is drawn: (L, median seconds) of each model, and of naive and SDPA the median over the models' rows."""
+    """The points to plot: (L, median seconds) of each model; for naive and SDPA, the median over the models' rows."""
     found: Curves = {}
     baselines: dict[tuple[Kind, int], list[float]] = {}
     for (model, length), row in last_rows(rows).items():
@@ -45,7 +45,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     drawing = figure(rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Without the library's version, which would make other bytes of the same picture.
+        # Without the library's version, which would change the file's bytes but not the picture.
         drawing.savefig(path, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
     except OSError as error:
         raise paths.write_failure(path, error) from error

@@ -1,9 +1,9 @@
-"""What the rows of `measure.py` say together: exponents, tables beside LRA's figures, and verdicts.
+"""Summaries of the rows of `measure.py`: exponents, tables with LRA's figures, and verdicts.
 
-All rows given must be of the same settings (device, dtype, threads and so on); of two rows of a cell the later counts.
-A cell that its time cap ended has the median of the rounds that it finished, and is marked.
+All rows must have the same settings (device, dtype, threads and so on). If a cell has two rows, the later one counts.
+A cell that reached its time limit has the median of the rounds that it finished, and is marked.
 
-Not here: the picture (`plot.py`).
+Not here: the plot (`plot.py`).
 """
 
 import math
@@ -14,7 +14,7 @@ from lra_data import UsageError
 from reference_models.efficiency.row import Row
 
 # Tay et al., "Long Range Arena", ICLR 2021, table 2: training steps a second on Text at 1K, 2K, 3K and 4K, batch 32, on
-# 4 x 4 TPU v3. Synthesizer's 6.6 at 3K is printed so; it is Sinkhorn's, and stands between its own 5.7 and 1.9.
+# 4 x 4 TPU v3. Synthesizer's 6.6 at 3K is as printed; it is Sinkhorn's, and follows Synthesizer's 5.7 at 2K.
 LRA_LENGTHS = (1024, 2048, 3072, 4096)
 LRA_TRANSFORMER = (8.1, 4.9, 2.3, 1.4)
 LRA_STEPS_PER_SECOND: dict[str, tuple[float, ...]] = {
@@ -34,9 +34,9 @@ _MIB = 2**20
 
 
 def exponent(rows: Sequence[Row], model: str, *, shortest: int = 2048, longest: int = 8192) -> float | None:
-    """How a model's time grows, as L^exponent: the slope of log median seconds over log L, by least squares.
+    """The exponent of L with which a model's time grows: the slope of log median seconds over log L, by least squares.
 
-    shortest, longest: the ends of the range, in tokens. None if the model has no time at one of them.
+    None if the model has no time at one end of the range. shortest, longest: the ends of the range, in tokens.
     """
     cells = last_rows(rows)
     times = {
@@ -51,7 +51,7 @@ def exponent(rows: Sequence[Row], model: str, *, shortest: int = 2048, longest: 
 
 
 def lra_ratio(model: str, length: int) -> float | None:
-    """LRA's steps a second over its Transformer's at that length; None for what it did not time."""
+    """LRA's steps a second over its Transformer's at that length; None if LRA did not time the model or length."""
     if model not in LRA_STEPS_PER_SECOND or length not in LRA_LENGTHS:
         return None
     place = LRA_LENGTHS.index(length)
@@ -59,7 +59,7 @@ def lra_ratio(model: str, length: int) -> float | None:
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
-    """For each model that LRA timed a line: is its speed-up over the naive Transformer at 4,096 at least LRA's?"""
+    """A line for each model that LRA timed: is its speed-up over the naive Transformer at 4,096 at least LRA's?"""
     cells = last_rows(rows)
     lines = []
     for model in LRA_STEPS_PER_SECOND:
@@ -138,7 +138,7 @@ def _shown(row: Row | None, figure: Callable[[Row], str | None]) -> str:
 
 
 def last_rows(rows: Sequence[Row]) -> dict[tuple[str, int], Row]:
-    """The last row of each (model, length), by length."""
+    """The last row of each (model, length), sorted by length."""
     if not rows:
         raise UsageError("expected at least one row, got none: measure first")
     for name in _SAME:

@@ -1,6 +1,6 @@
-"""One measured cell of `lra-zoo efficiency`: a line of the JSON Lines file, and the one reader of it.
+"""One measured cell of `lra-zoo efficiency`: a line of the JSON Lines file, and the reader of that file.
 
-Not here: how a cell is measured (`measure.py`, `cell.py`), what rows say together (`report.py`).
+Not here: how a cell is measured (`measure.py`, `cell.py`), summaries of rows (`report.py`).
 """
 
 import json
@@ -23,13 +23,18 @@ Seconds = list[float]
 
 
 class Row(Record, frozen=True, kw_only=True):
-    """What was measured of one model at one length, and of the two Transformers in the same rounds.
+    """The measurements of one model at one length, and of the two Transformers in the same rounds.
 
-    model, length: the cell. device to lra_data: the settings of a run. options: of the attention. outcome, error: how
-    the cell's process ended, and its last word if that was bad. cap_seconds: after so long it is ended. seconds: of
-    each timed step; median_seconds: None without one. saved_bytes: what a forward pass keeps for the backward pass;
-    peak_bytes: greatest memory of the process; start_bytes: the same before the first step. naive_, sdpa_: the same of
-    the Transformers. ratio_to_: their median over the model's.
+    model, length: the cell.
+    device to lra_data: the settings of the run.
+    options: options of the attention.
+    outcome, error: how the cell's process ended, and its last line of output if it did not end well.
+    cap_seconds: time limit of the process.
+    seconds, median_seconds: seconds of each timed step, and their median; None without a timed step.
+    saved_bytes: bytes that a forward pass keeps for the backward pass.
+    peak_bytes, start_bytes: peak memory of the process, and the same before the first step.
+    naive_, sdpa_: the same for the two Transformers.
+    ratio_to_: the Transformer's median seconds over the model's.
     """
 
     model: str
@@ -41,7 +46,7 @@ class Row(Record, frozen=True, kw_only=True):
     threads: Positive
     warm_up: int
     steps: int
-    malloc: str = ""  # the first rows did not have it
+    malloc: str = ""  # missing in the oldest rows
     torch: str
     lra_data: str
     options: dict[str, Any]
@@ -78,7 +83,7 @@ class Row(Record, frozen=True, kw_only=True):
 
     @property
     def ratios(self) -> dict[Kind, float | None]:
-        """How many times as fast as the two Transformers the model is."""
+        """How many times faster the model is than each of the two Transformers."""
         return {"naive": self.ratio_to_naive, "sdpa": self.ratio_to_sdpa}
 
     def encode(self) -> bytes:
@@ -87,9 +92,9 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All rows of a file, [] if there is none. A last line without its end was cut off while written: it is left out.
+    """All rows of a file; [] if the file does not exist. An incomplete last line, without a newline, is left out.
 
-    Raises UsageError, in one line with the entry that is wrong, for a line that is not a row.
+    For a line that is not a row, raises UsageError, whose one line names the wrong entry.
     """
     if not path.exists():
         return []
@@ -98,12 +103,12 @@ def read_rows(path: Path) -> list[Row]:
         try:
             rows.append(decoded(line, Row))
         except RecordError as error:
-            raise UsageError(f"{path}: expected in line {number} a row of this measurement, got: {error}") from error
+            raise UsageError(f"{path}: line {number} must be a row of this measurement, got: {error}") from error
     return rows
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Write a row behind the last whole line, and wait until it is on the disk."""
+    """Write a row after the last whole line, and wait until it is on the disk."""
     with opened(path) as file:
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
@@ -114,7 +119,7 @@ def append_row(path: Path, row: Row) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file of rows, made if it is not there; BuildError, in one line, where it cannot be written."""
+    """The file of rows, made if it does not exist; raises BuildError, in one line, if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:

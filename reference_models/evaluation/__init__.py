@@ -1,1 +1,1 @@
-"""What a model reads of a dataset, and how well it answers."""
+"""How a model reads a dataset, and how well it answers."""

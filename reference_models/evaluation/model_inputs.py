@@ -1,8 +1,8 @@
 """How a model reads a dataset: every batch padded to one length, so that no row's logits depend on its neighbours.
 
-Models whose blocks, buckets or clusters follow from L would otherwise see other ones in another batch, in training and
-in evaluation. Documents (Text, Retrieval) are cut to what the model takes, as the benchmark cuts them; expressions and
-pictures are not, since the label is of the whole.
+Otherwise models whose blocks, buckets or clusters depend on L would use different ones for the same row in another
+batch, in training and in evaluation. Documents (Text, Retrieval) are cut to the model's length, as in the benchmark;
+expressions and pictures are not, since their label depends on the whole.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def reading(config: ModelConfig, dataset: "Dataset") -> dict[str, Any]:
-    """The words for `Dataset.batches` with which a model reads a dataset.
+    """The arguments of `Dataset.batches` with which a model reads a dataset.
 
-    Raises UsageError for a dataset that the model cannot read: other ids, labels, sequences an example, or too long.
+    Raises UsageError if the dataset's ids, labels, sequences per example or length do not fit the model.
     """
     task = dataset.task
     sequences = sum(name.startswith("inputs") for name in task.schema.names)
@@ -52,6 +52,6 @@ def read(
     world_size: int = 1,
     num_workers: int = 0,
 ) -> Iterator[TorchBatch]:
-    """The dataset's batches in its own order, of one rank, as a model reads them; the last one may be smaller."""
+    """One rank's batches in the dataset's own order, as a model reads them; the last one may be smaller."""
     batches = dataset.batches(batch_size, rank=rank, world_size=world_size, **reading(config, dataset))
     return cast("Iterator[TorchBatch]", iter(TorchLoader(batches, num_workers=num_workers)))

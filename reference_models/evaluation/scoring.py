@@ -22,7 +22,12 @@ _BATCH = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """examples: how many; correct: of these; loss: mean cross entropy in nats."""
+    """The score of a model.
+
+    examples: number of examples.
+    correct: number of correct answers among them.
+    loss: mean cross entropy in nats.
+    """
 
     examples: int
     correct: int
@@ -66,10 +71,10 @@ def evaluate(
     num_workers: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """The model's score on a dataset. The ranks of a process group share it, and all get the whole's score.
+    """The model's score on a dataset. The ranks of a process group divide the dataset, and all get the whole score.
 
-    The model stays on its device, and in the mode that it was in. progress: is told of each batch how
-    many examples it had. Raises UsageError for a dataset without examples.
+    The model stays on its device and in its mode. progress: called with the number of examples of each batch. Raises
+    UsageError for a dataset without examples.
     """
     if len(dataset) == 0:
         raise UsageError(

@@ -1,1 +1,1 @@
-"""Scores of trained models beside published ones."""
+"""Scores of trained models next to published ones."""

@@ -1,7 +1,7 @@
 """Published Long Range Arena scores of the sixteen models, as their tables print them: accuracy in percent.
 
-Only figures that were read in the table named; rows of models that are not among the sixteen are left out, and so is a
-figure that is known from memory alone. Nothing is corrected: an average is the printed one, slips included.
+Every figure was read in the table that is named with it. Models that are not among the sixteen are left out, and so are
+figures without such a table. Nothing is corrected: averages are as printed, errors included.
 
 Not here: our own results (`tables.py`). Light: neither torch nor numpy is imported.
 """
@@ -14,10 +14,10 @@ from lra_data import UsageError
 
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "path-x")
 
-# "FAIL" in LRA's Table 1 is at best this many percent. No source gives a chance level for the other tasks.
+# "FAIL" in LRA's Table 1 means at most this accuracy in percent. No source gives a chance level for the other tasks.
 CHANCE: Mapping[str, float] = {"path-x": 50.0}
 
-# What should stand beside any of these scores.
+# To be printed with any of these scores.
 AUDIT = (
     "Convolutions that see a bounded part of the sequence recover most of what is published for these tasks "
     "(Miralles-González et al. 2025, arXiv:2501.14850): a score alone does not show that a model uses the long range."
@@ -25,7 +25,7 @@ AUDIT = (
 
 
 class Scores(NamedTuple):
-    """One model's accuracies in percent; `average` is what the table prints for these five."""
+    """One model's accuracies in percent; `average` is the table's printed average of the five."""
 
     listops: float
     text: float
@@ -39,9 +39,12 @@ class Scores(NamedTuple):
 class Source:
     """One table of one paper.
 
-    label: short name, for a heading. citation: authors, year, table. note: what a reader of its numbers should know.
-    decimals: digits behind the point as printed. scores: by our name of the model. path_x_fails: whether it reports
-    Path-X, with a failure of every model.
+    label: short name, for a heading.
+    citation: authors, year, title, table.
+    note: remark for readers of the numbers.
+    scores: by our name of the model.
+    decimals: number of printed digits after the point.
+    path_x_fails: whether the table reports a failure of every model on Path-X.
     """
 
     label: str
@@ -65,7 +68,7 @@ SOURCES: Mapping[str, Source] = {
             "longformer": Scores(35.63, 62.85, 56.89, 42.22, 69.71, 53.46),
             "linformer": Scores(35.70, 53.94, 52.27, 38.56, 76.34, 51.36),
             "reformer": Scores(37.27, 56.10, 53.40, 38.07, 68.50, 50.67),
-            # A slip: the five are 51.48 on average. The repository's README prints another one, 51.29.
+            # A misprint: the average of the five is 51.48. The repository's README prints 51.29.
             "sinkhorn": Scores(33.67, 61.20, 53.83, 41.23, 67.45, 51.39),
             "synthesizer": Scores(36.99, 61.68, 54.67, 41.61, 69.45, 52.88),
             "bigbird": Scores(36.05, 64.02, 59.29, 40.83, 74.87, 55.01),
@@ -122,8 +125,8 @@ SOURCES: Mapping[str, Source] = {
 def published(source: str, model: str, task: str) -> float | None:
     """A published accuracy in percent; None where the table has no such model, or no number for it (see `fails`).
 
-    task is one of TASKS; raises UsageError for an unknown source or task. A model's name is not checked: most models
-    are in few tables.
+    task is one of TASKS; raises UsageError for an unknown source or task. A model's name is not checked, since most
+    models are in few tables.
     """
     scores = _known(source, task).scores.get(model)
     return None if scores is None or task == "path-x" else float(getattr(scores, task))

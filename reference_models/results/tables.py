@@ -1,7 +1,7 @@
-"""Our results beside the trivial predictors and the published numbers, as Markdown and as JSON.
+"""Our results next to the trivial predictors and the published numbers, as Markdown and as JSON.
 
-A card (`card.json` beside a checkpoint) says what was trained and how it scored; this file only counts, sorts and sets.
-Intervals are rounded outward, so that rounding makes no result look surer than it is.
+A card (`card.json` next to a checkpoint) has the training and its scores; this file only counts, sorts and formats.
+Intervals are rounded outward, so that rounding does not make a result look more certain than it is.
 
 Not here: training or scoring anything, and what a card is (`model/card.py`).
 """
@@ -24,29 +24,29 @@ from reference_models.model.presets import PRESETS, TASKS
 from reference_models.results.published import AUDIT, CHANCE, SOURCES, fails, published
 from reference_models.training.recipes import recipe
 
-# The published columns; `mega` has one model of ours, and is in the JSON alone.
+# The published columns; `mega` has only one of our models, and is in the JSON only.
 COLUMNS = ("lra", "nystromformer", "skyformer", "flashattention")
 
-# What Pathfinder's larger pictures are in the published tables: 128 is Path-X, and 256 is in none.
+# The names of Pathfinder's larger pictures in the published tables: 128 is Path-X; no table has 256.
 _LARGE_PATHFINDER = {"128": "path-x", "256": None}
 
 _NONE = "–"
 
 _LEGEND = f"""\
 Test accuracy in percent, with Wilson's 95 % interval rounded outward. A model is "above" the best trivial predictor of
-its task if the whole interval is, and else "not above".
+its task if its whole interval is above it, and "not above" otherwise.
 
-The published columns are not comparable to ours: they are of the benchmark's full tasks (listops/lra and so on), with
-models and trainings of other sizes. FAIL is at best chance, {CHANCE["path-x"]:.0f} %.
+The published columns are not comparable to ours: they are for the benchmark's full tasks (listops/lra and so on), with
+models and trainings of other sizes. FAIL means at most chance, {CHANCE["path-x"]:.0f} %.
 {AUDIT}
 """
 
 
 def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[Card]:
-    """Every `card.json` in and beneath the folders, each once, by path.
+    """Every `card.json` in the folders and their subfolders, each once, sorted by path.
 
-    without: resolved folders of models that are left out. Raises UsageError with the file's name for a card that the
-    table cannot use, for a folder without any model, and if none is left.
+    without: resolved folders of models to leave out. Raises UsageError, with the file's name, for a card that the table
+    cannot use; also for a folder without any model, and if no card is left.
     """
     found: set[Path] = set()
     for folder in folders:
@@ -61,10 +61,10 @@ def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[
 
 
 def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
-    """One row a card, sorted by task and then by test accuracy from the best.
+    """One row for each card, sorted by task and then by test accuracy from the best.
 
-    accuracy, low, high and the values of trivial are shares; published is in percent, "FAIL" or None, by source. above
-    is None where there is no trivial predictor. Raises UsageError for a card that the table cannot use.
+    accuracy, low, high and the values of trivial are shares. published is in percent, "FAIL" or None, by source. above
+    is None if there is no trivial predictor. Raises UsageError for a card that the table cannot use.
     """
     made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
     return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
@@ -76,7 +76,7 @@ def as_json(cards: Iterable[Card]) -> str:
 
 
 def markdown(cards: Iterable[Card]) -> str:
-    """A legend, one section a task, and the published tables' sources."""
+    """A legend, one section for each task, and the published tables' sources."""
     sections = [_section(task, list(found)) for task, found in groupby(rows(cards), key=lambda row: str(row["task"]))]
     sources = "\n".join(f"- {SOURCES[key].label}: {SOURCES[key].citation}; {SOURCES[key].note}." for key in COLUMNS)
     return "\n".join([_LEGEND, *sections, f"### Published tables\n\n{sources}\n"])
@@ -91,7 +91,7 @@ def _read(path: Path) -> Card:
 
 
 def _checked(card: Card, name: str) -> Card:
-    """The card, if the table knows its words and it is complete."""
+    """The card, if its names are known and it is complete; otherwise raises UsageError."""
     family, _, variant = card.task.partition("/")
     for entry, expected, value, holds in (
         ("attention", "the name of an X-former", card.attention, card.attention in attention_names()),
@@ -137,7 +137,7 @@ def _row(card: Card) -> dict[str, Any]:
 
 
 def _published(source: str, model: str, task: str) -> float | str | None:
-    """The number of the full task that is nearest to ours."""
+    """The published number for the full task that is closest to ours."""
     family, _, name = task.partition("/")
     full = _LARGE_PATHFINDER.get(name.partition("-")[0], family) if family == "pathfinder" else family
     if full is None:
@@ -146,7 +146,7 @@ def _published(source: str, model: str, task: str) -> float | str | None:
 
 
 def _command(card: Card) -> str:
-    """What makes the result, for any MODEL: the preset, and what differs from its recipe."""
+    """The command that makes the result, for any MODEL: the preset, and the options that differ from its recipe."""
     preset = str(card.preset)
     usual = asdict(recipe(preset, task=card.task.partition("/")[0]))
     words = ["lra-zoo", "train", card.task, "MODEL", "--preset", preset]
@@ -200,7 +200,7 @@ def _made(found: Sequence[Mapping[str, Any]]) -> str:
     ):
         values = sorted({row[key] for row in found})
         said.append(f"{label} {', '.join(f'{value:,}' if key == 'steps' else str(value) for value in values)}")
-    # The command names no built set; one of another size must show.
+    # The command does not name a built set, so a set of another size must show here.
     learned = sorted({row["train_examples"] for row in found})
     said.append(f"train split of {', '.join(f'{count:,}' for count in learned)} examples")
     models: dict[str, list[str]] = {}
@@ -216,7 +216,7 @@ def _percent(share: float, rounded: Callable[[float], int]) -> str:
 
 
 def _printed(source: str, value: float | str | None) -> str:
-    """A published number with as many digits as its table prints."""
+    """A published number with the digits that its table prints."""
     return f"{value:.{SOURCES[source].decimals}f}" if isinstance(value, float) else value or _NONE
 
 

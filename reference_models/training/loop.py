@@ -208,9 +208,7 @@ class Training:
         self.world.meet()
 
     def rescue(self) -> None:
-        """Write the state of the last whole step, from any thread. With several ranks, do nothing: one rank does not have
-        the whole state.
-        """
+        """Write the state of the last whole step, from any thread. With several ranks, nothing is written."""
         if self.world.size == 1:
             self.keeper.rescue()
 

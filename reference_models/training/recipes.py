@@ -1,7 +1,7 @@
 """The recipe of each preset and task. The fields of a recipe are in `model/train_config.py`.
 
-Sources, in addition to those of `model/presets.py`: the release's `lra_benchmarks/utils/train_utils.py` for its schedule and
-optimiser; `LRA/code/lra_config.py` of mlpen/Nystromformer for `xiong`. `mini` is ours.
+Sources, in addition to those of `model/presets.py`: the release's `lra_benchmarks/utils/train_utils.py` for its
+schedule and optimiser; `LRA/code/lra_config.py` of mlpen/Nystromformer for `xiong`. `mini` is ours.
 """
 
 from typing import Any

@@ -1,15 +1,15 @@
 """Trains a model in one process, or under torchrun in one process per device, with the same result up to rounding.
 
 Everything is a function of the step: the learning rate, the order of examples (`Dataset.batches`), the draws of
-attentions (`Attention.on_step`), dropout (the generators are set from seed, step and rank before each step). So a
-checkpoint needs no generator's state, and a training that was killed continues to the same weights, bit for bit on a CPU.
+attentions (`Attention.on_step`), dropout (the generators are set from seed, step and rank before each step). So a state
+needs no generator's state, and a training that was killed continues to the same weights, bit for bit on a CPU.
 
 The global batch is fixed: with N ranks and A micro-batches, a rank takes batch_size / (N A) examples at a time, and the
 gradient is that of the mean over the global batch.
 
-Ctrl-C, in `lra-zoo` also SIGTERM, ends a training with a state of its last whole step. A single process writes it within
-two seconds: the parameters change only in the optimiser's step, so that another thread can write them during a slow
-forward or backward pass. Several ranks agree after each step whether to end, and save together.
+Ctrl-C, in `lra-zoo` also SIGTERM, ends a training with a state of its last whole step. A single process writes it
+within two seconds: the parameters change only in the optimiser's step, so that another thread can write them during a
+slow forward or backward pass. Several ranks agree after each step whether to end, and save together.
 
     RUN/state.safetensors   during the training: its state, replaced atomically, at least once a minute
     RUN/log.jsonl           a line every 50 steps, and a line for each evaluation

@@ -38,8 +38,8 @@ def test_digests_find_each_fault_of_the_data(zoo: Path, tmp_path: Path, name: st
     assert said.causes == {"data changed"}
     # The other seed's rows are made now, and are sound.
     assert [finding["text"] for finding in said.findings] == [
-        "train: expected the recorded rows, 2 of 2 blocks of 1000 are others, first that of example 0",
-        "test: expected the recorded rows, 1 of 1 blocks of 1000 are others, first that of example 0",
+        "train: expected the recorded rows, got 2 of 2 blocks of 1000 that differ, the first at example 0",
+        "test: expected the recorded rows, got 1 of 1 blocks of 1000 that differ, the first at example 0",
     ]
 
 
@@ -49,7 +49,7 @@ def test_accuracy_alone_finds_faults_of_the_data(zoo: Path, tmp_path: Path, name
     assert said.causes == {"data changed"}
     fresh = fresh_of(read_card(zoo / MINI / "linear"))
     assert said.text.startswith(
-        "seed 7: expected the recorded figures within joint 99.9% intervals, got linear right "
+        "seed 7: expected the recorded figures within joint 99.9% intervals, got linear accuracy "
         f"{said.models['linear']['correct'] / FRESH:.2%} instead of {fresh.correct / FRESH:.2%}"
     )
     assert fresh.correct > said.models["linear"]["correct"] + 100
@@ -67,7 +67,8 @@ def test_a_generator_that_changed_since_the_set_was_built_is_found_by_other_rows
 def test_one_label_of_one_row_is_found_in_its_block(zoo: Path, tmp_path: Path, row: int, block: int) -> None:
     said = checked(zoo, built(tmp_path, _with_other_label(row), sizes={**SIZES, "test": 20}))
     assert [finding["text"] for finding in said.findings] == [
-        f"train: expected the recorded rows, 1 of 2 blocks of 1000 are others, first that of example {block * 1000:,}"
+        "train: expected the recorded rows, got 1 of 2 blocks of 1000 that differ, "
+        f"the first at example {block * 1000:,}"
     ]
 
 
@@ -104,7 +105,7 @@ def test_batches_of_the_same_rows_that_changed_are_the_readings(zoo: Path, sound
         said = checked(zoo, MINI if kind == "virtual" else sound)
     assert said.causes == {"reading changed"}
     assert said.findings[0]["text"] == (
-        "train: expected the recorded batches, 2 of 2 blocks of 1000 are others, first that of example 0"
+        "train: expected the recorded batches, got 2 of 2 blocks of 1000 that differ, the first at example 0"
     )
     assert said.compared[0] == "train: rows of 2,000 examples, 0 of 2 blocks changed"
 
@@ -155,7 +156,7 @@ def test_weights_that_changed_are_the_models_drift(own_zoo: Path, sound: Path) -
     assert said.causes == {"models drifted"}
     different = said.models["linear"]["different"]
     assert said.findings[0]["text"] == (
-        f"linear: expected at most 0.5% other answers on the same batches, got {different:,} of 3,000"
+        f"linear: expected at most 0.5% changed answers on the same batches, got {different:,} of 3,000"
     )
     # Its accuracy changed with it, and is no second matter.
     assert [finding["text"].split(":")[0] for finding in said.findings] == ["linear", "seed 2"]

@@ -95,7 +95,7 @@ def test_a_smaller_set_is_compared_in_whole_blocks(zoo: Path, tmp_path: Path) ->
     assert said.compared[:3] == [
         "train: rows of 1,000 examples, 0 of 1 blocks changed",
         "train: batches of 1,000 examples, 0 of 1 blocks changed",
-        "test: 900 rows, fewer than the block of 1000 that can be compared",
+        "test: not compared: 900 rows are less than one block of 1000",
     ]
     assert said.models["linear"]["compared"] == 1000
 
@@ -178,7 +178,7 @@ def test_a_card_that_recorded_nothing_is_passed_over(own_zoo: Path) -> None:
         if name == "linear":
             assert list(models_of(own_zoo)) == ["local"]
             assert "expected complete cards of listops/mini, got 2 that" in refused(own_zoo, MINI, "--models", "linear")
-    assert "expected complete cards of listops/mini, got 2 that are not: run" in refused(own_zoo, MINI)
+    assert "expected complete cards of listops/mini, got 2 incomplete: run" in refused(own_zoo, MINI)
 
 
 def test_a_card_of_another_version_of_the_task_is_passed_over(own_zoo: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_card_of_another_version_of_the_task_is_passed_over(own_zoo: Path) -> 
     rewrite(own_zoo / MINI / "linear", data=structs.replace(data, version=version + 1))
     assert list(models_of(own_zoo)) == ["local"]
     rewrite(own_zoo / MINI / "local", data=structs.replace(data, version=version + 1))
-    assert f"in version {version}, got version {version + 1}: train anew" in refused(own_zoo, MINI)
+    assert f"in version {version}, got version {version + 1}: train again" in refused(own_zoo, MINI)
 
 
 def test_two_models_of_one_attention(own_zoo: Path) -> None:
@@ -225,7 +225,7 @@ def test_bundled_models_know_the_set_and_find_medians_rounded_up() -> None:
     one = {"local": models["local"]}
     with rows_with(DATA_FAULTS["medians rounded up"]):
         (finding,) = check(one, source.open_other, seed=3, other_seed=2, device=CPU).findings[-1:]
-    assert "local off by" in finding.text
+    assert "local mean error" in finding.text
     assert "in [MED instead of" in finding.text
     assert "local right" not in finding.text
 
@@ -240,7 +240,7 @@ def test_models_that_were_recorded_on_different_rows(zoo: Path) -> None:
     local = models["local"]
     other = {**local.recorded, "train": structs.replace(local.recorded["train"], rows=["0" * 64] * 2)}
     models["local"] = Model(local.classifier, structs.replace(local.card, recorded=other))
-    with pytest.raises(UsageError, match=r"^expected models that were recorded on the same rows, local was on others$"):
+    with pytest.raises(UsageError, match=r"^expected models with the same recorded rows, local has others$"):
         report_of(models)
 
 

@@ -134,7 +134,7 @@ def test_a_line_that_was_cut_off_is_measured_again(monkeypatch: pytest.MonkeyPat
     assert [row.model for row in read_rows(out)] == ["linear", "full"]
     assert ["skipped" in line for line in silent] == [False, False, True, False]
     out.write_bytes(b"{]\n" + first)
-    with pytest.raises(ValueError, match="line 1 a row of this measurement, got: JSON is malformed"):
+    with pytest.raises(ValueError, match="line 1 must be a row of this measurement, got: JSON is malformed"):
         read_rows(out)
 
 
@@ -292,4 +292,4 @@ def test_rows_that_are_not_of_this_measurement(name: str, value: Any, fault: str
     path.write_text(f"{good}\n{json.dumps(row)}\n")
     with pytest.raises(UsageError) as error:
         read_rows(path)
-    assert str(error.value) == f"{path}: expected in line 2 a row of this measurement, got: {fault}"
+    assert str(error.value) == f"{path}: line 2 must be a row of this measurement, got: {fault}"

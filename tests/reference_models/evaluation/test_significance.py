@@ -140,10 +140,10 @@ def test_more_comparisons_ask_for_more() -> None:
 
 def test_what_is_no_count_or_level_is_refused() -> None:
     for total in (0, -1):
-        with pytest.raises(ValueError, match=f"expected a total >= 1, got {total}: no examples say nothing"):
+        with pytest.raises(ValueError, match=f"expected a total >= 1, got {total}: give at least one example"):
             wilson(0, total)
     for correct in (-1, 11):
-        with pytest.raises(ValueError, match=f"expected from 0 to 10 correct ones, got {correct}"):
+        with pytest.raises(ValueError, match=f"correct must be from 0 to 10, got {correct}"):
             wilson(correct, 10)
     for level in (0.0, 1.0, 95, -1):
         with pytest.raises(ValueError, match=f"expected a level between 0 and 1, got {level}"):
