@@ -1,9 +1,10 @@
-"""What `lra-zoo check` finds without digests: faults of the data and of reading, on rows that no card knows.
+"""Which faults of data and reading `lra-zoo check` finds without digests, on rows that are in no card.
 
     python -m benchmarks.check_power [--models full,linear,performer] [--seed 2]
 
-Each bundled model of listops/mini answers 20,000 rows as they are and with each fault, and is compared with its card as
-the check of all sixteen would: right answers, and the mean of label - answer under each root operator. Prints Markdown.
+Each bundled model of listops/mini answers 20,000 rows without a fault and with each fault. Its right answers, and its
+mean of label - answer under each root operator, are compared with its card, with the thresholds of a check with all
+sixteen models. Prints Markdown.
 """
 
 import argparse
@@ -22,14 +23,14 @@ from reference_models.model.bundled import BUNDLED
 from tests.support.faulty_sets import DATA_FAULTS, READING_FAULTS, batches_with, rows_with
 
 CPU = torch.device("cpu")
-# Right answers and four root operators, of sixteen models.
+# Right answers and means under four root operators, for sixteen models.
 COMPARISONS = 16 * 5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="full,linear,performer")
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--models", default="full,linear,performer", help="names of bundled models")
+    parser.add_argument("--seed", type=int, default=2, help="seed of the rows (default: 2)")
     given = parser.parse_args()
     torch.set_num_threads(1)
     models = trained_on(lra_data.get_task("listops/mini"), BUNDLED, given.models.split(","), CPU)
@@ -52,8 +53,8 @@ def main() -> None:
 
 
 def compared(name: str, model: Model, dataset: Dataset) -> tuple[float, bool, list[str]]:
-    """The change of right answers against the card in percentage points, whether it is found, and the groups whose
-    mean of label - answer is.
+    """The change of accuracy against the card in percentage points, whether it is found, and the groups in which the
+    change of the mean of label - answer is found.
     """
     found = answers({name: model.classifier}, dataset, device=CPU)
     fresh, correct, now = model.fresh, found.correct(name), errors(found, name, groups(dataset))

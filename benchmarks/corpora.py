@@ -1,9 +1,10 @@
-"""How long the three corpora take to build on one core, and in how much memory, beside merely reading their archives.
+"""Time and memory to build the three corpora on one core, compared with only reading their archives.
 
     python -m benchmarks.corpora [FOLDER]      # of archives; default: ../shared/data, or $LRA_DATA_RAW
 
-Each build is a child process on one core, started afresh; its peak memory is that of the process. The floor is Python's
-tarfile over the same archive, every file read and dropped, in a child of its own right before. Medians of three turns.
+Each build is a new child process on one core; the peak memory is that process's. The floor is Python's tarfile over the
+same archive, which reads every file and drops it, in its own child process just before. Figures are medians of three
+turns.
 """
 
 import os
@@ -44,7 +45,7 @@ with open(report, "w") as file:
 
 
 def timed(command: list[str]) -> float:
-    """Seconds that a child takes."""
+    """Wall seconds of a child process."""
     began = time.perf_counter()
     child = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     seconds = time.perf_counter() - began
@@ -54,10 +55,12 @@ def timed(command: list[str]) -> float:
 
 
 def main() -> None:
-    """Print one line a set."""
+    """Print one line for each set."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the children inherit it
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LRA_DATA_RAW", "../shared/data"))
-    print("| set | examples | build, one core | beside reading the archive | peak memory |\n|---|---|---|---|---|")
+    print(
+        "| set | examples | build, one core | times as long as reading the archive | peak memory |\n|---|---|---|---|---|"
+    )
     for family, preset, archive in BUILDS:
         floors, builds, peaks = [], [], []
         examples = 0
@@ -71,7 +74,7 @@ def main() -> None:
                 examples = examples_of(next(Path(out).glob(f"{family}/*/manifest.json")))
         seconds, floor = statistics.median(builds), statistics.median(floors)
         print(
-            f"| {family}/{preset} | {examples:,} | {seconds:.1f} s | {seconds / floor:.1f} times ({floor:.2f} s) | "
+            f"| {family}/{preset} | {examples:,} | {seconds:.1f} s | {seconds / floor:.1f} ({floor:.2f} s) | "
             f"{max(peaks) / 1e6:,.0f} MB |",
             flush=True,
         )

@@ -1,13 +1,13 @@
-"""Kills builds at random moments and checks that nothing half-made looks whole, and that the end is the same bytes.
+"""Kills builds at random moments; checks that no partial set looks complete, and that finished sets are the same bytes.
 
     python -m benchmarks.crash_drill [--task TASK] [--workers 1 2] [--kills 10] [--seed 0] [flags of `lra-data build`]
 
-A reference is built without interruption. Then, for each number of workers, builds are killed with SIGKILL, once the
-main process alone and once its whole process group, at moments drawn uniformly from the time an uninterrupted build
-takes, and started again, until the asked-for number of kills has hit a running build. A build that reaches its end
-before its moment is compared with the reference and removed, and the next starts from nothing.
+A reference is built without interruption. Then there are two drills for each number of workers: SIGKILL goes to the
+main process alone, and to its whole process group. Builds are killed at moments drawn uniformly from the time of an
+uninterrupted build, and started again, until the requested number of kills has hit a running build. A build that ends
+before its moment is compared with the reference and removed, and the next build starts from nothing.
 
-Not here: power cuts, which need a machine that loses its page cache, and the death of a worker under a living parent.
+Not here: power cuts, which need a machine that loses its page cache; a killed worker whose parent survives.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from benchmarks.crash_drill.drill import DrillReport, run_drill
 
 
 def summary_lines(report: DrillReport) -> list[str]:
-    """A drill in few lines."""
+    """A summary of a drill in three lines."""
     states = Counter(
         "complete"
         if kill.whole
@@ -39,27 +39,27 @@ def summary_lines(report: DrillReport) -> list[str]:
     return [
         f"  an uninterrupted build takes {report.seconds:.2f} s",
         f"  {len(report.kills)} kills ({found}); {report.builds_finished} builds finished and compared; "
-        f"all processes gone within {1000 * slowest:.0f} ms of a kill",
+        f"all processes ended within {1000 * slowest:.0f} ms of a kill",
         f"  load_dataset: {report.load_check}; {len(report.violations)} violations",
     ]
 
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    """The drill's own flags, and those for the build."""
+    """The drill's own flags, and the other flags, which are for the build."""
     parser = argparse.ArgumentParser(
-        description="Kill builds at random moments; without further flags they have their full size.",
+        description="Kill builds at random moments. Without further flags the sets have their full size.",
         epilog="Other flags go to `lra-data build TASK`, such as --train 2000 --num-shards 4 --format parquet.",
         allow_abbrev=False,
     )
-    parser.add_argument("--task", default="listops", help="what is built (default: listops)")
+    parser.add_argument("--task", default="listops", help="task to build (default: listops)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="numbers of workers (default: 1 2)")
-    parser.add_argument("--kills", type=int, default=10, help="kills for each drill (default: 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments, not of the set (default: 0)")
+    parser.add_argument("--kills", type=int, default=10, help="number of kills in each drill (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments, not of the set (default: 0)")
     return parser.parse_known_args(arguments)
 
 
 def digest_of_sources() -> str:
-    """One digest for the sources of lra_data: an edit while a drill runs looks like a file with wrong bytes."""
+    """One digest of the sources of lra_data, since an edit during a drill would look like a file with wrong bytes."""
     folder = Path(lra_data.__file__).parent
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).hexdigest()
 
@@ -71,20 +71,20 @@ def main() -> None:
     try:
         reports = run_drills(options, build_arguments)
     except DrillError as error:
-        print(f"the drill could not go on: {error}")
+        print(f"the drill could not continue: {error}")
         reports = []
     violations = [text for report in reports for text in report.violations]
     num_kills = sum(len(report.kills) for report in reports)
     num_builds = sum(report.builds_finished for report in reports)
     print(f"in all: {num_kills} kills, {num_builds} builds finished and compared, {len(violations)} violations")
     if digest_of_sources() != sources:
-        print("the sources of lra_data were edited meanwhile: the drill says nothing, run it again")
+        print("the sources of lra_data were edited during the drill, so its result is not valid: run it again")
         sys.exit(1)
     sys.exit(1 if violations or not reports else 0)
 
 
 def run_drills(options: argparse.Namespace, build_arguments: list[str]) -> list[DrillReport]:
-    """Every number of workers, with the main process killed and with its group."""
+    """Run the drills: for every number of workers, kill the main process, and then its group."""
     reports: list[DrillReport] = []
     asked = False
     with tempfile.TemporaryDirectory(prefix="lra-data-drill-") as name:

@@ -1,4 +1,4 @@
-"""The builds of a drill: run as children, killed or not, and held against an uninterrupted reference."""
+"""The builds of a drill: run as child processes, killed or not, and compared with an uninterrupted reference."""
 
 import hashlib
 import json
@@ -19,20 +19,24 @@ COMMAND = Path(sysconfig.get_path("scripts")) / "lra-data"
 CARD = "README.md"
 CROISSANT = "croissant.json"
 
-# A worker whose parent has gone ends as soon as its thread wakes up; this is how long it may take on a busy machine.
+# A worker whose parent has died ends when its watching thread next runs; on a busy machine it may take this long.
 STRAY_SECONDS = 10.0
 
-# What the card of an unfinished set names in place of its data, and so what `datasets` must complain about.
+# The card of an unfinished set names this in place of its data, so the error of `datasets` must contain it.
 UNFINISHED = "this-set-is-unfinished"
 
 
 class DrillError(RuntimeError):
-    """The drill itself could not go on: no command, or a build without any kill that fails."""
+    """The drill itself cannot continue: the command is missing, or a build without any kill fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """An uninterrupted build. place: of the set below a root, such as listops/lra. digests: SHA-256 of every file."""
+    """An uninterrupted build.
+
+    place: path of the set within a root, such as listops/lra.
+    digests: SHA-256 of every file.
+    """
 
     place: Path
     digests: dict[str, str]
@@ -45,7 +49,13 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run of the build that ended by itself or was killed. moment: seconds it lasted; strays: processes left over."""
+    """A run of the build that ended by itself or was killed.
+
+    code: exit status, negative for a signal.
+    moment: duration in seconds.
+    stray_seconds: seconds from the end of the main process to that of its last descendant.
+    strays: number of descendants that were still alive after STRAY_SECONDS.
+    """
 
     code: int
     moment: float
@@ -60,13 +70,13 @@ class Run:
         return self.code == -signal.SIGKILL
 
     def ranges(self, verb: str) -> list[str]:
-        """Files of the progress lines that begin with `verb`."""
+        """The files named in the progress lines that begin with `verb`."""
         lines = [line.split() for line in self.stderr.splitlines()]
         return [words[1] for words in lines if len(words) > 1 and words[0] == verb]
 
     @property
     def summary(self) -> str:
-        """What the run did, in few words."""
+        """A short description of what the run did."""
         if "already complete" in self.stdout:
             return "already complete"
         end = "killed" if self.killed else "finished" if self.code == 0 else f"exit {self.code}"
@@ -74,7 +84,7 @@ class Run:
 
 
 def make_reference(root: Path, build_arguments: list[str]) -> Reference:
-    """Build with one worker and without interruption; a reference that is there already is used again."""
+    """Build with one worker and without interruption; an existing reference is used again."""
     run = run_build(root, [*build_arguments, "--workers", "1", "--json"])
     if run.code != 0:
         raise DrillError(f"the reference could not be built: {run.stderr.strip()}")
@@ -102,7 +112,7 @@ def time_whole_build(root: Path, workers: int, build_arguments: list[str], refer
 
 def run_build(root: Path, arguments: list[str], *, kill_after: float | None = None, kill_group: bool = False) -> Run:
     """Run the build as a child in a session of its own, kill it after some seconds, and wait for all its processes."""
-    # Files and not pipes: a worker that outlives its parent would hold a pipe open.
+    # Files instead of pipes: a worker that outlives its parent would keep a pipe open.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as log:
         began = time.monotonic()
         child = subprocess.Popen(
@@ -114,7 +124,7 @@ def run_build(root: Path, arguments: list[str], *, kill_after: float | None = No
         try:
             child.wait(kill_after)
         except subprocess.TimeoutExpired:
-            # The child is not waited for yet, so that its number is still its own.
+            # The child was not waited for yet, so its process id cannot belong to another process.
             (os.killpg if kill_group else os.kill)(child.pid, signal.SIGKILL)
             child.wait()
         except BaseException:
@@ -140,11 +150,11 @@ def run_build(root: Path, arguments: list[str], *, kill_after: float | None = No
 
 
 def session_members(session: int) -> list[int]:
-    """Living processes of a session; where there is no /proc, none are seen."""
+    """The living processes of a session; an empty list on systems without /proc."""
     members = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # After the name in brackets, which may hold anything: state, parent, group, session.
+            # The name in brackets may contain anything; after it come state, parent, group and session.
             state, _parent, _group, of_session = entry.read_text().rpartition(")")[2].split()[:4]
         except OSError:
             continue
@@ -166,7 +176,7 @@ def digests_of(set_folder: Path) -> dict[str, str]:
 
 
 def faults_of_unfinished(set_folder: Path, reference: Reference) -> list[str]:
-    """What in a folder after a kill would make a reader take a part for the whole, or a wrong file for a right one."""
+    """Faults in a folder after a kill that would let a reader take a partial set or a wrong file for a good one."""
     found = digests_of(set_folder)
     faults = [
         f"{name} has other bytes than the reference's"
@@ -175,7 +185,7 @@ def faults_of_unfinished(set_folder: Path, reference: Reference) -> list[str]:
     ]
     missing = [name for name in reference.shards if found.get(name) != reference.digests[name]]
     if MANIFEST in found:
-        # The reference's manifest names the digests of the reference's shards, see make_reference.
+        # The reference's manifest has the digests of the reference's shards (see make_reference).
         if found[MANIFEST] != reference.digests[MANIFEST]:
             faults.append(f"{MANIFEST} has other bytes than the reference's")
         wrong = [name for name in (CARD, CROISSANT) if found.get(name) != reference.digests[name]]

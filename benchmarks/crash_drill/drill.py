@@ -1,4 +1,4 @@
-"""One drill: kills until enough of them have hit, what each left behind, and what the end came to."""
+"""One drill: kills until enough of them have hit a running build, with checks after each kill and of the final set."""
 
 import importlib.util
 import os
@@ -27,7 +27,7 @@ from benchmarks.crash_drill.builds import (
 )
 from lra_data.store.manifest import MANIFEST
 
-# Runs a drill may need for each kill, since runs that go on from a late state end before their moment.
+# Runs a drill may take for each kill, since runs that continue an almost finished build end before their moment.
 MOST_RUNS_A_KILL = 20
 
 LOAD = "import sys, datasets; datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])"
@@ -35,9 +35,12 @@ LOAD = "import sys, datasets; datasets.load_dataset(sys.argv[1], cache_dir=sys.a
 
 @dataclass(frozen=True, kw_only=True)
 class Kill:
-    """One kill that hit a running build. moment: seconds after its start. shards: files in place afterwards.
+    """One kill that hit a running build.
 
-    whole: the manifest was there already. stray_seconds: until the last process of the run had gone.
+    moment: seconds after the start of the build.
+    shards: number of shard files afterwards.
+    whole: whether the manifest existed already.
+    stray_seconds: seconds until the last process of the run had ended.
     """
 
     moment: float
@@ -48,10 +51,11 @@ class Kill:
 
 @dataclass(frozen=True, kw_only=True)
 class DrillReport:
-    """What a drill found; `violations` is empty if all was as it should be.
+    """The result of a drill; `violations` is empty if every check passed.
 
-    seconds: of an uninterrupted build. builds_finished: builds compared with the reference, each after 0 or more kills.
-    load_check: what `datasets` made of an unfinished set, or why it was not asked.
+    seconds: duration of an uninterrupted build.
+    builds_finished: number of builds compared with the reference, each after 0 or more kills.
+    load_check: how `datasets` reacted to an unfinished set, or why it was not tried.
     """
 
     workers: int
@@ -77,12 +81,17 @@ def run_drill(
 ) -> DrillReport:
     """Kill builds with `workers` workers until `kills` kills have hit, finish the last, and report.
 
-    build_arguments: task and flags of `lra-data build`. folder: where everything is written; its `reference` is
-    built unless it is there. kill_group: kill the workers with their parent. check_load: ask `datasets` once to load
-    an unfinished set. say: takes one line a kill. Raises DrillError if a build fails that nobody disturbed.
+    seed: seed of the moments.
+    build_arguments: task and flags of `lra-data build`.
+    folder: folder for all files; its `reference` is built unless it exists.
+    kill_group: whether the workers are killed with their parent.
+    check_load: whether `datasets` must once try to load an unfinished set.
+    say: called with one line for each kill.
+
+    Raises DrillError if a build without a kill fails.
     """
     if not COMMAND.exists():
-        raise DrillError(f"expected the command {COMMAND.name} beside this Python: install the package first")
+        raise DrillError(f"expected the command {COMMAND.name} next to this Python: install the package first")
     reference = make_reference(folder / "reference", build_arguments)
     seconds = time_whole_build(folder / "timed", workers, build_arguments, reference)
     drill = _Drill(
@@ -91,7 +100,7 @@ def run_drill(
         workers=workers,
         kill_group=kill_group,
         reference=reference,
-        load_check="" if check_load else "not asked",
+        load_check="" if check_load else "not tried",
         say=say,
     )
     drill.run(kills, seconds, random.Random(f"{seed} {workers} {kill_group}"))
@@ -109,7 +118,7 @@ def run_drill(
 
 @dataclass(kw_only=True)
 class _Drill:
-    """The state of one drill: what was found so far, and the kill whose line waits for what comes next."""
+    """The state of one drill: findings so far, and the line of the last kill, printed with the next run's summary."""
 
     root: Path
     build_arguments: list[str]
@@ -129,7 +138,7 @@ class _Drill:
         return self.root / self.reference.place
 
     def run(self, kills: int, seconds: float, moments: random.Random) -> None:
-        """Runs with kills, then one to the end."""
+        """Run builds with kills, then one to the end."""
         shutil.rmtree(self.root, ignore_errors=True)
         for _ in range(kills * MOST_RUNS_A_KILL):
             if len(self.kills) == kills:
@@ -151,7 +160,7 @@ class _Drill:
             self.waiting_line = ""
         if run.strays:
             self._violation(f"{run.strays} processes still alive {STRAY_SECONDS:.0f} s after the end of their parent")
-        # Each worker may have been killed between a file and its marker; everything else that was there must be kept.
+        # Each worker may have been killed between a file and its marker; all other existing files must be kept.
         again = self.in_place & {Path(name).stem for name in run.ranges("made")}
         if len(again) > self.workers:
             self._violation(f"made {len(again)} ranges again that were finished: {', '.join(sorted(again))}")
@@ -166,7 +175,7 @@ class _Drill:
         self.kills.append(Kill(moment=run.moment, shards=len(shards), whole=whole, stray_seconds=run.stray_seconds))
         self.in_place = self._whole_ranges(shards)
         verdict = self._verify(whole=whole)
-        # Between the final card and the manifest all shards are there, and loading them is no harm.
+        # Between the writing of the final card and of the manifest all shards exist, so loading does no harm.
         part = len(shards) < len(self.reference.shards) and any(name.startswith("train-") for name in shards)
         if part and not whole and not self.load_check:
             self._load()
@@ -177,7 +186,7 @@ class _Drill:
         )
 
     def _whole_ranges(self, shards: list[str]) -> set[str]:
-        """Row ranges whose files are there in every format, by the name that their files share."""
+        """Row ranges whose files exist in every format, by the stem of the files' names."""
         num_formats = len({Path(name).suffix for name in self.reference.shards})
         return {stem for stem, count in Counter(Path(name).stem for name in shards).items() if count == num_formats}
 
@@ -193,7 +202,7 @@ class _Drill:
 
     def _load(self) -> None:
         if importlib.util.find_spec("datasets") is None:
-            self.load_check = "not asked, datasets is not installed"
+            self.load_check = "not tried, datasets is not installed"
             return
         with tempfile.TemporaryDirectory() as cache:
             load = _run_quietly(
@@ -206,16 +215,16 @@ class _Drill:
             self._violation(f"load_dataset {self.load_check}; {load.stderr.strip()[-300:]}")
 
     def _after_end(self, run: Run) -> None:
-        """Hold a build that came to its end against the reference, and remove it."""
+        """Compare a build that ended by itself with the reference, and remove it."""
         if run.code == 0:
             self._compare()
         else:
-            self._violation(f"a run that nobody killed ended with {run.code}: {run.stderr.strip()[-300:]}")
+            self._violation(f"a run without a kill ended with {run.code}: {run.stderr.strip()[-300:]}")
         self.in_place = set()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _compare(self) -> None:
-        """The same names and bytes as the reference, so no `.build` either; and a further run changes nothing."""
+        """Check that the files have the reference's names and bytes, with no `.build`, and that a new run changes none."""
         found = digests_of(self.set_folder)
         for name in sorted(found.keys() | self.reference.digests.keys()):
             if name not in found:
@@ -228,18 +237,18 @@ class _Drill:
         self.builds_finished += 1
 
     def _run_again(self, found: dict[str, str]) -> None:
-        """A run on a complete set says so and leaves every file as it was."""
+        """Check that a run on a complete set says so and changes no file."""
         before = self._times()
         again = run_build(self.root, [*self.build_arguments, "--json"])
         if again.code != 0 or '"was_complete": true' not in again.stdout:
             self._violation(f"a run on a finished set ended with {again.code}: {again.stdout}{again.stderr}")
         if again.stderr:
-            self._violation(f"a run on a finished set said: {again.stderr.splitlines()[0]}")
+            self._violation(f"a run on a finished set printed: {again.stderr.splitlines()[0]}")
         if digests_of(self.set_folder) != found or self._times() != before:
             self._violation("a run on a finished set wrote to its files")
 
     def _times(self) -> dict[str, int]:
-        """Moments of the last change of each file, but for the lock."""
+        """Time of the last change of each file except the lock."""
         paths = self.set_folder.iterdir() if self.set_folder.is_dir() else []
         return {path.name: path.stat().st_mtime_ns for path in paths if path.name != ".lock"}
 

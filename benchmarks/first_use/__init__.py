@@ -1,1 +1,1 @@
-"""What the first use costs, when no kernel is compiled yet: `python -m benchmarks.first_use`."""
+"""Cost of the first use, before any kernel is compiled: `python -m benchmarks.first_use`."""

@@ -1,4 +1,4 @@
-"""CPU seconds of compiling the kernels, each use in a process of its own with an empty cache and then with a full one.
+"""CPU seconds of compiling the kernels: each use in its own process, with an empty cache and then with a full one.
 
     python -m benchmarks.first_use [--repeats 3] [--beside DIR]
 
@@ -20,7 +20,7 @@ import numba
 
 ROOT = Path(__file__).parents[2]
 
-# The interpreter with the libraries that every use loads, and the first function that numba compiles whatever it is.
+# The interpreter with the libraries that every use imports, and numba's first compilation, of a trivial function.
 FLOOR = "import numpy, pyarrow, numba; numba.njit(lambda x: x + 1)(1)"
 USES = {
     "any first compilation": FLOOR,
@@ -49,7 +49,7 @@ def child_seconds(code: str, checkout: Path, folder: Path) -> tuple[float, float
 
 
 def cpu_model() -> str:
-    """The processor's name, with the family, model and stepping, where Linux tells them."""
+    """The processor's name, family and model on Linux; elsewhere the machine type."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     facts = dict(reversed([[part.strip() for part in line.split(":", 1)] for line in lines if ":" in line]))
@@ -61,8 +61,8 @@ def cpu_model() -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure what compiling the kernels costs.")
-    parser.add_argument("--repeats", type=int, default=3, help="turns (default: 3)")
-    parser.add_argument("--beside", type=Path, metavar="DIR", help="another checkout, measured in the same turns")
+    parser.add_argument("--repeats", type=int, default=3, help="number of turns (default: 3)")
+    parser.add_argument("--beside", type=Path, metavar="DIR", help="another checkout to measure in the same turns")
     options = parser.parse_args()
     checkouts = [ROOT, *([options.beside.resolve()] if options.beside else [])]
     print(f"{cpu_model()}, Python {platform.python_version()}, numba {numba.__version__}, medians of {options.repeats}")

@@ -1,1 +1,1 @@
-"""How fast ListOps is made: `python -m benchmarks.listops`."""
+"""Speed of the ListOps generator and build: `python -m benchmarks.listops`."""

@@ -1,9 +1,9 @@
-"""How fast ListOps is made: the kernel against plain Python, a build against merely writing its bytes, and first use.
+"""Speed of ListOps: the kernel compared with plain Python, a build compared with writing its bytes, and first use.
 
-Everything is measured in one run; what is compared is measured in turns, and medians and ratios are printed, so that a
-busy machine moves both sides. Goals are printed beside the figures, and nothing fails if one is missed.
+Everything is measured in one run. Figures that are compared are measured in turns, so that load on the machine affects
+both; medians and ratios are printed. Goals are printed with the figures; a missed goal is not an error.
 
-Not here: whether the examples are right (`tests/`), whether a build survives a kill (`benchmarks/crash_drill`).
+Not here: correctness of the examples (`tests/`), builds that are killed (`benchmarks/crash_drill`).
 """
 
 import argparse
@@ -26,7 +26,7 @@ from benchmarks.listops.children import CHILD_REPEATS, measure_build, measure_fi
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a figure should be at least or at most."""
+    """A lower or an upper bound for a figure."""
 
     at_least: float | None = None
     at_most: float | None = None
@@ -49,7 +49,7 @@ GOALS = {
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the figures depend on beside the code."""
+    """The machine, its load and the versions, on which the figures depend."""
     model = platform.processor() or platform.machine()
     with suppress(OSError):
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -63,7 +63,7 @@ def describe_machine() -> dict[str, Any]:
         "numba": version("numba"),
         "pyarrow": version("pyarrow"),
         "lra_data": version("lra-data"),
-        # With it every child compiles the sources of lra_data again, which is part of its start.
+        # If not, every child compiles the sources of lra_data again when it starts.
         "bytecode_cached": not sys.dont_write_bytecode,
     }
 
@@ -76,7 +76,7 @@ def usable_cores() -> list[int]:
 
 
 def pin_to_one_core() -> bool:
-    """Stay on one core from here on, the last, since the first usually serves interrupts; False where one cannot."""
+    """Pin this process to the last core, since the first usually serves interrupts; False if the system cannot pin."""
     if not hasattr(os, "sched_setaffinity"):
         return False
     os.sched_setaffinity(0, {usable_cores()[-1]})
@@ -84,13 +84,13 @@ def pin_to_one_core() -> bool:
 
 
 def measure(repeats: int) -> dict[str, Any]:
-    """All figures, those of the children first."""
+    """Measure all figures, those of child processes first."""
     machine = describe_machine()
     with tempfile.TemporaryDirectory(prefix="lra-data-benchmark-") as name:
         folder = Path(name)
         whole = measure_build(folder)
         first_use = measure_first_use(folder, folder / "whole" / "listops" / "lra")
-        # Loaded only now: see the note in children.py.
+        # Imported only here: see the docstring of children.py.
         from benchmarks.listops.one_core import measure_generation, measure_stages
 
         machine["pinned"] = pin_to_one_core()
@@ -108,7 +108,7 @@ def measure(repeats: int) -> dict[str, Any]:
 
 
 def report_lines(figures: Mapping[str, Any]) -> Iterator[str]:
-    """The figures for a reader."""
+    """The figures as lines of text."""
     machine, rates = figures["machine"], figures["generation"]
     stages, whole, first = figures["build_one_process"], figures["build_two_workers"], figures["first_use"]
 
@@ -143,12 +143,12 @@ def report_lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"lra-data build listops --workers {whole['workers']}, a child, kernels cached, {CHILD_REPEATS} times"
     yield f"  {'median wall time':<25} {whole['seconds']:10.2f} s {goal('seconds')}"
     yield f"  {'largest process':<25} {whole['peak_mb']:10.0f} MB {goal('peak_mb')}"
-    yield f"    (this process had {whole['peak_mb_of_this_process']:.0f} MB, the least that could have been found)"
+    yield f"    (this process had {whole['peak_mb_of_this_process']:.0f} MB, a lower bound of the measurement)"
     yield ""
     yield f"first use, children, medians of {CHILD_REPEATS}"
     yield f"  {'1 row, empty cache':<30} {first['empty_cache_seconds']:8.2f} s"
     yield f"  {'1 row, warm cache':<30} {first['warm_cache_seconds']:8.2f} s"
-    yield f"  {'so compiling costs':<30} {first['compile_seconds']:8.2f} s"
+    yield f"  {'difference: compiling':<30} {first['compile_seconds']:8.2f} s"
     for name, command in first["commands_with_empty_cache"].items():
         verdict = "COMPILED SOMETHING" if command["compiled"] else "compiled nothing"
         yield f"  {name:<30} {command['seconds']:8.2f} s, {verdict}"
@@ -157,7 +157,7 @@ def report_lines(figures: Mapping[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure the generation and the build of ListOps.")
-    parser.add_argument("--repeats", type=int, default=7, help="turns of what is compared (default: 7)")
+    parser.add_argument("--repeats", type=int, default=7, help="number of turns (default: 7)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     began = perf_counter()

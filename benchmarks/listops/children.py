@@ -1,6 +1,6 @@
-"""Whole builds and first uses, each a child process with its wall time and peak memory.
+"""Whole builds and first uses, each in a child process, with its wall time and peak memory.
 
-This module loads nothing of lra_data: Linux counts into a child's peak memory what its parent had when it started it.
+This module does not import lra_data: Linux includes the parent's memory at the start of a child in the child's peak.
 """
 
 import os
@@ -22,13 +22,13 @@ FIRST_ROW = "import lra_data; lra_data.generate('listops/lra', 'train', 0, 1)"
 
 
 def run_child(arguments: list[str], environment: Mapping[str, str] | None = None) -> tuple[float, int]:
-    """Wall seconds of a child, and the peak memory in bytes of the largest process it was or waited for."""
+    """Wall seconds of a child, and the peak memory in bytes of the largest process among it and those it waited for."""
     began = perf_counter()
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             arguments, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
         )
-        # wait4 and not RUSAGE_CHILDREN: this child alone, and those of its own children that it waited for.
+        # wait4 instead of RUSAGE_CHILDREN: it covers only this child and those of its children that it waited for.
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         seconds = perf_counter() - began
@@ -39,11 +39,11 @@ def run_child(arguments: list[str], environment: Mapping[str, str] | None = None
 
 
 def measure_build(folder: Path) -> dict[str, Any]:
-    """The whole build as users run it; leaves the set in folder/whole."""
+    """Measure the whole build as users run it; the set stays in folder/whole."""
     build = [str(COMMAND), "build", "listops", "--workers", "2", "--out"]
-    # The first build of a process tree may have to compile; this one makes a row a split.
+    # The first build may have to compile; this one has one or two rows in each split.
     run_child([*build, str(folder / "warm"), "--train", "2", "--validation", "1", "--test", "1", "--num-shards", "2"])
-    # A child's figure includes what this process had at the start of it, so it must be far below what is found.
+    # A child's figure includes this process's memory at the child's start, which must be far below the child's own.
     own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     seconds, peaks = [], []
     for _ in range(CHILD_REPEATS):
@@ -61,7 +61,7 @@ def measure_build(folder: Path) -> dict[str, Any]:
 
 
 def measure_first_use(folder: Path, set_folder: Path) -> dict[str, Any]:
-    """What compiling costs, and what commands cost that must not compile."""
+    """Measure the time of compiling, and the time of commands that must not compile."""
     python = [sys.executable, "-c", FIRST_ROW]
     cold, warm = [], []
     for number in range(CHILD_REPEATS):

@@ -1,4 +1,4 @@
-"""On one core: the kernel against plain Python, and where the time of a build goes, against writing its bytes alone."""
+"""On one core: the kernel compared with plain Python, and the stages of a build compared with writing its bytes."""
 
 import os
 import random
@@ -22,7 +22,7 @@ BATCHES_A_REPEAT = 8
 TREES_A_REPEAT = 1_500
 WRITE_BLOCK = 2**20
 
-# The law of the benchmark's set (LRA data/listops.py:36-47, 65), for the plain-Python loop.
+# The parameters of the benchmark's set (LRA data/listops.py:36-47, 65), for the plain-Python loop.
 OPERATOR_PROBABILITY = 0.25
 MAX_DEPTH = 10
 MIN_LENGTH, MAX_LENGTH = 500, 2000
@@ -33,9 +33,9 @@ Tree = Any  # a digit, or nested pairs as the original builds them
 def draw_trees(num_accepted: int) -> int:
     """Draw trees in plain Python until `num_accepted` fall in the window; returns the number of attempts.
 
-    The original's recursion at its cheapest: one uniform number a decision, no values, no strings, no set, and an
-    accepted tree is counted and dropped. The original draws an operator after its arguments; drawing it before makes
-    the same trees and needs no list of arguments.
+    This is the cheapest form of the original's recursion: one uniform number a decision, no values, no strings, no set
+    of earlier trees; an accepted tree is counted and dropped. The original draws an operator after its arguments.
+    Drawing it before gives the same distribution of trees and needs no list of arguments.
     """
     uniform = random.random
     end = 4
@@ -68,7 +68,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 
 def measure_generation(repeats: int) -> dict[str, Any]:
-    """Accepted examples a second, the kernel and plain Python in turns."""
+    """Measure accepted examples a second of the kernel and of plain Python, in turns."""
     task = lra_data.get_task("listops/lra")
 
     def generate(repeat: int) -> None:
@@ -119,7 +119,7 @@ def stopwatch() -> Iterator[dict[str, float]]:
 
 
 def write_bytes(path: Path, block: bytes, num_bytes: int) -> None:
-    """The floor: as many bytes into one file, flushed to the disk."""
+    """The floor: write as many bytes into one file, and flush them to the disk."""
     with path.open("wb") as file:
         for _ in range(num_bytes // len(block)):
             file.write(block)
@@ -129,7 +129,7 @@ def write_bytes(path: Path, block: bytes, num_bytes: int) -> None:
 
 
 def measure_stages(folder: Path, repeats: int) -> dict[str, Any]:
-    """Whole builds in this process, and the floor, in turns."""
+    """Measure whole builds in this process and the floor, in turns."""
     lra_data.build("listops/lra", folder / "first", sizes={"train": 1, "validation": 1, "test": 1})
     block = os.urandom(WRITE_BLOCK)
     totals, floors, stages = [], [], []

@@ -1,1 +1,1 @@
-"""How fast batches are had, beside other loaders and a floor: `python -m benchmarks.loading`."""
+"""Loading speed compared with other loaders and a floor: `python -m benchmarks.loading`."""

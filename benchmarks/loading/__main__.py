@@ -1,12 +1,14 @@
-"""How fast batches are had from built sets and virtual ones, beside other loaders and a floor.
+"""Loading speed from built sets and virtual ones, compared with other loaders and a floor.
 
     python -m benchmarks.loading [--root DIR] [--quick] [--rounds 7]
 
-What is compared is measured in turns in one run, files in the page cache, one process, batches of 32, shuffled; medians
-are printed, and ratios are medians of those within a turn. Exits with 1 and says which if a target is missed.
+All contenders are measured in turns in one run: files in the page cache, one process, shuffled batches of 32. Figures
+are medians; ratios are medians of the ratios within a turn. If a target is missed, the exit code is 1 and the targets
+missed are named.
 
-Not here: loading in worker processes, onto devices, or from far away; whether streams are right (`tests/`), though each
-contender's is compared with the generator once. `python -m benchmarks.loading.shuffle` measures the windowed order.
+Not here: loading in worker processes, onto devices, or from remote storage; correctness of streams (`tests/`), although
+each contender's stream is compared with the generator once. `python -m benchmarks.loading.shuffle` measures the
+windowed order.
 """
 
 import argparse
@@ -23,21 +25,21 @@ from benchmarks.loading.targets import Judged
 
 
 def quiet() -> None:
-    """Keep what frameworks say of themselves out of the tables. Before they are imported."""
+    """Silence the messages of frameworks, which would disturb the tables. To be called before they are imported."""
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1", TF_CPP_MIN_LOG_LEVEL="3")
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
 
 
 def show(title: str, head: str, lines: Iterable[str]) -> None:
-    """A Markdown table under its title, each line when it is there."""
+    """Print a Markdown table under its title, each line as soon as it is known."""
     print(f"\n{title}\n\n{head}\n|{'---|' * (head.count('|') - 1)}", flush=True)
     for line in lines:
         print(line, flush=True)
 
 
 def measure(root: Path, *, quick: bool, rounds: int, workers: int) -> list[Judged]:
-    """Build, measure and print; what is to be judged."""
+    """Build, measure and print; returns the figures with targets."""
     import torch
 
     from benchmarks.loading.children import EPOCHS, memory, starts
@@ -46,7 +48,7 @@ def measure(root: Path, *, quick: bool, rounds: int, workers: int) -> list[Judge
     from benchmarks.loading.sets import LISTOPS, PICTURES, WIDE, build_sets
     from benchmarks.loading.virtual import virtual
 
-    # Collating small batches in several threads helps nobody here, and on busy cores the peers wait for them.
+    # Several threads do not speed up the collating of small batches, and on busy cores the peers would wait for them.
     torch.set_num_threads(1)
     judged = list[Judged]()
 
@@ -63,7 +65,7 @@ def measure(root: Path, *, quick: bool, rounds: int, workers: int) -> list[Judge
 
     sets = build_sets(root, quick=quick, workers=workers)
     show(
-        "Examples a second, and in brackets how many times as fast this package is",
+        "Examples a second; in brackets, how many times as fast this package is",
         "| set | ours | (a) datasets | (b) webdataset | (c) grain | (d) floor: take and widen |",
         raced(),
     )
@@ -75,12 +77,12 @@ def measure(root: Path, *, quick: bool, rounds: int, workers: int) -> list[Judge
     lines, some = memory(sets)
     judged.extend(some)
     show(
-        "Growth of anonymous memory (RssAnon; mapped pages of files are the page cache's) after each epoch",
+        "Growth of anonymous memory after each epoch (RssAnon, without mapped pages of files)",
         f"| set, examples | {' | '.join(f'epoch {epoch}' for epoch in range(EPOCHS))} |",
         lines,
     )
     show(
-        f"Virtual {PICTURES}, examples a second, and over those of `lra_data.generate` in chunks of 1,024",
+        f"Virtual {PICTURES}: examples a second, and the ratio to `lra_data.generate` in chunks of 1,024",
         "| loop | examples/s | ratio |",
         noted(virtual(rounds, 512 if quick else 4096)),
     )
@@ -90,11 +92,11 @@ def measure(root: Path, *, quick: bool, rounds: int, workers: int) -> list[Judge
 
 def main() -> None:
     """Measure, print, and judge."""
-    parser = argparse.ArgumentParser(description="Measure how fast batches are had.")
-    parser.add_argument("--root", type=Path, help="where sets are built and kept (default: a temporary folder)")
-    parser.add_argument("--quick", action="store_true", help="smaller sets and shorter turns, to see that it runs")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of what is compared (default: 7)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that build (default: 2)")
+    parser = argparse.ArgumentParser(description="Measure loading speed.")
+    parser.add_argument("--root", type=Path, help="folder in which sets are built and kept (default: a temporary one)")
+    parser.add_argument("--quick", action="store_true", help="smaller sets and shorter turns, as a trial run")
+    parser.add_argument("--rounds", type=int, default=7, help="number of turns (default: 7)")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes that build (default: 2)")
     options = parser.parse_args()
     quiet()
     began = perf_counter()

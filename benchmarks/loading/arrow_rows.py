@@ -1,4 +1,4 @@
-"""The rows of a set's Arrow files by number, as NumPy views of the mapped files: what grain and the floor read."""
+"""The rows of a set's Arrow files by number, as NumPy views of the mapped files; grain and the floor read these."""
 
 from bisect import bisect_right
 from typing import Any
@@ -12,7 +12,7 @@ from lra_data.loading.dataset import Dataset
 
 
 class ArrowRows:
-    """Row i is (inputs uint8, label, index). All lookups are prepared, so that a row costs a search and a slice."""
+    """Row i is (inputs uint8, label, index). Lookups are prepared, so that reading a row is a search and a slice."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._starts, self._batches = [0], list[tuple[NDArray[Any], list[int], list[int], list[int]]]()

@@ -1,7 +1,7 @@
-"""What is measured in a process of its own: `python -m benchmarks.loading.child NAME ARGUMENTS`, JSON in and out.
+"""Measurements that need their own process: `python -m benchmarks.loading.child NAME ARGUMENTS`, JSON in and out.
 
-Started by `starts.py` and `memory.py`. Before anything is measured a batch of the validation split is loaded, so that
-imports and compiled kernels are there.
+Started by `children.py`. Before each measurement a batch of the validation split is loaded, so that imports and the
+compilation of kernels are not measured.
 """
 
 import json
@@ -27,7 +27,7 @@ def opened(task: str, root: str, split: str, **options: Any) -> Batches:
 
 
 def first_batch(task: str, root: str, state: dict[str, Any] | None, check_digests: bool) -> float:
-    """Seconds from before `load` to the first batch, of a fresh run or one that goes on from a state."""
+    """Seconds from before `load` to the first batch, of a fresh run or of one resumed from a state."""
     next(iter(TorchLoader(opened(task, root, "validation"))))
     began = perf_counter()
     loader = TorchLoader(opened(task, root, "train", check_digests=check_digests))
@@ -51,7 +51,7 @@ def growth(task: str, root: str, epochs: int) -> list[int]:
 
 
 def anonymous() -> int:
-    """RssAnon: bytes of memory in use that are no file's. Mapped files are the page cache's, which gives them back."""
+    """RssAnon: bytes of resident memory without mapped files, whose pages belong to the page cache and can be freed."""
     match = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
     if match is None:
         raise RuntimeError("expected RssAnon in /proc/self/status: this runs on Linux only")

@@ -1,4 +1,4 @@
-"""Time to the first batch and memory, each in processes started afresh."""
+"""Time to the first batch and growth of memory, each measured in new processes (`child.py`)."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ MOST_MB = 20.0
 
 
 def run_child(measure: str, **arguments: Any) -> Any:
-    """What a measure of `child.py` finds."""
+    """The result of a measurement of `child.py`."""
     command = [sys.executable, "-m", "benchmarks.loading.child", measure, json.dumps(arguments)]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode != 0:
@@ -29,7 +29,7 @@ def run_child(measure: str, **arguments: Any) -> Any:
 
 
 def starts(sets: Sets, rounds: int) -> Iterator[tuple[str, Judged]]:
-    """Lines of a table: the first batch of a fresh run and of one that goes on, with and without digests compared."""
+    """Lines of a table: time to the first batch, fresh and resumed, with digests of shards compared and without."""
     for name in (LISTOPS, PICTURES):
         batches = lra_data.load(name, split="train", root=sets.whole).batches(BATCH, shuffle=True)
         batches.skip(int(RESUMED_AT * len(batches)))
@@ -54,7 +54,7 @@ def starts(sets: Sets, rounds: int) -> Iterator[tuple[str, Judged]]:
 
 
 def memory(sets: Sets) -> tuple[list[str], list[Judged]]:
-    """Lines of a table: how anonymous memory grows over epochs of a set and of a quarter of it."""
+    """Lines of a table: growth of anonymous memory over epochs of a set and of a quarter of it."""
     lines, grown = [], dict[str, list[float]]()
     for root in (sets.quarter, sets.whole):
         count = len(lra_data.load(PICTURES, split="train", root=root))

@@ -1,8 +1,9 @@
-"""What is raced: this package, three other loaders over the same files, and a floor. Each is an endless stream of
-shuffled batches of BATCH examples in one process: int32 inputs padded to the batch's longest, labels, indices.
+"""The contenders: this package, three other loaders over the same files, and a floor.
 
-Peers get what suits them: only the columns that are asked for, and one widening copy a batch instead of one a row.
-Their streams are kept over rounds, so that starting an epoch or filling a shuffle buffer is hardly counted.
+Each is an endless stream of shuffled batches of BATCH examples in one process: int32 inputs padded to the longest of
+the batch, labels, indices. Peers have favourable settings: they read only the needed columns, and convert to int32 once
+a batch instead of once a row. Streams continue over rounds, so that starting an epoch or filling a shuffle buffer
+hardly counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,9 +45,9 @@ def ours(dataset: Dataset) -> Iterator[Any]:
 
 
 def hugging_face(dataset: Dataset) -> Iterator[Given]:
-    """`datasets` with torch format in a torch DataLoader. DataLoader asks it for whole batches by `__getitems__`.
+    """`datasets` with torch format in a torch DataLoader, which reads whole batches with `__getitems__`.
 
-    Without dtype the format would make int64 of everything first.
+    Without dtype the format would first convert everything to int64.
     """
     data = to_hf(dataset).with_format("torch", columns=list(COLUMNS), dtype=torch.int32)
     loader: DataLoader[Any] = DataLoader(data, batch_size=BATCH, shuffle=True, collate_fn=_collate)
@@ -66,8 +67,10 @@ def _padded(rows: Sequence[Tensor]) -> Tensor:
 
 
 def tar_files(dataset: Dataset) -> Iterator[Given]:
-    """`webdataset` over the tar files, shards and a buffer of examples shuffled. The index is read from the key, so
-    that the JSON of the other columns need not be parsed; raw members are shuffled and decoded after it.
+    """`webdataset` over the tar files; shards are shuffled, and examples in a buffer.
+
+    The index is read from the key, so that the JSON of the other columns need not be parsed. Raw members are shuffled
+    before they are decoded.
     """
     member = webdataset_members(dataset.task.schema)["inputs"]
     urls = [str(path) for path in dataset.files()]
@@ -96,8 +99,10 @@ def _padded_arrays(rows: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
 
 
 def grain_rows(dataset: Dataset) -> Iterator[Given]:
-    """`grain` over the mapped Arrow rows. A MapDataset read in this thread (num_threads=0) is faster than with reading
-    threads, and than grain.DataLoader with worker_count=0.
+    """`grain` over the mapped Arrow rows.
+
+    A MapDataset read in this thread (num_threads=0) is faster than one with reading threads, and than grain.DataLoader
+    with worker_count=0.
     """
 
     def collate(rows: Sequence[tuple[NDArray[Any], int, int]]) -> Given:
@@ -109,7 +114,7 @@ def grain_rows(dataset: Dataset) -> Iterator[Given]:
 
 
 def floor(dataset: Dataset) -> Iterator[Given]:
-    """One take of random rows a batch from an array of them all, and the copy that widens it."""
+    """For each batch, one `take` of random rows from an array of all rows, and its conversion to int32."""
     rows = ArrowRows(dataset)
     table = np.stack([rows[place][0] for place in range(len(rows))])
     random = np.random.default_rng(0)

@@ -11,7 +11,7 @@ BUCKET_WINDOW = 4096
 
 
 def padding(root: Path) -> Iterator[str]:
-    """Lines of a table: elements of an epoch's batches that are padding, over all of them."""
+    """Lines of a table: the share of padding among all elements of an epoch's batches."""
     dataset = lra_data.load(LISTOPS, split="train", root=root)
     for window in (None, BUCKET_WINDOW):
         total = kept = 0

@@ -1,4 +1,4 @@
-"""Examples a second of all contenders, in turns, after each has been seen to give the right rows."""
+"""Examples a second of all contenders, in turns, after a check that each gives the right rows."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -18,12 +18,12 @@ from lra_data.arrow_columns import numbers
 CHECKED = 20
 WARM_UP = 5
 
-# How many times as fast as another this package should be.
+# How many times as fast as each other contender this package should be.
 TARGETS = {"datasets": 10.0, "webdataset": 5.0, "grain": 5.0, "floor": 1 / 3}
 
 
 def check(name: str, contender: str, stream: Iterator[Any]) -> None:
-    """Compare some batches with the rows that their indices name, made anew; raises AssertionError."""
+    """Compare some batches with the rows of their indices, generated again; raises AssertionError."""
     seen = list[int]()
     for batch in islice(stream, CHECKED):
         indices = np.asarray(batch.indices)
@@ -35,16 +35,16 @@ def check(name: str, contender: str, stream: Iterator[Any]) -> None:
         inputs: NDArray[Any] = np.asarray(batch.inputs)
         inputs = inputs[:, 0] if inputs.ndim == 3 else inputs
         if len(indices) != BATCH or inputs.dtype != np.int32 or not np.array_equal(inputs, due):
-            raise AssertionError(f"{contender}: other inputs than {name} has for the rows {indices.tolist()}")
+            raise AssertionError(f"{contender}: expected the inputs of {name}, got others in rows {indices.tolist()}")
         if batch.labels is not None and not np.array_equal(np.asarray(batch.labels), numbers(rows["label"])):
-            raise AssertionError(f"{contender}: other labels than {name} has for the rows {indices.tolist()}")
+            raise AssertionError(f"{contender}: expected the labels of {name}, got others in rows {indices.tolist()}")
         seen += indices.tolist()
     if len(set(seen)) != len(seen) or seen == sorted(seen):
-        raise AssertionError(f"{contender}: examples of {name} come twice, or are not shuffled")
+        raise AssertionError(f"{contender}: examples of {name} are repeated or not shuffled")
 
 
 def rate(stream: Iterator[Any], seconds: float) -> float:
-    """Examples a second over about so many seconds."""
+    """Examples a second, measured over about `seconds` seconds."""
     for _ in range(WARM_UP):
         next(stream)
     batches, began = 0, perf_counter()
@@ -55,13 +55,13 @@ def rate(stream: Iterator[Any], seconds: float) -> float:
 
 
 def race(name: str, root: Path, *, rounds: int, seconds: float) -> tuple[str, list[Judged]]:
-    """A line of the table, and what is to be judged. Ratios are medians of those within a round."""
+    """A line of the table, and the figures with targets. Ratios are medians of the ratios within a round."""
     contenders = streams(name, root)
     for contender, stream in contenders.items():
         check(name, contender, stream)
     turns = []
     for turn in range(rounds):
-        # Every other round backwards, so that nobody always comes after the same other one.
+        # Every other round is in reverse order, so that no contender always follows the same other one.
         order = list(contenders) if turn % 2 == 0 else list(reversed(contenders))
         turns.append({contender: rate(contenders[contender], seconds) for contender in order})
     cells, judged = [f"{median(turn['ours'] for turn in turns):,.0f}"], []

@@ -1,6 +1,6 @@
-"""The sets that are measured: built where they are wanted, or found there finished.
+"""The sets to measure, which are built unless they already exist.
 
-A set of another size in the same folder is an error of `lra_data.build`, so quick ones have a folder of their own.
+`lra_data.build` refuses a folder with a set of another size, so the smaller sets of `--quick` have their own folder.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ LISTOPS, PICTURES, WIDE = "listops/lra", "pathfinder/32-hard", "pathfinder/128-h
 
 @dataclass(frozen=True)
 class Sets:
-    """Where the sets are. whole: all of them. quarter: PICTURES with a quarter of the training examples."""
+    """Folders of the sets. whole: all sets. quarter: PICTURES with a quarter of the training examples."""
 
     whole: Path
     quarter: Path
 
 
 def build_sets(root: Path, *, quick: bool, workers: int) -> Sets:
-    """Build what is not there yet."""
+    """Build the sets that do not exist yet."""
     sizes = {
         LISTOPS: {"train": 8_000, "validation": 64, "test": 64} if quick else None,
         PICTURES: {"train": 16_000, "validation": 64, "test": 64} if quick else None,
-        # All of it would be 3.4 GB; what a batch costs does not depend on how many rows there are.
+        # The whole set would be 3.4 GB; the cost of a batch does not depend on the number of rows.
         WIDE: {"train": 2_048 if quick else 20_000, "validation": 64, "test": 64},
     }
     where = root / "quick" if quick else root

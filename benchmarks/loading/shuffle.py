@@ -1,15 +1,16 @@
-"""How far a windowed order is from a full shuffle: `python -m benchmarks.loading.shuffle`.
+"""Difference between a windowed order and a full shuffle: `python -m benchmarks.loading.shuffle`.
 
     python -m benchmarks.loading.shuffle [--seeds 8]
 
-Batches of 32, each measure over the epochs 0 and 1 of every seed, and for the full shuffle of `permutation.py` too:
+Batches of 32. Each measure is over the epochs 0 and 1 of every seed, for windowed orders and for the full shuffle of
+`permutation.py`:
 
-    shards    from how many shards the examples of a batch come, on average
-    again     pairs that share a batch in epoch 0 and share one again in epoch 1, over the number to expect of two
-              independent full shuffles, pairs x 31 / (n - 1): how much of a batch comes back together
-    distance  how far apart in the set two examples of a batch are on average, over the n / 3 of two random rows
+    shards    mean number of shards from which the examples of a batch come
+    again     number of pairs that share a batch in epoch 0 and in epoch 1, over the number expected of two independent
+              full shuffles, pairs x 31 / (n - 1)
+    distance  mean distance in the set between two examples of a batch, over the n / 3 of two random rows
 
-Arithmetic only: no row is made or read. What a window saves in reading is not measured here.
+Rows are neither generated nor read. Not here: the reading that a window saves.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from lra_data.loading.epoch.permutation import Permutation
 from lra_data.loading.epoch.windowed import BLOCK, Windowed
 
 BATCH = 32
-# Tasks, with blocks of other sizes than the loaders' for comparison: the rows of a record batch.
+# Tasks and block sizes in rows: the loaders' BLOCK, and for comparison the rows of a record batch.
 LAYOUTS = (("listops/lra", BLOCK), ("pathfinder/128-hard", BLOCK), ("pathfinder/128-hard", 1024))
 WINDOWS = (1024, 4096, 16384)
 AT_ONCE = (1, 4, 16)
@@ -35,19 +36,23 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Layout:
-    """How the train split of a built set lies in files. starts: first row of each shard, and n."""
+    """The layout of a built set's train split.
+
+    starts: first row of each shard, and n.
+    block: rows in a block.
+    """
 
     starts: Places
     block: int
 
     @property
     def n(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return int(self.starts[-1])
 
 
 def layout_of(name: str, block: int) -> Layout:
-    """The shards that a build would make."""
+    """The layout of the shards that a build would make."""
     task = get_task(name)
     plan = make_plan(task, formats=("arrow",), num_shards=None, seed=0, sizes=None)
     ranges = [rows for rows in plan.ranges if rows.split == "train"]
@@ -58,28 +63,28 @@ def windowed(layout: Layout, window: int, at_once: int, seed: int, epoch: int) -
     """An epoch's places in a windowed order."""
     order = Windowed(layout.starts, block=layout.block, window=window, at_once=at_once, seed=seed, epoch=epoch)
     positions = np.arange(layout.n, dtype=np.int64)
-    # In pieces, as batches are asked for: the windows of a piece are looked for among all of its positions.
+    # In pieces, like batches, since the order searches for the windows of a piece among all its positions.
     return np.concatenate([order(positions[first : first + 4096]) for first in range(0, layout.n, 4096)])
 
 
 def shards_a_batch(layout: Layout, places: Places) -> float:
-    """Shards that a batch's examples come from, on average."""
+    """Mean number of shards from which a batch's examples come."""
     whole = places[: layout.n // BATCH * BATCH].reshape(-1, BATCH)
     shards = np.sort(np.searchsorted(layout.starts, whole, side="right"), axis=1)
     return float(1 + (np.diff(shards, axis=1) != 0).sum(axis=1).mean())
 
 
 def distance(layout: Layout, places: Places) -> float:
-    """Mean distance of two batch-mates over n / 3."""
+    """Mean distance between two examples of a batch, over n / 3."""
     whole = np.sort(places[: layout.n // BATCH * BATCH].reshape(-1, BATCH), axis=1)
-    # The sum of |a - b| over all pairs of a sorted row: a value counts once for each smaller one, less greater ones.
+    # The sum of |a - b| over all pairs of a sorted row: each value times (number of smaller - number of greater ones).
     factors = 2 * np.arange(BATCH) - (BATCH - 1)
     pairs = BATCH * (BATCH - 1) // 2
     return float((whole @ factors).mean() / pairs / (layout.n / 3))
 
 
 def again(layout: Layout, first: Places, second: Places) -> float:
-    """Pairs that share a batch in both epochs, over what two independent full shuffles give."""
+    """Number of pairs that share a batch in both epochs, over the number expected of two independent full shuffles."""
     batches = [np.empty(layout.n, dtype=np.int64) for _ in range(2)]
     for batch, places in zip(batches, (first, second), strict=True):
         batch[places] = np.arange(layout.n) // BATCH
@@ -91,7 +96,7 @@ def again(layout: Layout, first: Places, second: Places) -> float:
 
 
 def measure(layout: Layout, seeds: int, order: Callable[[int, int], Places]) -> tuple[float, float, float]:
-    """The three measures of an order of (seed, epoch), means over the seeds."""
+    """The three measures of an order, a function of (seed, epoch); means over the seeds."""
     rows = []
     for seed in range(seeds):
         first, second = order(seed, 0), order(seed, 1)
@@ -115,7 +120,7 @@ def table_lines(seeds: int) -> Iterator[str]:
             return Permutation(layout.n, seed=seed, epoch=epoch)(positions)
 
         yield line(about, "full shuffle", measure(layout, seeds, full))
-        # Beyond the number of shards a group has all of them, so that more make no difference.
+        # With as many at once as there are shards, a group has all of them; more make no difference.
         for at_once in dict.fromkeys(min(wanted, shards) for wanted in AT_ONCE):
             for window in WINDOWS:
 
@@ -136,8 +141,8 @@ def line(about: str, order: str, found: tuple[float, float, float]) -> str:
 
 def main() -> None:
     """Measure and print a Markdown table."""
-    parser = argparse.ArgumentParser(description="Measure how far a windowed order is from a full shuffle.")
-    parser.add_argument("--seeds", type=int, default=8, help="orders that each figure is the mean of (default: 8)")
+    parser = argparse.ArgumentParser(description="Compare windowed orders with a full shuffle.")
+    parser.add_argument("--seeds", type=int, default=8, help="number of seeds to average over (default: 8)")
     for text in table_lines(parser.parse_args().seeds):
         print(text, flush=True)
 

@@ -1,11 +1,11 @@
-"""What a figure should be, and whether it is."""
+"""Targets of figures, and whether they are reached."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A figure with its target, in words."""
+    """A figure with its target, as text."""
 
     what: str
     figure: str
@@ -13,15 +13,15 @@ class Judged:
     met: bool
 
     def line(self) -> str:
-        """For a reader."""
+        """The figure, its target and the verdict in one line."""
         return f"{self.what}: {self.figure} (target {self.target}: {'met' if self.met else 'MISSED'})"
 
 
 def at_least(what: str, value: float, target: float) -> Judged:
-    """Judge a ratio that should be great."""
+    """Compare a ratio with its lower bound."""
     return Judged(what, f"{value:,.2f}", f"at least {target:,.2f}", value >= target)
 
 
 def at_most(what: str, value: float, target: float, unit: str = "") -> Judged:
-    """Judge a value that should be small."""
+    """Compare a value with its upper bound."""
     return Judged(what, f"{value:,.2f}{unit}", f"at most {target:,.2f}{unit}", value <= target)

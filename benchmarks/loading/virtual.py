@@ -1,6 +1,6 @@
-"""What a training loop over a virtual set costs beside the raw generator, on the same examples.
+"""Speed of a training loop over a virtual set, compared with the raw generator on the same examples.
 
-Examples differ in what they cost to make, so every contender of a round makes those of one range.
+Examples take different times to generate, so all contenders of a round generate the same range of rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ LEAST = 0.7
 
 
 def generator(start: int, stop: int) -> None:
-    """Rows in chunks, as a build makes them."""
+    """Generate rows in chunks, as a build does."""
     for first in range(start, stop, CHUNK):
         lra_data.generate(PICTURES, "train", first, min(first + CHUNK, stop))
 

@@ -1,1 +1,1 @@
-"""Speed of the Pathfinder generator, `python -m benchmarks.pathfinder`, and agreement of its tracer."""
+"""Speed of the Pathfinder generator (`python -m benchmarks.pathfinder`), and agreement of the tracer with labels."""

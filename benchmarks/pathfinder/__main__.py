@@ -1,9 +1,9 @@
-"""Pictures a second on one core, beside the oracle and beside merely compressing a picture; and a whole Path-X build.
+"""Pictures a second on one core, compared with the oracle and with PNG compression; and a whole Path-X build.
 
     python -m benchmarks.pathfinder [--repeats 5] [--whole] [--json]
 
-The oracle in tests/ is the same law in plain NumPy, Pillow and OpenCV, about what the original generator does. It is
-timed on single attempts and on the one that succeeds, and its rate is that of as many attempts as the pictures needed.
+The oracle in tests/ is the same algorithm in plain NumPy, Pillow and OpenCV, and does about the same work as the
+original generator. It is timed on failed attempts and on successful ones; its rate assumes the mean number of attempts.
 `--whole` also builds all of Path-X (200,000 pictures, Arrow, 2 workers) in a child process.
 """
 
@@ -23,9 +23,9 @@ from typing import Any
 from benchmarks.first_use.__main__ import cpu_model
 from benchmarks.listops.children import COMMAND, run_child
 
-# Pictures a turn, enough for the mean number of attempts to be near the true one; and the goals of one core.
+# Pictures a turn, enough for an accurate mean number of attempts; and the goals for one core, in pictures a second.
 PRESETS = {"32-hard": (4000, 4000), "64-hard": (400, 150), "128-hard": (600, 500), "256-hard": (2000, 2000)}
-# What the original did on the same kind of core (measured for this project, one core of the same machine type).
+# Pictures a second of the original (measured for this project on one core of the same machine type).
 ORIGINAL = {"32-hard": 2.4, "64-hard": 0.087, "128-hard": 0.233, "256-hard": 3.3}
 ORACLE_PICTURES = 3
 ORACLE_ATTEMPTS = 60
@@ -34,7 +34,7 @@ WHOLE_SECONDS, WHOLE_BYTES = 600, 10**9
 
 
 def seconds_of(function: Callable[[], object]) -> float:
-    """CPU seconds of one call: those of other work on the same core do not count."""
+    """CPU seconds of one call, without those of other work on the same core."""
     began = process_time()
     function()
     return process_time() - began
@@ -52,7 +52,7 @@ def measure_preset(preset: str, repeats: int) -> dict[str, Any]:
 
     task = get_task(f"pathfinder/{preset}")
     if not isinstance(task, Pathfinder):
-        raise TypeError(f"{preset} is no generated Pathfinder")
+        raise TypeError(f"expected a preset of the generated Pathfinder, got {preset}")
     count, goal = PRESETS[preset]
     config, side = task.keyed_config(), task.config.resolution
     drawn = task.draw("train", np.arange(count), 0)
@@ -106,7 +106,7 @@ def measure_whole(folder: Path) -> dict[str, Any]:
 
 
 def measure_first_image(folder: Path) -> dict[str, float]:
-    """Seconds until a process has its first image, with no compiled kernel at hand and with one."""
+    """Seconds until a process has its first image, without a compiled kernel and with one."""
     python = [sys.executable, "-c", "import lra_data; lra_data.generate('path-x', 'train', 0, 1)"]
     cold, warm = (run_child(python, {"NUMBA_CACHE_DIR": str(folder)})[0] for _ in range(2))
     return {"cold": cold, "warm": warm}
@@ -137,7 +137,7 @@ def report_lines(figures: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure the generation of Pathfinder.")
-    parser.add_argument("--repeats", type=int, default=5, help="turns (default: 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="number of turns (default: 5)")
     parser.add_argument("--whole", action="store_true", help="also build all of Path-X, some minutes and 3.4 GB")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
@@ -145,7 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lra-data-benchmark-") as name:
         figures["first_image"] = measure_first_image(Path(name))
     if options.whole:
-        # Before the rest, since Linux counts into a child's peak what its parent had when it started it.
+        # Before the rest, since Linux includes the parent's memory at the start of a child in the child's peak.
         with tempfile.TemporaryDirectory(prefix="lra-data-benchmark-") as name:
             figures["whole"] = measure_whole(Path(name))
     import numba

@@ -1,9 +1,9 @@
-"""How many pictures have lines that cross, and how the tracer fares on them.
+"""The share of pictures with lines that cross, and the tracer's agreement with the labels on them.
 
     python -m benchmarks.pathfinder.crossings [--pictures 1000] [--sheet FILE] [PRESET ...]
 
-A contour is taken as the line through its paddles. Where lines cross, following dashes does not say which way to go on,
-and a viewer may err as the tracer does. Where both contours end on one pixel, both labels have the same picture.
+A contour is the line through its paddles. Where lines cross, the dashes do not show which line continues where, so a
+viewer may err like the tracer. Where both contours end on one pixel, both labels have the same picture.
 `--sheet` writes the first pictures of the last preset that cross and mislead the tracer.
 """
 
@@ -25,7 +25,7 @@ SHOWN = 12
 
 
 def segments(paddles: NDArray[Any], length: float) -> NDArray[np.float64]:
-    """The line through a chain's paddles, each drawn from where it starts to where it ends: (n, 2, 2)."""
+    """The line through a chain's paddles as segments (n, 2, 2), each with its start and end."""
     angles = np.radians(paddles[:, 2] / 100)
     starts = paddles[:, :2].astype(np.float64)
     ends = starts + length * np.column_stack([np.sin(angles), np.cos(angles)])
@@ -58,8 +58,8 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description="Count pictures whose lines cross.")
     parser.add_argument("presets", nargs="*", default=list(PRESETS), metavar="PRESET")
-    parser.add_argument("--pictures", type=int, default=1000, help="a preset (default: 1000)")
-    parser.add_argument("--sheet", type=Path, help="a PNG file of pictures that cross and mislead the tracer")
+    parser.add_argument("--pictures", type=int, default=1000, help="number of pictures of each preset (default: 1000)")
+    parser.add_argument("--sheet", type=Path, help="PNG file for pictures with a crossing that mislead the tracer")
     options = parser.parse_args()
     print(
         "| preset | pictures with a crossing | tracer agrees on them | on the others | both contours end on one pixel |"

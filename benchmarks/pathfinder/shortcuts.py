@@ -1,9 +1,10 @@
-"""The shortcut audit of every preset: what predictors score that look at one trivial thing.
+"""The shortcut audit of every preset: the accuracy of predictors that use one trivial measure.
 
     python -m benchmarks.pathfinder.shortcuts [--pictures 9000] [PRESET ...]
 
-Two thirds of the pictures teach each predictor the best guess for every value it sees, the rest measure it; seed 0. It
-is what `lra-data stats` prints for a whole set, on fewer pictures, with the original's presets beside the clean ones.
+On two thirds of the pictures each predictor learns the best guess for every value of its measure; the others score it;
+seed 0. `lra-data stats` prints the same for a whole set. Here it is on fewer pictures, for the original's presets and
+the clean ones.
 """
 
 import argparse
@@ -18,7 +19,7 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description="Measure the shortcuts of Pathfinder's presets.")
     parser.add_argument("presets", nargs="*", default=list(PRESETS), metavar="PRESET")
-    parser.add_argument("--pictures", type=int, default=9000, help="a preset (default: 9000)")
+    parser.add_argument("--pictures", type=int, default=9000, help="number of pictures of each preset (default: 9000)")
     options = parser.parse_args()
     names: list[str] = []
     for preset in options.presets:

@@ -1,8 +1,8 @@
-"""How often the tracer, which sees pictures only, agrees with the labels: `python -m benchmarks.pathfinder.tracer`.
+"""How often the tracer, which sees only pictures, agrees with the labels: `python -m benchmarks.pathfinder.tracer`.
 
     python -m benchmarks.pathfinder.tracer [--pictures 2000] [PRESET ...]
 
-Pictures are those of the test split of seed 0, which were not used to tune it. The figures stand in
+The pictures are from the test split of seed 0, which was not used to tune the tracer. The figures are recorded in
 lra_data/pathfinder/checks/tracer_agreement.py and docs/pathfinder.md.
 """
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description="Measure the agreement of the tracer with the labels.")
     parser.add_argument("presets", nargs="*", default=list(PRESETS), metavar="PRESET")
-    parser.add_argument("--pictures", type=int, default=2000, help="a preset (default: 2000)")
+    parser.add_argument("--pictures", type=int, default=2000, help="number of pictures of each preset (default: 2000)")
     options = parser.parse_args()
     print("| preset | pictures | agreement | 95 % interval | no two markers | pictures/s |")
     print("|---|---|---|---|---|---|")

@@ -2,7 +2,8 @@
 
     python -m benchmarks.pathfinder.tune_tracer [--pictures 1500] [32 64 128 256]
 
-Pictures are those of the train split of seed 77, of the presets that follow the original; measurements use other seeds.
+The pictures are from the train split of seed 77, for the presets that follow the original. Measurements use other
+seeds.
 """
 
 import argparse
@@ -24,7 +25,7 @@ DECIMALS = 5
 
 
 def fit(inputs: Floats, targets: Floats) -> Floats:
-    """Weights (classes, columns) of a logistic regression onto targets (n, classes), each class on its own."""
+    """Weights (classes, columns) of a logistic regression onto targets (n, classes), each class separately."""
     rows = []
     for target in targets.T:
         weights = np.zeros(inputs.shape[1])
@@ -38,7 +39,7 @@ def fit(inputs: Floats, targets: Floats) -> Floats:
 
 
 def fit_resolution(resolution: int, count: int) -> Weights:
-    """The weights of one resolution, and on the way how well they do on the pictures they were fitted to."""
+    """The weights of one resolution. Also prints their accuracy on the pictures they were fitted to."""
     parts, labels, classes = [], [], []
     for number, difficulty in enumerate(DIFFICULTIES):
         batch = generate(f"pathfinder/{resolution}-{difficulty}", "train", 0, count, seed=77)
@@ -62,7 +63,7 @@ def main() -> None:
     """Fit and write."""
     parser = argparse.ArgumentParser(description="Fit the tracer's regressions.")
     parser.add_argument("resolutions", nargs="*", type=int, default=[32, 64, 128, 256], metavar="RESOLUTION")
-    parser.add_argument("--pictures", type=int, default=1500, help="a preset (default: 1500)")
+    parser.add_argument("--pictures", type=int, default=1500, help="number of pictures of each preset (default: 1500)")
     options = parser.parse_args()
     found: dict[str, Any] = json.loads(WEIGHTS.read_text()) if WEIGHTS.exists() else {}
     for resolution in options.resolutions:

@@ -1,9 +1,9 @@
-"""How fast the kernels are when they are compiled otherwise: `python -m benchmarks.pathfinder.variants`.
+"""Speed of the kernels under other compiler options: `python -m benchmarks.pathfinder.variants`.
 
     python -m benchmarks.pathfinder.variants [--repeats 5]
 
-With numba's counts of references to arrays, which the kernels do without; and for processors with shorter vectors. Each
-variant is a process of its own, all take turns, and every one must draw the same pictures.
+The variants are: with numba's reference counts of arrays, which the installed kernels omit; and for processors with
+shorter vectors. Each variant runs in its own process, all take turns, and all must draw the same pictures.
 """
 
 import argparse
@@ -42,8 +42,8 @@ print(json.dumps(found))
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Measure Pathfinder's kernels when they are compiled otherwise.")
-    parser.add_argument("--repeats", type=int, default=5, help="turns (default: 5)")
+    parser = argparse.ArgumentParser(description="Measure Pathfinder's kernels under other compiler options.")
+    parser.add_argument("--repeats", type=int, default=5, help="number of turns (default: 5)")
     options = parser.parse_args()
     rates: dict[tuple[str, str], list[float]] = {}
     digests: dict[str, set[str]] = {preset: set() for preset in PRESETS}
