@@ -58,9 +58,7 @@ def main() -> None:
     """Print one line for each set."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the children inherit it
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LRA_DATA_RAW", "../shared/data"))
-    print(
-        "| set | examples | build, one core | times as long as reading the archive | peak memory |\n|---|---|---|---|---|"
-    )
+    print("| set | examples | build, one core | ratio to reading the archive | peak memory |\n|---|---|---|---|---|")
     for family, preset, archive in BUILDS:
         floors, builds, peaks = [], [], []
         examples = 0

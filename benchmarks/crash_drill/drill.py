@@ -224,7 +224,7 @@ class _Drill:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _compare(self) -> None:
-        """Check that the files have the reference's names and bytes, with no `.build`, and that a new run changes none."""
+        """Check that the files have the reference's names and bytes, without `.build`, and a new run changes none."""
         found = digests_of(self.set_folder)
         for name in sorted(found.keys() | self.reference.digests.keys()):
             if name not in found:
