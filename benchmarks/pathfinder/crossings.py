@@ -81,8 +81,8 @@ def main() -> None:
         print(f"| {preset} | {crossed.mean():.1%} | {' | '.join(shares)} | {same:.1%} |", flush=True)
         misled = np.flatnonzero(crossed & ~agrees)[:SHOWN]
         sheet = framed(pictures[misled], labels[misled])
-    if options.card is not None and sheet is not None:
-        options.card.write_bytes(png_bytes(sheet))
+    if options.sheet is not None and sheet is not None:
+        options.sheet.write_bytes(png_bytes(sheet))
 
 
 if __name__ == "__main__":
