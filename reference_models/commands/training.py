@@ -40,7 +40,7 @@ def train(task: str, model: str, **options: Any) -> None:
 
     \b
     lra-zoo train listops/mini linear
-    torchrun --nproc-per-node=4 --no-python lra-zoo train pathfinder/32-hard bigbird --preset xiong
+    torchrun --nproc-per-node=4 --no-python lra-zoo train listops bigbird
     """
     ending = Ending()
     from reference_models.training.runs import Experiment, run
