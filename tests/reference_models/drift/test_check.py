@@ -122,7 +122,7 @@ def test_a_card_says_the_seed_of_its_other_rows(zoo: Path, monkeypatch: pytest.M
 def test_a_set_with_too_few_rows_is_refused(zoo: Path, tmp_path: Path) -> None:
     folder = built(tmp_path, shuffled, sizes={"train": 900, "validation": 10, "test": 900})
     assert refused(zoo, folder, "--models", "linear") == (
-        "expected 1000 rows of train or test at least, got a set with fewer: build more"
+        "expected at least 1000 rows in train or test, got a set with fewer: build more"
     )
 
 
@@ -177,8 +177,10 @@ def test_a_card_that_recorded_nothing_is_passed_over(own_zoo: Path) -> None:
         rewrite(own_zoo / MINI / name, recorded=None, fresh=None, trivial=None)
         if name == "linear":
             assert list(models_of(own_zoo)) == ["local"]
-            assert "expected complete cards of listops/mini, got 2 that" in refused(own_zoo, MINI, "--models", "linear")
-    assert "expected complete cards of listops/mini, got 2 incomplete: run" in refused(own_zoo, MINI)
+            assert "expected a complete card of listops/mini, got none in 2" in refused(
+                own_zoo, MINI, "--models", "linear"
+            )
+    assert "expected a complete card of listops/mini, got none in 2: run" in refused(own_zoo, MINI)
 
 
 def test_a_card_of_another_version_of_the_task_is_passed_over(own_zoo: Path) -> None:
@@ -227,7 +229,7 @@ def test_bundled_models_know_the_set_and_find_medians_rounded_up() -> None:
         (finding,) = check(one, source.open_other, seed=3, other_seed=2, device=CPU).findings[-1:]
     assert "local mean error" in finding.text
     assert "in [MED instead of" in finding.text
-    assert "local right" not in finding.text
+    assert "local accuracy" not in finding.text
 
 
 def test_no_models_at_all() -> None:
