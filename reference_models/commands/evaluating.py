@@ -22,7 +22,7 @@ from reference_models.commands.shared_options import (
 @click.argument("checkpoint")
 @click.argument("dataset")
 @click.option("--split", default="test", show_default=True, help="Split, or a slice such as test[:1000].")
-@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @dataset_options
 @machine_options
 def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
@@ -63,7 +63,7 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
 @click.option("--checkpoints", metavar="DIR", help="Folder of trained models. Default: the bundled ones.")
 @click.option("--models", help="Names of the models to use, such as linear,local. Default: all.")
 @click.option("--other-seed", type=int, default=2, show_default=True, help="Seed of further examples to compare.")
-@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @dataset_options
 @machine_options
 def check(

@@ -42,7 +42,7 @@ def cli(context: click.Context) -> None:
 @cli.command("list", short_help="List the models.")
 @click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
-@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def list_models(preset: str, task: str, as_json: bool) -> None:
     """List the models: family, cost in the length L, paper, and number of parameters in a preset."""
     from reference_models.attention.catalogue import attention_class, attention_names

@@ -15,7 +15,7 @@ from reference_models.commands.shared_options import dataset_options, dataset_so
 
 @click.command(short_help="Print scores next to published ones.")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the table. Default: standard output.")
 def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
     """Print a table of trained models' scores next to published ones and the trivial predictors.
@@ -111,7 +111,7 @@ def efficiency(
 @click.option("--width", type=int, help="Width in pixels of pictures that are not square.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="Number of CPU threads. Default: torch's own choice.")
-@click.option("--json", "as_json", is_flag=True, help="Output as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @dataset_options
 def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
     """Measure LRA's required attention span of CHECKPOINT on DATASET, by layer and head."""

@@ -31,7 +31,7 @@ def dataset_options(command: Decorated) -> Decorated:
             ),
             click.option("--corpus", metavar="PATH", help="Archive or folder of the corpus of a converted task."),
             click.option("--pairs", metavar="DIR", help="Folder of Retrieval's id lists. Default: pairs are drawn."),
-            click.option("--allow-partial", is_flag=True, help="Permission to use an incomplete corpus."),
+            click.option("--allow-partial", is_flag=True, help="Accept an incomplete corpus."),
         ]
     ):
         command = option(command)
