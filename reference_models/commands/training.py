@@ -67,8 +67,8 @@ def sweep(wanted: Sequence[str], **options: Any) -> None:
     """Train models one after another, such as listops/mini:linear; listops/mini:all trains all models.
 
     Each result is saved when its training finishes. Finished trainings are skipped. A training that fails does not stop
-    the others. Two sweeps may run at the same time: each leaves out what the other is training, and counts it as failed.
-    Ctrl-C and SIGTERM save the current training.
+    the others. Two sweeps may run at the same time: each leaves out what the other is training, and counts it as
+    failed. Ctrl-C and SIGTERM save the current training.
     """
     ending = Ending()
     from reference_models.training.runs import Experiment, expand, run_all

@@ -281,7 +281,7 @@ def test_stats_count_cuts_and_duplicates(corpora: dict[str, Path]) -> None:
 
 @pytest.mark.slow
 def test_the_real_duplicates() -> None:
-    """49,582 distinct texts of 50,000, and the figures that docs/text.md gives."""
+    """49,582 distinct texts of 50,000, and the figures that docs/corpora.md gives."""
     texts = Counter(members(real(IMDB)).values())
     assert (len(texts), sum(texts.values())) == (49_582, 50_000)
     figures = statistics(VirtualRows(text_task(real(IMDB), "holdout"), 0))["figures"]
