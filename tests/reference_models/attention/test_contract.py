@@ -233,7 +233,7 @@ def test_a_saved_model_gives_the_same_in_another_process(tmp_path: Path) -> None
         found = subprocess.run(
             [sys.executable, "-c", SAVED_AND_LOADED, str(tmp_path), action],
             cwd=ROOT,
-            env={"PYTHONHASHSEED": hash_seed, "PATH": "/usr/bin:/bin"},
+            env={"PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             check=False,
