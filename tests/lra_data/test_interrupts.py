@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 ON_AGAIN = "finished shards are kept: run the same command again to continue"
 INCOMPLETE = "the check is incomplete: its faults, if any, were not reported"
 

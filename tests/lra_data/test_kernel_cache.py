@@ -12,6 +12,8 @@ from lra_data.kernel_cache import compiled, compiled_part
 from lra_data.kernel_stamp import stamp
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 FILES = {
     "__init__.py": "",
     "entry.py": '''"""A kernel."""

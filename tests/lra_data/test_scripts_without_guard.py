@@ -15,6 +15,8 @@ from lra_data import BuildError, UsageError
 from lra_data.building.engines.local import LocalProcesses
 from tests.conftest import ROOT, file_bytes
 
+pytestmark = pytest.mark.long
+
 SIZES = {"train": 40, "validation": 8, "test": 8}
 SCRIPT = f"""
 import lra_data

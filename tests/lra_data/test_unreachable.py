@@ -15,6 +15,8 @@ from lra_data.downloads.deadline import Deadline
 from lra_data.store.location import remote
 from tests.support.remote_servers import BUCKET, HOST, S3_KEYS, FileServer
 
+pytestmark = pytest.mark.long
+
 LIMIT_S = 10.0
 # Reserved for documentation (RFC 5737): packets to it come to nothing, or there is no route.
 UNROUTABLE = "192.0.2.1"

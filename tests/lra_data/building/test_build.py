@@ -22,6 +22,8 @@ from lra_data.store.row_access import BuiltRows
 from tests.conftest import SMALL_SIZES, file_bytes
 from tests.support.small_builds import MINI, SMALL_FLAGS, Interruption, OneAtATime, build_small, run_build
 
+pytestmark = pytest.mark.long
+
 
 def test_bytes_do_not_depend_on_workers_or_engine(small_set: Path, tmp_path: Path) -> None:
     expected = file_bytes(small_set)

@@ -20,6 +20,8 @@ from lra_data import SetError
 from tests.conftest import file_bytes
 from tests.support.small_builds import MINI, SMALL_FLAGS, Interruption, OneAtATime, build_small, run_build
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("finished", [0, 1, 2, 3])
 def test_a_stopped_build_goes_on(small_set: Path, tmp_path: Path, finished: int) -> None:

@@ -31,6 +31,7 @@ def test_a_sound_set(small_set: Path) -> None:
     assert repair(small_set) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [15, pytest.param(300, marks=pytest.mark.slow)])
 def test_single_bit_flips(count: int, copied_set: Path, small_set: Path) -> None:
     """Flips spread over all shards by size; each is found by both kinds of verify, and mended to the byte."""

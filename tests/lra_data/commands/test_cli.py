@@ -14,6 +14,8 @@ import lra_data
 from lra_data.interop.lra_2020 import listops_source
 from tests.conftest import SMALL_SIZES
 
+pytestmark = pytest.mark.long
+
 
 def run(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "lra_data", *arguments]

@@ -23,6 +23,8 @@ from tests.support.real_corpora import IMDB, real
 from tests.support.small_builds import Interruption, OneAtATime
 from tests.support.tiny_corpora import imdb_files, write_tar
 
+pytestmark = pytest.mark.long
+
 PRESETS = ["text/lra", "text/holdout", "image/lra", "image/rgb", "retrieval/by-pair", "retrieval/by-paper"]
 
 

@@ -11,6 +11,8 @@ import lra_data
 from lra_data.corpus import Corpus
 from tests.support.real_corpora import AAN, CIFAR_PYTHON, IMDB, real
 
+pytestmark = pytest.mark.long
+
 ARCHIVES = {"text": IMDB, "image": CIFAR_PYTHON, "retrieval": AAN}
 GOLDEN = {
     "text/lra": (

@@ -21,6 +21,8 @@ from tests.conftest import ROOT
 from tests.lra_data.commands.test_cli import run
 from tests.support.remote_servers import Proxy
 
+pytestmark = pytest.mark.long
+
 CONTENT = bytes(range(256)) * 4000
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 

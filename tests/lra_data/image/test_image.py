@@ -61,6 +61,7 @@ def test_both_layouts_give_the_same_rows(preset: str, corpora: dict[str, Path], 
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", ["lra", "rgb"])
 def test_the_real_subsets(preset: str) -> None:
     """4,000 and 1,000 pictures with their places in the whole; the binary layout is read here with nothing of ours."""

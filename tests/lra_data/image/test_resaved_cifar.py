@@ -100,6 +100,7 @@ def rename(data: bytes, old: bytes, new: bytes) -> bytes:
     return joined
 
 
+@pytest.mark.long
 def test_the_real_batches_saved_again(tmp_path: Path) -> None:
     """As people do it: loaded with latin1 and with bytes, dumped with the default and the highest protocol."""
     archive = real(CIFAR_PYTHON)

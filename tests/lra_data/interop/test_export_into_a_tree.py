@@ -17,6 +17,8 @@ from lra_data.interop import export_tree as tree_module
 from lra_data.interop.export import export
 from lra_data.store.row_access import Rows, VirtualRows
 
+pytestmark = pytest.mark.long
+
 SIZES = {"train": 12, "validation": 4, "test": 4}
 PICKLES = ["dev", "test", "train"]
 # Names that are clearly temporary.

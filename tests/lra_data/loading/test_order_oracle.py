@@ -26,6 +26,8 @@ from tests.support.orders_of_batches import (
     slices,
 )
 
+pytestmark = pytest.mark.long
+
 
 @given(
     bounds=slices(),

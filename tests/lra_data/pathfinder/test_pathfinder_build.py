@@ -29,6 +29,8 @@ from lra_data.store.formats import webdataset_tar
 from lra_data.store.manifest import read_manifest
 from tests.conftest import ALL_FORMATS, file_bytes
 
+pytestmark = pytest.mark.long
+
 NAME = "pathfinder/128-easy"
 SIZES = {"train": 300, "validation": 20, "test": 21}
 FLAGS = ("--train", "300", "--validation", "20", "--test", "21", "--num-shards", "3")

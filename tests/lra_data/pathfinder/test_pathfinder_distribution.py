@@ -18,6 +18,8 @@ from lra_data.pathfinder.generated_task import Pathfinder
 from lra_data.pathfinder.generator.chains import DRAWINGS, EXTENSIONS, TRIES
 from tests.support.reference_pathfinder import original_pictures
 
+pytestmark = pytest.mark.long
+
 # A difference of more standard errors has a chance of 1 in 1,000.
 LIMIT = 3.29
 

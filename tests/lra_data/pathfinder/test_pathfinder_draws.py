@@ -32,6 +32,7 @@ def few(preset: str, count: int) -> int:
     return count // 8 if preset.startswith("256") else count
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", ORIGINAL)
 def test_kernel_and_oracle_draw_the_same_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 40)))
@@ -43,6 +44,7 @@ def test_kernel_and_oracle_draw_200_pictures_the_same(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 40), 200))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", CLEAN)
 def test_kernel_and_oracle_draw_the_same_clean_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 16)), split="test", seed=2**64 - 1)
@@ -60,6 +62,7 @@ WHOLE = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("preset", "count"),
     [(preset, -(-count // 4)) for preset, count in WHOLE]
@@ -85,6 +88,7 @@ def test_early_attempts_of_the_rarest_preset_fail_in_the_oracle_too() -> None:
     assert attempt_succeeds(task.keyed_config(), 0, "train", 0, attempts - 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "change",
     [

@@ -21,6 +21,8 @@ from lra_data.picture_files import png_bytes, read_png
 from lra_data.store.row_access import VirtualRows
 from tests.lra_data.commands.test_cli import run
 
+pytestmark = pytest.mark.long
+
 
 def test_contact_sheet_shows_every_picture_framed_by_its_label() -> None:
     task = get_task("path-x")

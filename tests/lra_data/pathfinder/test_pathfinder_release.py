@@ -24,6 +24,8 @@ from lra_data.store.row_access import BuiltRows, VirtualRows
 from tests.lra_data.commands.test_cli import run
 from tests.support.reference_pathfinder import original_pictures, unpack
 
+pytestmark = pytest.mark.long
+
 SIZES = {"train": 1030, "validation": 20, "test": 30}
 
 

@@ -17,6 +17,8 @@ from lra_data.pathfinder.viewer import marked_tips
 from tests.support.reference_pathfinder import original_pictures
 from tests.test_architecture import modules, project_imports
 
+pytestmark = pytest.mark.long
+
 ORIGINAL = [name for name in PRESETS if not name.endswith("-clean")]
 
 

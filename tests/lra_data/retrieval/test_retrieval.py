@@ -69,6 +69,7 @@ def test_every_text_is_its_source(preset: str, corpora: dict[str, Path]) -> None
     assert check_texts(task, texts_in(corpora["retrieval"]), 10_000) == sum(task.sizes.values()) > 100
 
 
+@pytest.mark.long
 def test_the_real_subset() -> None:
     network = read_network(real(AAN))
     counts = {name: value for name, value in network.facts.items() if isinstance(value, int)}
@@ -110,6 +111,7 @@ def test_the_whole_of_a_corpus_needs_no_permission() -> None:
     assert what_is_missing(2011, 1_500, 1_500) == "got 1,500 links (the release of 2011: at least 80,000)"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("splitting", "sizes"),
     [

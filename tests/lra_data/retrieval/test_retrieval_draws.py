@@ -148,6 +148,7 @@ def test_crowded_corpora_are_drawn_as_by_the_oracle(tmp_path: Path, splitting: s
     assert_same(package_rows(corpus.archive, splitting, seed), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("splitting", "seed"), DRAWS)
 def test_real_corpus_is_drawn_as_by_the_oracle(real: Papers, splitting: str, seed: int) -> None:
     rows = package_rows(real.archive, splitting, seed)

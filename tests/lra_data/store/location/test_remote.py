@@ -16,6 +16,8 @@ from lra_data.store.manifest import MANIFEST, Shard, read_manifest
 from tests.lra_data.store.location.conftest import RANGE, cached, through
 from tests.support.remote_servers import HOST, FileServer, Proxy
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("format_name", ["arrow", "parquet"])
 def test_a_set_over_http(server: FileServer, small_set: Path, tmp_path: Path, format_name: str) -> None:

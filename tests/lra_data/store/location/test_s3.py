@@ -11,6 +11,8 @@ from lra_data.store.location.remote import RemoteFolder
 from lra_data.store.manifest import Shard, read_manifest
 from tests.support.remote_servers import BUCKET, HOST, S3_KEYS, Proxy, s3_server
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def s3_port(small_set: Path) -> Iterator[int]:
