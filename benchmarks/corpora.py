@@ -7,6 +7,7 @@ same archive, which reads every file and drops it, in its own child process just
 turns.
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -57,7 +58,12 @@ def timed(command: list[str]) -> float:
 def main() -> None:
     """Print one line for each set."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the children inherit it
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LRA_DATA_RAW", "../shared/data"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    place = os.environ.get("LRA_DATA_RAW", "../shared/data")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=place, help=f"folder of the archives (default: {place})"
+    )
+    folder: Path = parser.parse_args().folder
     print("| set | examples | build, one core | ratio to reading the archive | peak memory |\n|---|---|---|---|---|")
     for family, preset, archive in BUILDS:
         floors, builds, peaks = [], [], []
