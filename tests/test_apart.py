@@ -1,4 +1,4 @@
-"""Runs each file of tests/apart in a process of its own: JAX and TensorFlow start threads, and other tests fork."""
+"""Runs the files of tests/apart in processes of their own: JAX and TensorFlow start threads, and other tests fork."""
 
 import os
 import subprocess
@@ -9,19 +9,23 @@ import pytest
 from _pytest.mark import ParameterSet
 
 APART = Path(__file__).parent / "apart"
+# One process, so that each framework is imported once. The first forks, before it imports them.
+TOGETHER = ["test_golden_stream.py", "test_frameworks.py", "test_epochs_in_frameworks.py"]
+ALONE = [path.name for path in sorted(APART.glob("test_*.py")) if path.name not in TOGETHER]
 
 
-def file(path: Path) -> ParameterSet:
-    slow = "pytestmark = pytest.mark.slow" in path.read_text()
-    return pytest.param(path.name, marks=[pytest.mark.slow] if slow else [])
+def group(names: list[str]) -> ParameterSet:
+    slow = all("pytestmark = pytest.mark.slow" in (APART / name).read_text() for name in names)
+    return pytest.param(names, marks=[pytest.mark.slow] if slow else [], id=names[0])
 
 
 @pytest.mark.framework
-@pytest.mark.parametrize("name", [file(path) for path in sorted(APART.glob("test_*.py"))])
-def test_a_file_in_its_own_process(name: str, pytestconfig: pytest.Config) -> None:
+@pytest.mark.parametrize("names", [group(TOGETHER), *(group([name]) for name in ALONE)])
+def test_files_in_a_process_of_their_own(names: list[str], pytestconfig: pytest.Config) -> None:
     chosen = ["-m", pytestconfig.getoption("markexpr")]  # what is slow there is left out with what is slow here
+    files = [str(APART / name) for name in names]
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *chosen, str(APART / name)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *chosen, *files],
         cwd=APART.parent.parent,
         env={**os.environ, "LRA_DATA_TESTS_APART": "1"},
         capture_output=True,

@@ -22,11 +22,20 @@ from tests.support.small_builds import MINI, SMALL_FLAGS, Interruption, OneAtATi
 
 pytestmark = pytest.mark.long
 
+# As many shards as the small set has, of fewer rows.
+FEW: dict[str, Any] = {"sizes": {"train": 40, "validation": 6, "test": 4}}
+
+
+@pytest.fixture(scope="module")
+def few_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a build that nothing stopped."""
+    return file_bytes(build_small(tmp_path_factory.mktemp("few"), **FEW))
+
 
 @pytest.mark.parametrize("finished", [0, 1, 2, 3])
-def test_a_stopped_build_goes_on(small_set: Path, tmp_path: Path, finished: int) -> None:
+def test_a_stopped_build_goes_on(few_rows: dict[str, bytes], tmp_path: Path, finished: int) -> None:
     with pytest.raises(Interruption):
-        build_small(tmp_path, engine=OneAtATime(lambda jobs: jobs, stop_after=finished))
+        build_small(tmp_path, **FEW, engine=OneAtATime(lambda jobs: jobs, stop_after=finished))
     folder = tmp_path / MINI
     assert not (folder / "manifest.json").exists()
     assert (folder / ".build" / "plan.json").exists()
@@ -34,9 +43,9 @@ def test_a_stopped_build_goes_on(small_set: Path, tmp_path: Path, finished: int)
     with pytest.raises(SetError, match="the build is not finished: run the same `lra-data build` again"):
         lra_data.verify(folder)
     steps: list[Any] = []
-    build_small(tmp_path, progress=steps.append)
+    build_small(tmp_path, **FEW, progress=steps.append)
     assert [step.kept for step in steps] == [True] * finished + [False] * (4 - finished)
-    assert file_bytes(folder) == file_bytes(small_set)
+    assert file_bytes(folder) == few_rows
     assert not (folder / ".build").exists()
 
 
@@ -102,9 +111,9 @@ def test_hugging_face_refuses_an_unfinished_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "padding", "shorten", "remove", "marker", "foreign marker", "figures"])
-def test_a_shard_damaged_between_runs_is_made_again(small_set: Path, tmp_path: Path, damage: str) -> None:
+def test_a_shard_damaged_between_runs_is_made_again(few_rows: dict[str, bytes], tmp_path: Path, damage: str) -> None:
     with pytest.raises(Interruption):
-        build_small(tmp_path, engine=OneAtATime(lambda jobs: jobs, stop_after=2))
+        build_small(tmp_path, **FEW, engine=OneAtATime(lambda jobs: jobs, stop_after=2))
     shard = tmp_path / MINI / "train-00000-of-00002.parquet"
     marker = tmp_path / MINI / ".build" / f"{shard.name}.json"
     data = bytearray(shard.read_bytes())
@@ -130,7 +139,7 @@ def test_a_shard_damaged_between_runs_is_made_again(small_set: Path, tmp_path: P
     else:
         marker.write_text(marker.read_text().replace("train", "test", 1))
     steps: list[Any] = []
-    assert file_bytes(build_small(tmp_path, progress=steps.append)) == file_bytes(small_set)
+    assert file_bytes(build_small(tmp_path, **FEW, progress=steps.append)) == few_rows
     assert [step.kept for step in steps] == [False, True, False, False]
 
 

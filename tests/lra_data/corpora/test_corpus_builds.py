@@ -25,7 +25,10 @@ from tests.support.tiny_corpora import imdb_files, write_tar
 
 pytestmark = pytest.mark.long
 
-PRESETS = ["text/lra", "text/holdout", "image/lra", "image/rgb", "retrieval/by-pair", "retrieval/by-paper"]
+PRESETS = [
+    *("text/lra", "image/rgb", "retrieval/by-pair"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("text/holdout", "image/lra", "retrieval/by-paper")),
+]
 
 
 def build(name: str, corpora: dict[str, Path], root: Path, **options: Any) -> Path:

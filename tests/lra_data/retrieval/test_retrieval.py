@@ -116,7 +116,7 @@ def test_the_whole_of_a_corpus_needs_no_permission() -> None:
     ("splitting", "sizes"),
     [
         ("by-pair", {"train": 147_086, "validation": 18_090, "test": 17_436}),
-        ("by-paper", {"train": 66_144, "validation": 7_992, "test": 7_960}),
+        pytest.param(*("by-paper", {"train": 66_144, "validation": 7_992, "test": 7_960}), marks=pytest.mark.slow),
     ],
 )
 def test_a_whole_network_gives_lras_counts(splitting: str, sizes: dict[str, int]) -> None:

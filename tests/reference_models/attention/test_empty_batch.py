@@ -93,7 +93,9 @@ def test_the_batch_of_a_rank_without_examples(attention: str) -> None:
 
 
 @every_attention
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("mini", "lra-paper") else [pytest.mark.slow]) for name in PRESETS]
+)
 def test_every_presets_model_takes_it(attention: str, name: str) -> None:
     for task in TASKS:
         # A matrix (L, L) for each head takes seconds to draw, and a part of it is the same code.

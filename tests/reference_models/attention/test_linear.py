@@ -98,8 +98,10 @@ def test_options_are_checked() -> None:
 
 # torch 2.13 itself uses what it deprecates.
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
-def test_compiles() -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiles(backend: str) -> None:
+    """Traced forward and backward, and what the code that is made of it computes, which takes long to make."""
+    torch.compiler.reset()
     model = build("linear", {})
     x, keep = inputs(2, 12), lengths_mask([12, 7], 12)
-    compiled = torch.compile(model)
-    assert_same(compiled, model, x, keep)
+    assert_same(torch.compile(model, backend=backend), model, x, keep)
