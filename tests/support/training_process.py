@@ -215,15 +215,15 @@ def new_model(name: str) -> Classifier:
     return Classifier(ranks_config(name))
 
 
-def all_ranks(folder: Path) -> None:
-    """FOLDER/NAME of every model, trained by all ranks of torchrun together; FOLDER/RANK.json: `scores`, and the
+def all_ranks(folder: Path, *names: str) -> None:
+    """FOLDER/NAME of these models, trained by all ranks of torchrun together; FOLDER/RANK.json: `scores`, and the
     threads that the group had and left; FOLDER/NAME/RANK.pt: `last_step`.
     """
-    for name in attention_names():
+    for name in names:
         train(ranks_config(name), ranks_recipe(), small_splits(), folder / name, device="cpu", save_every=4)
     rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
     found = {"scores": scores(rank, size), "threads": _gloo_threads()}
-    for name in attention_names():
+    for name in names:
         model = DistributedDataParallel(new_model(name))
         torch.save(last_step(model, rank, size), folder / name / f"{rank}.pt")
         del model  # its reducer outlives the group otherwise
@@ -266,8 +266,12 @@ def main() -> None:
         kill(folder, int(rest[0]))
     elif what == "disk":
         small_disk(folder, *map(int, rest))
+    elif what == "ranks":
+        all_ranks(folder, *rest)
+    elif what == "logits":
+        answers(folder)
     else:
-        {"ranks": all_ranks, "logits": answers}[what](folder)
+        raise ValueError(what)
 
 
 if __name__ == "__main__":

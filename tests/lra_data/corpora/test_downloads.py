@@ -145,6 +145,7 @@ def test_a_part_that_is_as_long_as_the_file_or_longer(server: Server, tmp_path: 
     assert fetch_archive([unsized], silent).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_five_seconds(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "_PATIENCE_S", 20.0)
     monkeypatch.setattr(patience, "LONGEST_WAIT_S", 1.0)

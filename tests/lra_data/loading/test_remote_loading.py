@@ -76,7 +76,9 @@ def cached(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache").rglob("*") if len(path.stem) == 64 and path.is_file())
 
 
-@pytest.mark.parametrize(("format_name", "options"), ORDERS)
+@pytest.mark.parametrize(
+    ("format_name", "options"), [*ORDERS[:2], *(pytest.param(*order, marks=pytest.mark.slow) for order in ORDERS[2:])]
+)
 def test_an_epoch_over_connections_that_break(
     proxy: Proxy, built: Path, format_name: str, options: dict[str, Any]
 ) -> None:
@@ -88,7 +90,10 @@ def test_an_epoch_over_connections_that_break(
 
 
 @pytest.mark.parametrize("every", [19, pytest.param(7, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("format_name", "options"), ORDERS[1:])  # a full shuffle needs every shard at once
+@pytest.mark.parametrize(
+    ("format_name", "options"),  # a full shuffle needs every shard at once
+    [*ORDERS[1:2], *(pytest.param(*order, marks=pytest.mark.slow) for order in ORDERS[2:])],
+)
 def test_a_run_that_goes_on_elsewhere_reads_one_shard_again_at_most(
     server: FileServer,
     built: Path,
@@ -121,14 +126,15 @@ def test_ranks_and_workers_from_afar(server: FileServer, built: Path) -> None:
     from lra_data.loading.frameworks.torch_batches import TorchLoader
 
     seen = Counter[int]()
-    for rank in range(3):
+    for rank, workers in enumerate((0, 0, 2)):
         batches = far(server.port).batches(32, shuffle=True, window=128, shards_at_once=2, rank=rank, world_size=3)
         # Workers are started afresh: a thread of fsspec in this process would be lost in a fork.
-        loader = TorchLoader(batches, num_workers=rank, multiprocessing_context="spawn" if rank else None)
+        loader = TorchLoader(batches, num_workers=workers, multiprocessing_context="spawn" if workers else None)
         seen.update(index for batch in loader for index in batch.indices.tolist())
     assert seen == Counter(range(SIZE))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_five_seconds(proxy: Proxy, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "LONGEST_WAIT_S", 1.0)
     near = list(lra_data.load(built, split="train").batches(50, shuffle=True, window=64))

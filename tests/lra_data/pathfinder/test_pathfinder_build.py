@@ -60,6 +60,7 @@ def test_rows_of_the_set_are_those_made_alone(picture_set: Path) -> None:
                 assert np.array_equal(value, other[name]), (split, index, name)
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_to_the_same_bytes(picture_set: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lra_data", "build", "pathfinder", "--res", "128", "--difficulty", "easy"]
     command += [*FLAGS, "--format", "arrow,parquet,webdataset", "--out", str(tmp_path)]

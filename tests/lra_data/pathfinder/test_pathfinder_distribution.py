@@ -78,7 +78,9 @@ def errors_between(ours: NDArray[Any], theirs: float, images: int, rounding: flo
     return difference / float(ours.std() * np.sqrt(1 / images + 1 / len(ours)) + 1e-12)
 
 
-@pytest.mark.parametrize("preset", MEASURED)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[pytest.mark.slow] if name == "128-hard" else []) for name in MEASURED]
+)
 def test_work_and_outcome_are_the_originals(preset: str) -> None:
     measured, found = MEASURED[preset], drawn(preset)
     share, half = measured.accepted

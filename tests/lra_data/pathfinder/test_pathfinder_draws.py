@@ -33,7 +33,13 @@ def few(preset: str, count: int) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("preset", ORIGINAL)
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("256-easy", "256-intermediate") else [])
+        for name in ORIGINAL
+    ],
+)
 def test_kernel_and_oracle_draw_the_same_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 40)))
 
@@ -45,7 +51,9 @@ def test_kernel_and_oracle_draw_200_pictures_the_same(preset: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("preset", CLEAN)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[pytest.mark.slow] if "256" in name else []) for name in CLEAN]
+)
 def test_kernel_and_oracle_draw_the_same_clean_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 16)), split="test", seed=2**64 - 1)
 
@@ -106,7 +114,10 @@ def test_early_attempts_of_the_rarest_preset_fail_in_the_oracle_too() -> None:
             "antialias_scale": 4, "marker_radius": 1.25, "contour_length": 4, "distractor_length": 1,
         },
         {"num_distractor_snakes": 0, "contour_length": 2, "max_paddle_retrial": 0},
-        {"resolution": 96, "num_distractor_snakes": 60, "max_distractor_contour_retrial": 0, "continuity": 4.0},
+        pytest.param(
+            {"resolution": 96, "num_distractor_snakes": 60, "max_distractor_contour_retrial": 0, "continuity": 4.0},
+            marks=pytest.mark.slow,
+        ),
     ],
 )  # fmt: skip
 def test_kernel_and_oracle_agree_on_other_parameters(change: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def test_it_agrees_with_labels_as_often_as_was_measured(preset: str) -> None:
     assert low - 0.03 <= AGREEMENT[preset] <= high + 0.03
 
 
-@pytest.mark.parametrize("preset", ["32-easy", "128-easy", "256-easy"])
+@pytest.mark.parametrize("preset", ["32-easy", "128-easy", pytest.param("256-easy", marks=pytest.mark.slow)])
 def test_it_solves_the_originals_own_pictures_as_well(preset: str) -> None:
     pictures, labels = original_pictures(preset)
     side = PRESETS[preset].config.resolution

@@ -111,12 +111,12 @@ def test_the_whole_of_a_corpus_needs_no_permission() -> None:
     assert what_is_missing(2011, 1_500, 1_500) == "got 1,500 links (the release of 2011: at least 80,000)"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("splitting", "sizes"),
     [
         ("by-pair", {"train": 147_086, "validation": 18_090, "test": 17_436}),
-        pytest.param(*("by-paper", {"train": 66_144, "validation": 7_992, "test": 7_960}), marks=pytest.mark.slow),
+        ("by-paper", {"train": 66_144, "validation": 7_992, "test": 7_960}),
     ],
 )
 def test_a_whole_network_gives_lras_counts(splitting: str, sizes: dict[str, int]) -> None:

@@ -27,10 +27,15 @@ from tests.support.faulty_sets import (
     solved_anew,
 )
 
+QUICK = ("labels shuffled", "medians rounded up")
+
+
 # Data that changed.
 
 
-@pytest.mark.parametrize("name", DATA_FAULTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in DATA_FAULTS]
+)
 def test_digests_find_each_fault_of_the_data(zoo: Path, tmp_path: Path, name: str) -> None:
     folder = built(tmp_path, DATA_FAULTS[name], sizes=SIZES)
     assert verify(folder, quick=True) == []  # its files are what its manifest says
@@ -43,7 +48,13 @@ def test_digests_find_each_fault_of_the_data(zoo: Path, tmp_path: Path, name: st
     ]
 
 
-@pytest.mark.parametrize("name", ["labels shuffled", "ids permuted", "MIN and MAX exchanged"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "labels shuffled",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ids permuted", "MIN and MAX exchanged")),
+    ],
+)
 def test_accuracy_alone_finds_faults_of_the_data(zoo: Path, tmp_path: Path, name: str) -> None:
     said = checked(zoo, built(tmp_path, DATA_FAULTS[name], sizes=SIZES, seed=7))
     assert said.causes == {"data changed"}
@@ -99,7 +110,7 @@ def test_our_evaluator_agrees_with_the_set() -> None:
 
 
 @pytest.mark.parametrize("name", READING_FAULTS)
-@pytest.mark.parametrize("kind", ["virtual", "built"])
+@pytest.mark.parametrize("kind", ["built", pytest.param("virtual", marks=pytest.mark.slow)])
 def test_batches_of_the_same_rows_that_changed_are_the_readings(zoo: Path, sound: Path, kind: str, name: str) -> None:
     with batches_with(READING_FAULTS[name]):
         said = checked(zoo, MINI if kind == "virtual" else sound)

@@ -29,6 +29,7 @@ PICTURES = ("full", "linear", "local")
 TEXT = ("full", "linear", "linformer", "local", "performer", "set_transformer", "sinkhorn")
 BY_HEART = "linformer"  # on text: docs/baselines.md
 ANSWERED = 200
+QUICK = ("listops/mini/", "text/holdout/linear", "pathfinder/32-easy/linear")
 
 
 def test_all_sixteen_learned_listops() -> None:
@@ -88,7 +89,10 @@ def test_all_but_one_have_learned_something_of_text(name: str) -> None:
     assert wilson(card.test.correct, card.test.examples).low > max(card.trivial.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name.startswith(QUICK) else [pytest.mark.slow]) for name in NAMES],
+)
 def test_each_answers_what_its_card_says(name: str) -> None:
     model, card = load_model(BUNDLED / name)
     assert card.recorded is not None

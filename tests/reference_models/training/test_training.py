@@ -48,7 +48,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         assert_same(tmp_path / "writes" / str(number), tmp_path / "whole" / "linear")
 
 
-@pytest.mark.parametrize("save_every", [2, 5])
+@pytest.mark.parametrize("save_every", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_stopped_before_every_step(
     save_every: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +213,9 @@ def test_a_full_disk(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert_same(tmp_path, whole)
 
 
-@pytest.mark.parametrize(("size", "save_every", "file"), [(20_000, 2, STATE), (100, 20, LOG)])
+@pytest.mark.parametrize(
+    ("size", "save_every", "file"), [(20_000, 2, STATE), pytest.param(100, 20, LOG, marks=pytest.mark.slow)]
+)
 def test_a_file_that_may_not_grow(size: int, save_every: int, file: str, tmp_path: Path, whole: Path) -> None:
     """The same from the system itself."""
     printed = child("disk", tmp_path, size, save_every).stdout

@@ -1,6 +1,8 @@
 """Trainings that ranks or micro-batches share give the weights of one process."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,26 +27,34 @@ from tests.support.training_process import (
 )
 from tests.support.trainings import child, distances, final_weights
 
+# One of each kind: without state, drawn features, hashed buckets, centroids that move, a loss of its own.
+QUICK = ["linear", "performer", "reformer", "routing", "compressive"]
+OTHERS = [name for name in attention_names() if name not in QUICK]
+
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
-    """The final weights of each model, by one process in one piece."""
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Tensor]]:
+    """The final weights of a model, by one process in one piece."""
     torch.set_num_threads(1)
-    folder, found = tmp_path_factory.mktemp("alone"), {}
-    for name in attention_names():
+    folder = tmp_path_factory.mktemp("alone")
+
+    @cache
+    def weights(name: str) -> dict[str, Tensor]:
         train(ranks_config(name), ranks_recipe(), small_splits(), folder / name, device="cpu")
-        found[name] = final_weights(folder / name)
-    return found
+        return final_weights(folder / name)
+
+    return weights
 
 
-def test_two_ranks_are_one_process(alone: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
-    process = child("ranks", tmp_path, torchrun=2)
+@pytest.mark.parametrize("names", [QUICK, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["quick", "others"])
+def test_two_ranks_are_one_process(names: list[str], alone: Callable[[str], dict[str, Tensor]], tmp_path: Path) -> None:
+    process = child("ranks", tmp_path, *names, torchrun=2)
     assert "Warning" not in process.stderr
-    assert {json.loads((tmp_path / name / CARD).read_text())["processes"] for name in attention_names()} == {2}
+    assert {json.loads((tmp_path / name / CARD).read_text())["processes"] for name in names} == {2}
     apart = {
         f"{name} {tensor}": far
-        for name, weights in alone.items()
-        for tensor, far in distances(tmp_path / name, weights).items()
+        for name in names
+        for tensor, far in distances(tmp_path / name, alone(name)).items()
         if not far <= 1e-5
     }
     assert apart == {}
@@ -57,7 +67,7 @@ def test_two_ranks_are_one_process(alone: dict[str, dict[str, Tensor]], tmp_path
         # One that outlives the interpreter ends the process with SIGABRT, now and then.
         assert found["threads"]
         assert found["left"] == []
-        for name in attention_names():
+        for name in names:
             assert_last_step(name, torch.load(tmp_path / name / f"{rank}.pt"))
 
 
@@ -71,10 +81,13 @@ def assert_last_step(name: str, found: dict[str, Tensor]) -> None:
 
 
 # Its centroids move with every micro-batch.
-@pytest.mark.parametrize("name", [name for name in attention_names() if name != "routing"])
-def test_micro_batches_are_one_batch(name: str, alone: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [name for name in QUICK if name != "routing"] + [pytest.param(name, marks=pytest.mark.slow) for name in OTHERS],
+)
+def test_micro_batches_are_one_batch(name: str, alone: Callable[[str], dict[str, Tensor]], tmp_path: Path) -> None:
     train(ranks_config(name), ranks_recipe(accumulate=2), small_splits(), tmp_path, device="cpu")
-    apart = {tensor: far for tensor, far in distances(tmp_path, alone[name]).items() if not far <= 1e-5}
+    apart = {tensor: far for tensor, far in distances(tmp_path, alone(name)).items() if not far <= 1e-5}
     assert apart == {}
 
 
