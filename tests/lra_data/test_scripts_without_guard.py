@@ -41,7 +41,9 @@ def run(folder: Path, *arguments: str, text: str | None = None) -> "subprocess.C
     )
 
 
-@pytest.mark.parametrize("how", ["file", "standard input", "interactive"])
+@pytest.mark.parametrize(
+    "how", ["file", *(pytest.param(how, marks=pytest.mark.slow) for how in ("standard input", "interactive"))]
+)
 def test_a_script_needs_no_guard(tmp_path: Path, expected: dict[str, bytes], how: str) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     # The current folder is on a script's path. Nothing in it may replace what a worker needs.

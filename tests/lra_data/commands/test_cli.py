@@ -13,13 +13,9 @@ import pytest
 import lra_data
 from lra_data.interop.lra_2020 import listops_source
 from tests.conftest import SMALL_SIZES
+from tests.support.commands import run
 
 pytestmark = pytest.mark.long
-
-
-def run(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "lra_data", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 def test_list() -> None:

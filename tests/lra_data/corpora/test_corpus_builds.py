@@ -18,7 +18,7 @@ from lra_data.corpus import Corpus
 from lra_data.interop.export import export
 from lra_data.store.row_access import VirtualRows
 from tests.conftest import ALL_FORMATS, file_bytes
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 from tests.support.real_corpora import IMDB, real
 from tests.support.small_builds import Interruption, OneAtATime
 from tests.support.tiny_corpora import imdb_files, write_tar

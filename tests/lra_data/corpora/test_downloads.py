@@ -18,7 +18,7 @@ from lra_data.corpora import fetch
 from lra_data.corpora.fetch import Archive, cached_archive, fetch_archive
 from lra_data.downloads import patience
 from tests.conftest import ROOT
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 from tests.support.remote_servers import Proxy
 
 pytestmark = pytest.mark.long

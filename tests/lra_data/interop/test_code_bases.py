@@ -13,7 +13,7 @@ from lra_data.interop.code_bases import code_bases, get_protocol, protocol_names
 from lra_data.interop.protocol import lines_of
 from lra_data.loading.batch_making.protocol_rows import open_protocol
 from lra_data.store.row_access import VirtualRows
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 from tests.support.foreign_sets import (
     LISTOPS_SIZES,
     Exported,

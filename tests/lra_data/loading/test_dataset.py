@@ -18,8 +18,17 @@ def equal(one: dict[str, object], two: dict[str, object]) -> bool:
     return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("batch_rows", [1024, 100])
-@pytest.mark.parametrize("formats", [["arrow"], ["parquet"], ["webdataset"]])
+@pytest.mark.parametrize(
+    ("formats", "batch_rows"),
+    [
+        (["arrow"], 1024),
+        (["parquet"], 100),
+        (["webdataset"], 100),
+        pytest.param(["arrow"], 100, marks=pytest.mark.slow),
+        pytest.param(["parquet"], 1024, marks=pytest.mark.slow),
+        pytest.param(["webdataset"], 1024, marks=pytest.mark.slow),
+    ],
+)
 def test_virtual_is_built(tmp_path: Path, formats: list[str], batch_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lra_data.building.shard_job.BATCH_ROWS", batch_rows)  # wide rows come in smaller batches
     lra_data.build("listops/mini", tmp_path, formats=formats, num_shards=3, sizes={**SMALL_SIZES, "train": 4000})

@@ -122,6 +122,7 @@ def test_a_run_that_goes_on_elsewhere_reads_one_shard_again_at_most(
         assert sum(fetched.values()) <= SHARDS + 1, fetched
 
 
+@pytest.mark.slow
 def test_ranks_and_workers_from_afar(server: FileServer, built: Path) -> None:
     from lra_data.loading.frameworks.torch_batches import TorchLoader
 

@@ -16,7 +16,7 @@ from lra_data.pathfinder.released.audit import audit
 from lra_data.pathfinder.released.converted_task import ReleasedPathfinder, open_release
 from lra_data.pathfinder.released.layout import RELEASED, ReleasedPicture, in_splits, read_metadata
 from lra_data.store.row_access import BuiltRows
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 
 BATCHES, A_BATCH = 3, 60
 BOM = b"\xef\xbb\xbf"

@@ -8,7 +8,7 @@ import pytest
 import lra_data
 from lra_data import UsageError, get_task
 from lra_data.pathfinder.config import PRESETS, Config, standard_config
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 
 # Of LRA's builders (data/pathfinder.py:26-44, 114-131, 201-218, 288-303): what differs between resolutions.
 PUBLISHED = {

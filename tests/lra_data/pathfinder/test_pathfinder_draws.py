@@ -101,7 +101,10 @@ def test_early_attempts_of_the_rarest_preset_fail_in_the_oracle_too() -> None:
     "change",
     [
         {"paddle_contrast_list": (1.0, 0.5, 0.25), "snake_contrast_list": (0.8, 0.4), "paddle_margin_list": (1, 2)},
-        {"paddle_contrast_list": (1.0, 0.333), "snake_contrast_list": (0.8, 0.4), "use_single_paddles": True},
+        pytest.param(
+            {"paddle_contrast_list": (1.0, 0.333), "snake_contrast_list": (0.8, 0.4), "use_single_paddles": True},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {
                 "paddle_contrast_list": (1.0, 0.5), "snake_contrast_list": (0.8, 0.4), "same_contrast": True,

@@ -19,7 +19,7 @@ from lra_data.pathfinder.viewer import (
 )
 from lra_data.picture_files import png_bytes, read_png
 from lra_data.store.row_access import VirtualRows
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 
 pytestmark = pytest.mark.long
 

@@ -21,7 +21,7 @@ from lra_data.pathfinder.released.converted_task import open_release
 from lra_data.pathfinder.released.layout import RELEASED, ReleasedPicture, in_splits, read_metadata
 from lra_data.picture_files import png_bytes, read_png
 from lra_data.store.row_access import BuiltRows, VirtualRows
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 from tests.support.reference_pathfinder import original_pictures, unpack
 
 pytestmark = pytest.mark.long

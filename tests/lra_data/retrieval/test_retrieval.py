@@ -21,7 +21,7 @@ from lra_data.splits import SPLITS
 from lra_data.store.row_access import VirtualRows
 from lra_data.stream_key import stream_bytes
 from lra_data.task import Task
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 from tests.support.real_corpora import AAN, real
 from tests.support.tiny_corpora import aan_files, write_tar
 

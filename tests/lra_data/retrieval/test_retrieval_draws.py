@@ -151,7 +151,7 @@ def test_crowded_corpora_are_drawn_as_by_the_oracle(tmp_path: Path, splitting: s
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("splitting", "seed"),
-    [pytest.param(*draw, marks=[] if draw[1] == SEEDS[0] else [pytest.mark.slow]) for draw in DRAWS],
+    [pytest.param(*draw, marks=[] if draw == DRAWS[0] else [pytest.mark.slow]) for draw in DRAWS],
 )
 def test_real_corpus_is_drawn_as_by_the_oracle(real: Papers, splitting: str, seed: int) -> None:
     rows = package_rows(real.archive, splitting, seed)

@@ -13,7 +13,7 @@ from lra_data.retrieval.network import read_network
 from lra_data.retrieval.pairs import read_id_lists
 from lra_data.splits import SPLITS
 from lra_data.task import Task
-from tests.lra_data.commands.test_cli import run
+from tests.support.commands import run
 from tests.support.tiny_corpora import aan_files, write_tar
 
 TEXTS = sorted(

@@ -97,6 +97,7 @@ def test_the_real_corpus_is_whole_and_in_order() -> None:
     assert sum(length > 4000 for length in lengths) == 1510
 
 
+@pytest.mark.slow
 def test_the_real_holdout() -> None:
     task = text_task(real(IMDB), "holdout")
     assert task.split_sizes(0) == {"train": 22_500, "validation": 2_500, "test": 25_000}

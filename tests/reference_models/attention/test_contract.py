@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from tests.conftest import ROOT
 from tests.support.harness import Options, build, cases, declared, inputs, lengths_mask
 
 CASES = [pytest.param(name, options, id=f"{name}-{options}") for name, options in cases()]
+
+
+def first_two(name: str) -> list[Options]:
+    """As a model is made without options, as a rule, and its first variant."""
+    found: list[Options] = declared(name, "CASES", None)[:2]
+    return found
+
+
 every_case = pytest.mark.parametrize(("name", "options"), CASES)
 
 
@@ -33,9 +42,17 @@ def test_every_model_has_tests_and_says_what_it_is() -> None:
 
 
 @every_case
-@pytest.mark.parametrize("length", [1000, 17])
-@pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize(
+    ("length", "padded", "autocast"),
+    [
+        *product((17,), (False, True), (False, True)),
+        (1000, True, True),
+        *(
+            pytest.param(1000, *flags, marks=pytest.mark.slow)
+            for flags in ((False, False), (False, True), (True, False))
+        ),
+    ],
+)
 def test_runs_forward_and_backward(name: str, options: Options, length: int, padded: bool, autocast: bool) -> None:
     model = build(name, options, max_length=1024).train()
     model.on_step(0)
@@ -125,7 +142,15 @@ def test_every_parameter_gets_a_gradient(name: str, options: Options) -> None:
             assert parameter.grad.flatten(1).any(dim=1).float().mean() > 0.5 if parameter.ndim > 1 else True
 
 
-@every_case
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(
+            name, options, id=f"{name}-{options}", marks=[] if options in first_two(name) else pytest.mark.slow
+        )
+        for name, options in cases()
+    ],
+)
 def test_gradients_are_those_of_finite_differences(name: str, options: Options) -> None:
     model = build(name, options, dtype=torch.float64, dim=6, heads=2, head_dim=3, max_length=16)
     x = inputs(1, 9, dim=6, dtype=torch.float64).requires_grad_()
@@ -228,6 +253,7 @@ for number, (name, options) in enumerate(cases()):
 """
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_the_same_in_another_process(tmp_path: Path) -> None:
     for action, hash_seed in (("save", "1"), ("load", "2")):
         found = subprocess.run(

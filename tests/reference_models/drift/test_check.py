@@ -126,6 +126,7 @@ def test_a_set_with_too_few_rows_is_refused(zoo: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_interval_widens_with_the_number_of_models(zoo: Path) -> None:
     model = models_of(zoo)["linear"]
     correct = report_of({"linear": model}, seed=7).measured["linear"]["correct"]

@@ -213,9 +213,8 @@ def test_a_full_disk(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert_same(tmp_path, whole)
 
 
-@pytest.mark.parametrize(
-    ("size", "save_every", "file"), [(20_000, 2, STATE), pytest.param(100, 20, LOG, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "save_every", "file"), [(20_000, 2, STATE), (100, 20, LOG)])
 def test_a_file_that_may_not_grow(size: int, save_every: int, file: str, tmp_path: Path, whole: Path) -> None:
     """The same from the system itself."""
     printed = child("disk", tmp_path, size, save_every).stdout
