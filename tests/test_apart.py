@@ -9,8 +9,8 @@ import pytest
 from _pytest.mark import ParameterSet
 
 APART = Path(__file__).parent / "apart"
-# One process, so that each framework is imported once. The first forks, before it imports them.
-TOGETHER = ["test_golden_stream.py", "test_frameworks.py", "test_epochs_in_frameworks.py"]
+# One process, so that each framework is imported once. The first two fork, before JAX and TensorFlow are imported.
+TOGETHER = ["test_epochs_in_streams.py", "test_golden_stream.py", "test_frameworks.py", "test_epochs_in_frameworks.py"]
 ALONE = [path.name for path in sorted(APART.glob("test_*.py")) if path.name not in TOGETHER]
 
 

@@ -189,6 +189,7 @@ def test_a_terminal_is_told_of_a_compilation(tmp_path: Path) -> None:
     assert on_a_terminal(code, tmp_path) == ""
 
 
+@pytest.mark.slow
 def test_a_pipe_is_not_told(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", "import lra_data; lra_data.take('listops/mini', 'train', [0])"],

@@ -89,7 +89,7 @@ def s3(port: int, host: str = HOST) -> dict[str, Any]:
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit in small; `test_the_limits_as_they_are` waits for the real ones."""
     assert remote.OPENING_S <= 8  # and a second or two for the libraries
-    monkeypatch.setattr(remote, "OPENING_S", 2.0)
+    monkeypatch.setattr(remote, "OPENING_S", 1.0)
 
 
 @pytest.mark.usefixtures("brisk")
@@ -115,13 +115,13 @@ def test_a_host_without_a_route() -> None:
 @pytest.mark.usefixtures("brisk")
 def test_a_server_that_stalls_while_connecting(full: int) -> None:
     text = one_line_in_time(opened(f"http://{HOST}:{full}/sets"))
-    assert "got: TimeoutError: no answer within 2 s, after 1 try: run the same command again" in text
+    assert "got: TimeoutError: no answer within 1 s, after 1 try: run the same command again" in text
 
 
 @pytest.mark.usefixtures("brisk")
 def test_servers_that_say_nothing(silent: int) -> None:
     for call in (opened(f"http://{HOST}:{silent}/sets"), opened(f"s3://{BUCKET}", **s3(silent))):
-        assert "no answer within 2 s" in one_line_in_time(call)
+        assert "no answer within 1 s" in one_line_in_time(call)
 
 
 @pytest.mark.slow
@@ -147,6 +147,7 @@ def test_sets_that_are_not_there(small_set: Path, tmp_path: Path) -> None:
     assert one_line_in_time(opened("memory://none")).endswith(wanted)
 
 
+@pytest.mark.slow
 def test_the_download_of_a_corpus(full: int) -> None:
     for port in (refused(), full):
         archive = Archive(name="corpus", urls=(f"http://{HOST}:{port}/corpus",), bytes=None, digest=None)

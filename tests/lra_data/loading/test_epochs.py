@@ -38,6 +38,9 @@ def data(small_root: Path) -> Dataset:
 
 
 all_kinds = pytest.mark.parametrize("kind", KINDS)
+kinds = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in FEW else [pytest.mark.slow]) for kind in KINDS]
+)
 few_kinds = pytest.mark.parametrize("kind", FEW)
 with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 
@@ -66,7 +69,7 @@ def test_passes_that_are_finished_left_and_taken_by_count(kind: str, data: Datas
     assert {*lengths, len(loader)} == {STEPS}
 
 
-@all_kinds
+@kinds
 def test_a_pass_is_an_object_of_its_own(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     one = iter(loader)
@@ -204,7 +207,7 @@ def test_a_look_at_one_batch_and_then_all(kind: str, data: Dataset) -> None:
 # 3. The epoch that is chosen
 
 
-@all_kinds
+@kinds
 @pytest.mark.parametrize("through", ["loader", "batches"])
 def test_chosen_epochs(kind: str, through: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
@@ -224,7 +227,7 @@ def test_chosen_epochs(kind: str, through: str, data: Dataset) -> None:
     assert epoch_of(data, by_count(loader)) == 1
 
 
-@all_kinds
+@kinds
 def test_choosing_an_epoch_leaves_the_pass_that_runs(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     choose = KINDS[kind].set_epoch(loader)

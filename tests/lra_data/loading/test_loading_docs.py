@@ -33,7 +33,7 @@ RUN = {
 
 
 # Imports of these take longer than what they run.
-SLOW = {"Lightning", "Hugging Face Trainer", "Accelerate", "TensorFlow"}
+SLOW = {"Lightning", "Hugging Face Trainer", "Accelerate", "TensorFlow", "JAX", "webdataset"}
 
 
 def sections(titles: Iterable[str]) -> list[ParameterSet]:

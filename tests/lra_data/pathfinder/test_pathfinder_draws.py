@@ -15,6 +15,7 @@ from tests.oracles.pathfinder_oracle import attempt_succeeds, draw_example
 
 ORIGINAL = [name for name in PRESETS if not name.endswith("-clean")]
 CLEAN = [name for name in PRESETS if name.endswith("-clean")]
+SLOW = ("128-easy", "128-intermediate", "256-easy", "256-intermediate")  # their hard ones have the same sizes
 COMPARED = ("label", "margin", "attempts", "origin", "tips", "contours", "distractors", "num_distractors")
 
 
@@ -35,10 +36,7 @@ def few(preset: str, count: int) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize(
     "preset",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("256-easy", "256-intermediate") else [])
-        for name in ORIGINAL
-    ],
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ORIGINAL],
 )
 def test_kernel_and_oracle_draw_the_same_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 40)))
@@ -52,7 +50,7 @@ def test_kernel_and_oracle_draw_200_pictures_the_same(preset: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "preset", [pytest.param(name, marks=[pytest.mark.slow] if "256" in name else []) for name in CLEAN]
+    "preset", [pytest.param(name, marks=[] if name.startswith(("32", "64")) else [pytest.mark.slow]) for name in CLEAN]
 )
 def test_kernel_and_oracle_draw_the_same_clean_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 16)), split="test", seed=2**64 - 1)

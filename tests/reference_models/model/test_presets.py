@@ -62,7 +62,10 @@ def test_sinkhorn_has_a_sort_net_for_each_head_and_the_others_head(task: str, re
     assert parameters(config) == released + difference
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in ("lra-release", "mini") else [pytest.mark.slow]) for name in PRESETS],
+)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_model_has_every_preset(name: str, task: str) -> None:
     for attention in attention_names():

@@ -63,7 +63,8 @@ def test_exact_bytes_over_a_connection_that_breaks(server: FileServer, small_set
         assert proxy.connections > 10
 
 
-@pytest.mark.parametrize("when", ["midway", pytest.param("at the start", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["at the start", "midway"])
 def test_a_server_that_is_away_for_five_seconds(
     server: FileServer, proxy: Proxy, shard: Shard, small_set: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
