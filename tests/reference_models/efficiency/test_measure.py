@@ -59,7 +59,6 @@ def own_children() -> list[str]:
     return found
 
 
-@pytest.mark.slow
 def test_rows_are_complete(measured: tuple[Path, list[Row], list[str]]) -> None:
     out, rows, lines = measured
     assert [(row.model, row.length) for row in rows] == [("local", 128)]
