@@ -48,8 +48,8 @@ def test_a_finished_build_says_so_at_once(small_root: Path, tmp_path: Path) -> N
     [
         ({"seed": 1}, r"a finished set with seed 0, asked for 1"),
         ({"sizes": {**SMALL_SIZES, "train": 1600}}, r"a finished set with sizes: train 1500, asked for 1600"),
-        ({"num_shards": 3}, r"a finished set with other row ranges"),
-        ({"formats": ["arrow"]}, r"a finished set with formats"),
+        pytest.param({"num_shards": 3}, r"a finished set with other row ranges", marks=pytest.mark.slow),
+        pytest.param({"formats": ["arrow"]}, r"a finished set with formats", marks=pytest.mark.slow),
     ],
 )
 def test_another_plan_is_refused(small_root: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:

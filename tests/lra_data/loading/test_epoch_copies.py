@@ -180,6 +180,7 @@ def test_two_data_loaders_over_one_dataset(data: Dataset) -> None:
             assert epoch_of(data, indices(loader)) in range(4)
 
 
+@pytest.mark.slow
 def test_spawned_workers(data: Dataset) -> None:
     """Workers that share nothing with this process but what is sent to them; kept, chosen, gone on with."""
     dataset = TorchBatches(batches_of(data))

@@ -40,7 +40,9 @@ def data(small_root: Path) -> Dataset:
     return lra_data.load("listops/mini", split=f"train[:{ROWS}]", root=small_root)
 
 
-all_kinds = pytest.mark.parametrize("kind", KINDS)
+all_kinds = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in FEW else [pytest.mark.slow]) for kind in KINDS]
+)
 few_kinds = pytest.mark.parametrize("kind", FEW)
 with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 

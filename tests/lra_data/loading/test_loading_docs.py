@@ -32,8 +32,8 @@ RUN = {
 }
 
 
-# Imports of these take longer than what they run.
-SLOW = {"Lightning", "Hugging Face Trainer", "Accelerate", "TensorFlow", "JAX", "webdataset"}
+# Imports of these take longer than what they run. The quick tests of tests/apart read through the last four.
+SLOW = {"Lightning", "Hugging Face Trainer", "Accelerate", "TensorFlow", "JAX", "webdataset", "Hugging Face datasets"}
 
 
 def sections(titles: Iterable[str]) -> list[ParameterSet]:

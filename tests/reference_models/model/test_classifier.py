@@ -117,7 +117,10 @@ def test_positions() -> None:
     assert not torch.allclose(model(inputs, full), model(inputs.flip(2), full))
 
 
-@pytest.mark.parametrize("attention", attention_names())
+@pytest.mark.parametrize(
+    "attention",
+    [pytest.param(name, marks=[] if name in ("full", "linear") else [pytest.mark.slow]) for name in attention_names()],
+)
 def test_a_model_learns_a_tiny_set_by_heart(attention: str) -> None:
     options = declared(attention, "CASES", None)[0]
     torch.manual_seed(0)
