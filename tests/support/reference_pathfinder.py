@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.support.archives import unpack
 
 ARCHIVE = "original_pathfinder_samples.tar.gz"
 
@@ -47,8 +48,7 @@ def original_pictures(preset: str) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     return np.array(pictures), np.array(labels)
 
 
-def unpack(target: Path) -> Path:
+def unpacked(target: Path) -> Path:
     """The archive's folder of resolutions, unpacked below `target`."""
-    with tarfile.open(archive_path()) as tar:
-        tar.extractall(target, filter="data")
+    unpack(archive_path(), target)
     return next(path.parent for path in target.rglob("pathfinder32"))

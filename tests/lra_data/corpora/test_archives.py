@@ -17,6 +17,7 @@ from lra_data import SetError
 from lra_data.corpora.archive import Limits, Source, stamp
 from lra_data.corpora.hash_order import keyed_digest, keyed_order, keyed_share
 from lra_data.corpora.tfds_order import tfds_order
+from tests.support.archives import unpack
 from tests.support.tiny_corpora import write_tar
 
 LIMITS = Limits(largest=10_000, total=20_000)
@@ -35,8 +36,7 @@ def test_an_archive_and_its_folder_give_the_same_files(mode: str, tmp_path: Path
     assert dict(source.members(lambda name: name.endswith(".txt"))) == expected
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     assert source.facts == {"kind": "archive", "sha256": digest, "bytes": archive.stat().st_size}
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "folder", filter="data")
+    unpack(archive, tmp_path / "folder")
     assert read(tmp_path / "folder") == expected
     assert Source(tmp_path / "folder", LIMITS).facts == {"kind": "folder"}
 

@@ -1,7 +1,6 @@
 """Sets of converted corpora: same bytes for any workers and after kills, verified and repaired against the corpus."""
 
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lra_data.corpus import Corpus
 from lra_data.interop.export import export
 from lra_data.store.row_access import VirtualRows
 from tests.conftest import ALL_FORMATS, file_bytes
+from tests.support.archives import unpack
 from tests.support.commands import run
 from tests.support.real_corpora import IMDB, real
 from tests.support.small_builds import Interruption, OneAtATime
@@ -54,8 +54,7 @@ def test_workers_stops_and_folders_make_no_difference(name: str, corpora: dict[s
     assert file_bytes(build(name, corpora, tmp_path / "stopped")) == file_bytes(once)
 
     family = name.partition("/")[0]
-    with tarfile.open(corpora[family]) as tar:
-        tar.extractall(tmp_path / "unpacked", filter="data")
+    unpack(corpora[family], tmp_path / "unpacked")
     unpacked = build(name, {family: tmp_path / "unpacked"}, tmp_path / "folder")
     shards = {file: data for file, data in file_bytes(unpacked).items() if file.startswith(("train", "val", "test"))}
     assert shards == {file: data for file, data in file_bytes(once).items() if file in shards}
@@ -234,8 +233,7 @@ def test_an_export_appears_when_it_is_finished_and_says_what_is_missing(
 
 def test_the_same_corpus_in_another_form_goes_on_with_the_set(corpora: dict[str, Path], tmp_path: Path) -> None:
     folder = build("text/lra", corpora, tmp_path / "data")
-    with tarfile.open(corpora["text"]) as tar:
-        tar.extractall(tmp_path / "unpacked", filter="data")
+    unpack(corpora["text"], tmp_path / "unpacked")
     before = file_bytes(folder)
     assert build("text/lra", {"text": tmp_path / "unpacked"}, tmp_path / "data") == folder
     assert file_bytes(folder) == before

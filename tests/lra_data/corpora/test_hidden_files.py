@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from lra_data.pathfinder.released.audit import audit
 from lra_data.pathfinder.released.converted_task import open_release
 from lra_data.pathfinder.released.layout import find_release, read_metadata
 from lra_data.task import Task
+from tests.support.archives import unpack
 from tests.support.tiny_corpora import aan_files, cifar_binary_files, cifar_python_files, imdb_files, write_tar
 
 CORPORA = {"text": imdb_files, "image": cifar_python_files, "retrieval": aan_files}
@@ -66,8 +66,7 @@ def test_a_corpus_among_hidden_files_is_the_same_corpus(family: str, as_folder: 
     plain = write_tar(tmp_path / "plain.tar.gz", files)
     raw = write_tar(tmp_path / "raw.tar.gz", with_hidden(files))
     if as_folder:
-        with tarfile.open(raw) as tar:
-            tar.extractall(tmp_path / "folder", filter="data")
+        unpack(raw, tmp_path / "folder")
         raw = tmp_path / "folder"
     expected, task = task_over(family, plain), task_over(family, raw)
     count = len(with_hidden(files)) - len(files)

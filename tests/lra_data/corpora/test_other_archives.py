@@ -17,6 +17,7 @@ import pytest
 from lra_data import SetError, get_task
 from lra_data.corpora.archive import Limits, Source
 from lra_data.corpus import Corpus
+from tests.support.archives import unpack
 from tests.support.tiny_corpora import imdb_files, write_tar
 
 LIMITS = Limits(largest=10_000, total=20_000)
@@ -184,8 +185,7 @@ def test_hard_links_to_earlier_files_are_followed(tmp_path: Path) -> None:
         "a/four.txt": b"blob",
         "a/five.txt": b"new",
     }
-    with tarfile.open(path) as tar:
-        tar.extractall(tmp_path / "folder", filter="data")
+    unpack(path, tmp_path / "folder")
     unpacked = {name: (tmp_path / "folder" / name).read_bytes() for name in read(path)}
     assert unpacked == read(path)
 

@@ -22,7 +22,7 @@ from lra_data.pathfinder.released.layout import RELEASED, ReleasedPicture, in_sp
 from lra_data.picture_files import png_bytes, read_png
 from lra_data.store.row_access import BuiltRows, VirtualRows
 from tests.support.commands import run
-from tests.support.reference_pathfinder import original_pictures, unpack
+from tests.support.reference_pathfinder import original_pictures, unpacked
 
 pytestmark = pytest.mark.long
 
@@ -203,7 +203,7 @@ def test_arrays_of_the_original_generator_are_read_like_text(copy: Path) -> None
 
 
 def test_the_originals_own_pictures_are_converted(tmp_path: Path) -> None:
-    folder = unpack(tmp_path)
+    folder = unpacked(tmp_path)
     task = open_release(Corpus(folder, allow_partial=True), res=128)
     pictures, labels = original_pictures("128-easy")
     assert sum(task.sizes.values()) == len(labels)
