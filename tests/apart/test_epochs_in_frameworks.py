@@ -19,6 +19,8 @@ from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchLoader
 from tests.support.epoch_loaders import BATCH, ROWS, STEPS, Indices, by_count, due, epoch_of, indices, state_at
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(small_root: Path) -> Dataset:

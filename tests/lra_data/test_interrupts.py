@@ -213,6 +213,7 @@ def test_an_interrupted_engine_kills_its_workers() -> None:
     assert (found.returncode, found.stdout) == (0, "interrupted, and the process goes on\n"), found.stderr
 
 
+@pytest.mark.slow
 def test_a_kernel_returns_between_two_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which call makes an attempt decides nothing: neither picture nor expression, nor the counters."""
     import lra_data

@@ -108,6 +108,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_change_in_what_a_kernel_reaches_is_seen(package: Path) -> None:
     assert run(package) == (41, False)
     for name, old, new, expected in CHANGES:

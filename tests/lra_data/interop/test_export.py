@@ -54,6 +54,7 @@ def test_a_layout_that_never_held_a_set_lists_what_there_is(corpora: dict[str, P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_every_layout_writes_the_units_it_names_and_nothing_else(corpora: dict[str, Path], tmp_path: Path) -> None:
     """What lies outside the units would never be moved into the folder."""
     written = 0

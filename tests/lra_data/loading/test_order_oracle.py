@@ -163,6 +163,7 @@ def test_any_shards_and_blocks(
 
 
 @pytest.mark.parametrize(("remainder", "rank"), [("keep", 0), ("drop", 1), ("pad", 2)])
+@pytest.mark.slow
 def test_an_epoch_of_many_blocks_of_positions(remainder: str, rank: int) -> None:
     """More positions than are put in order at a time, with whole steps and a last one."""
     split = lra_data.load(MINI, split="train[7:9_507]")

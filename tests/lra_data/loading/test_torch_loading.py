@@ -56,6 +56,7 @@ def test_torch_loader_gives_the_same_stream_and_goes_on_with_other_workers(part:
     assert (state["epoch"], state["taken"], len(loader)) == (3, 0, len(whole[0]))
 
 
+@pytest.mark.slow
 def test_torch_loader_in_spawned_workers(part: Dataset) -> None:
     batches = part.batches(11, shuffle=True, bucket_window=40, epochs=2, prefetch=2)
     whole = [exact(batch) for batch in part.batches(11, shuffle=True, bucket_window=40, epochs=2)]

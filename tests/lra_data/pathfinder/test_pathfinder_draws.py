@@ -15,7 +15,14 @@ from tests.oracles.pathfinder_oracle import attempt_succeeds, draw_example
 
 ORIGINAL = [name for name in PRESETS if not name.endswith("-clean")]
 CLEAN = [name for name in PRESETS if name.endswith("-clean")]
-SLOW = ("128-easy", "128-intermediate", "256-easy", "256-intermediate")  # their hard ones have the same sizes
+SLOW = (
+    "64-easy",
+    "64-intermediate",
+    "128-easy",
+    "128-intermediate",
+    "256-easy",
+    "256-intermediate",
+)  # their hard ones have the same sizes
 COMPARED = ("label", "margin", "attempts", "origin", "tips", "contours", "distractors", "num_distractors")
 
 

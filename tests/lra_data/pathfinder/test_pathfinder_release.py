@@ -214,6 +214,7 @@ def test_the_originals_own_pictures_are_converted(tmp_path: Path) -> None:
 
 
 class TestAudit:
+    @pytest.mark.slow
     def test_our_own_export_has_nothing_but_its_size_against_it(self, exported: Path) -> None:
         found = audit(exported, traced=300)
         assert found.faults == [f"metadata: expected {RELEASED:,} pictures as in the release, got 1,080"]

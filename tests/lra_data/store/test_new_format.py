@@ -92,6 +92,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_python
 
 
+@pytest.mark.slow
 def test_build_verify_repair_and_load(tmp_path: Path, run: Run) -> None:
     build = "-m lra_data build listops --preset mini --train 40 --validation 8 --test 8 --num-shards 2 --out data"
     built = run(*build.split(), "--workers", "2", "--format", "json,arrow", cwd=tmp_path)

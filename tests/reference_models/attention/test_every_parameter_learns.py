@@ -64,6 +64,7 @@ def presets_of(attention: str) -> Iterator[tuple[str, ModelConfig]]:
 
 
 @every_attention
+@pytest.mark.slow
 def test_of_every_preset(attention: str) -> None:
     for name, config in presets_of(attention):
         assert still(config) == list(Classifier(config).never_trained), name

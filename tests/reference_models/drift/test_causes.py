@@ -74,7 +74,10 @@ def test_a_generator_that_changed_since_the_set_was_built_is_found_by_other_rows
     assert said.models["linear"]["different"] == 0
 
 
-@pytest.mark.parametrize(("row", "block"), [(999, 0), (1000, 1), (1999, 1)])
+@pytest.mark.parametrize(
+    ("row", "block"),
+    [pytest.param(999, 0, marks=pytest.mark.slow), (1000, 1), pytest.param(1999, 1, marks=pytest.mark.slow)],
+)
 def test_one_label_of_one_row_is_found_in_its_block(zoo: Path, tmp_path: Path, row: int, block: int) -> None:
     said = checked(zoo, built(tmp_path, _with_other_label(row), sizes={**SIZES, "test": 20}))
     assert [finding["text"] for finding in said.findings] == [
@@ -83,6 +86,7 @@ def test_one_label_of_one_row_is_found_in_its_block(zoo: Path, tmp_path: Path, r
     ]
 
 
+@pytest.mark.slow
 def test_rows_beyond_the_recorded_ones_are_not_compared(zoo: Path, tmp_path: Path) -> None:
     assert checked(zoo, built(tmp_path, _with_other_label(2000), sizes=SIZES)).findings == []
 
@@ -130,11 +134,13 @@ def test_accuracy_that_fell_has_the_cause_that_was_found(zoo: Path, sound: Path)
     ]
 
 
+@pytest.mark.slow
 def test_reading_that_changed_in_a_worker_process_is_found(zoo: Path, sound: Path) -> None:
     with batches_with(one_too_long):
         assert checked(zoo, sound, "--workers", "2").causes == {"reading changed"}
 
 
+@pytest.mark.slow
 def test_each_array_of_a_batch_counts(zoo: Path) -> None:
     models = {"linear": models_of(zoo)["linear"]}
     for field in ("inputs", "lengths", "labels"):
@@ -148,6 +154,7 @@ def test_each_array_of_a_batch_counts(zoo: Path) -> None:
             assert {finding.cause for finding in report_of(models).findings} == {"reading changed"}, field
 
 
+@pytest.mark.slow
 def test_digests_do_not_depend_on_where_batches_end(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "_BATCH", 250)
     assert report_of(models_of(zoo)).findings == []
@@ -189,7 +196,7 @@ def test_code_of_the_models_that_changed_is_their_drift(
     assert said.models["linear"]["different"] > 15
 
 
-@pytest.mark.parametrize(("changed", "drifted"), [(15, False), (16, True)])
+@pytest.mark.parametrize(("changed", "drifted"), [pytest.param(15, False, marks=pytest.mark.slow), (16, True)])
 def test_one_answer_in_200_may_differ(own_zoo: Path, changed: int, drifted: bool) -> None:
     folder = own_zoo / MINI / "linear"
     recorded = read_card(folder).recorded
@@ -202,6 +209,7 @@ def test_one_answer_in_200_may_differ(own_zoo: Path, changed: int, drifted: bool
     assert [finding.cause for finding in report.findings] == ["models drifted"] * drifted
 
 
+@pytest.mark.slow
 def test_answers_are_not_blamed_on_the_model_where_data_or_reading_changed(own_zoo: Path, tmp_path: Path) -> None:
     folder = own_zoo / MINI / "linear"
     recorded = read_card(folder).recorded
