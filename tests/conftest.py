@@ -1,5 +1,6 @@
 """Shared by all tests: a kernel cache of their own, and small built sets."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -16,6 +17,12 @@ collect_ignore_glob = [] if os.environ.get("LRA_DATA_TESTS_APART") else ["apart/
 
 SMALL_SIZES = {"train": 1500, "validation": 60, "test": 40}
 ALL_FORMATS = ("arrow", "parquet", "webdataset")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there by now, with the libraries a million objects, out of the garbage collector's rounds."""
+    gc.collect()
+    gc.freeze()
 
 
 # No test may meet, or fill, the cache of whoever runs it.

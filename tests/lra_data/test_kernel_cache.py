@@ -117,6 +117,7 @@ def test_a_change_in_what_a_kernel_reaches_is_seen(package: Path) -> None:
     assert run(package) == (expected, True)
 
 
+@pytest.mark.slow
 def test_an_unrelated_edit_compiles_nothing(package: Path) -> None:
     assert run(package) == (41, False)
     edit(package, "parts.py", "def unrelated(x):\n    return x", "def unrelated(x):\n    # longer\n    return x + 1")

@@ -78,6 +78,7 @@ def test_the_snippets_of_the_readme_run_as_a_script(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.slow
 def test_more_workers_than_jobs_and_numpy_counts(tmp_path: Path, expected: dict[str, bytes]) -> None:
     np = pytest.importorskip("numpy")
     lra_data.build("listops/mini", tmp_path, workers=np.int64(9), num_shards=np.int32(2), sizes=SIZES)

@@ -72,6 +72,7 @@ def test_every_layout_writes_the_units_it_names_and_nothing_else(corpora: dict[s
     assert written == 32
 
 
+@pytest.mark.slow
 def test_a_release_needs_margins_and_no_copy(corpora: dict[str, Path], tmp_path: Path) -> None:
     """A set without geometry has no margins; a converted release is there already. Mega wants neither."""
     without = get_task(replace(PRESETS["32-hard"].config, geometry=False))

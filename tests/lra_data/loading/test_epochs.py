@@ -37,7 +37,6 @@ def data(small_root: Path) -> Dataset:
     return lra_data.load("listops/mini", split=f"train[:{ROWS}]", root=small_root)
 
 
-all_kinds = pytest.mark.parametrize("kind", KINDS)
 kinds = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind in FEW else [pytest.mark.slow]) for kind in KINDS]
 )
@@ -48,7 +47,7 @@ with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is 
 # 1. One pass, one epoch
 
 
-@all_kinds
+@kinds
 def test_passes_that_are_finished_left_and_taken_by_count(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     lengths = [len(loader)]

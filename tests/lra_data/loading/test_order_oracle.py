@@ -29,7 +29,7 @@ from tests.support.orders_of_batches import (
 pytestmark = pytest.mark.long
 
 
-@given(
+cases = given(
     bounds=slices(),
     format_name=st.sampled_from(ALL_FORMATS),
     data=st.data(),
@@ -39,8 +39,9 @@ pytestmark = pytest.mark.long
     epoch=st.integers(0, 3),
     epochs=st.integers(1, 3),
 )
-@settings(fixtures_are_shared, max_examples=60)
-def test_batches_are_the_oracles(
+
+
+def check_batches(
     sets: Sets,
     rows: list[dict[str, Any]],
     bounds: tuple[int, int],
@@ -88,6 +89,19 @@ def test_batches_are_the_oracles(
         seen.update(index for batch in due for index in batch)
     if remainder == "keep" and len(ranks) == world_size:
         assert seen == Counter(dict.fromkeys(range(*bounds), epochs))
+
+
+@settings(fixtures_are_shared, max_examples=25)
+@cases
+def test_batches_are_the_oracles(sets: Sets, rows: list[dict[str, Any]], **case: Any) -> None:
+    check_batches(sets, rows, **case)
+
+
+@pytest.mark.slow
+@settings(fixtures_are_shared, max_examples=100)
+@cases
+def test_batches_are_the_oracles_in_many_cases(sets: Sets, rows: list[dict[str, Any]], **case: Any) -> None:
+    check_batches(sets, rows, **case)
 
 
 @given(data=st.data(), format_name=st.sampled_from(ALL_FORMATS), bounds=st.tuples(*[st.integers(0, 1500)] * 2))

@@ -68,6 +68,7 @@ def test_torch_loader_in_spawned_workers(part: Dataset) -> None:
 
 @more_workers_than_processors
 @pytest.mark.parametrize("remainder", ["keep", "drop", "pad"])
+@pytest.mark.slow
 def test_more_workers_than_batches(part: Dataset, remainder: str) -> None:
     for batch_size in (60, 100, 101):
         options: Options = {"remainder": remainder, "shuffle": True}

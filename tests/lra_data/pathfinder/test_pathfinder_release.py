@@ -260,6 +260,7 @@ class TestAudit:
             assert sum(fault.startswith(part) for fault in faults) == 1, part
         assert len(faults) == 15
 
+    @pytest.mark.slow
     def test_labels_that_do_not_belong_to_the_pictures_are_found(self, tmp_path: Path) -> None:
         """The case of the released 128-pixel images, as one report has it: sound pictures with the labels of others."""
         rows = VirtualRows(get_task("pathfinder/128-easy"), 0)

@@ -113,7 +113,9 @@ def test_our_evaluator_agrees_with_the_set() -> None:
 # Reading that changed.
 
 
-@pytest.mark.parametrize("name", READING_FAULTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if place else []) for place, name in enumerate(READING_FAULTS)]
+)
 @pytest.mark.parametrize("kind", ["built", pytest.param("virtual", marks=pytest.mark.slow)])
 def test_batches_of_the_same_rows_that_changed_are_the_readings(zoo: Path, sound: Path, kind: str, name: str) -> None:
     with batches_with(READING_FAULTS[name]):

@@ -65,6 +65,7 @@ def test_built_sets_pass(zoo: Path, tmp_path: Path, format_name: str) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.slow
 def test_worker_processes_change_nothing(zoo: Path, sound: Path, workers: str) -> None:
     assert_all_is_well(checked(zoo, sound, "--workers", workers))
 

@@ -74,6 +74,7 @@ def test_a_signal_at_any_place_saves_the_last_whole_step(tmp_path: Path) -> None
     "step",
     [pytest.param(n, marks=[] if n in (1, 4, 5, STEPS) else [pytest.mark.slow]) for n in range(1, STEPS + 1)],
 )
+@pytest.mark.slow
 def test_a_keyboard_interrupt_from_python_is_saved_too(
     step: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
