@@ -100,6 +100,7 @@ class Dataset:
         shuffle: bool = False,
         window: int | None = None,
         shards_at_once: int = 1,
+        streams: int | None = None,
         bucket_window: int | None = None,
         seed: int = 0,
         epoch: int = 0,
@@ -125,6 +126,8 @@ class Dataset:
             time. Required for Parquet and WebDataset, whose shards are decoded whole, and useful for remote sets
             (docs/loading.md has the cost).
         shards_at_once: number of shards that are mixed; only with `window`.
+        streams: number of streams of which ranks take whole ones, for many ranks that read a remote set; only with
+            `window` (`epoch/streams.py`).
         bucket_window: number of positions within which examples are sorted by length.
         epoch: the first epoch.
         epochs: number of epochs per pass; None for no end.
@@ -157,18 +160,21 @@ class Dataset:
             shuffle=shuffle,
             window=window,
             at_once=shards_at_once,
+            streams=streams,
             bucket_window=bucket_window,
             fresh=fresh,
             beyond=self._rows.sizes[self.split] - self._selected.start,
         )
         if window is not None and isinstance(source, BuiltSource):
             epoch_order = replace(epoch_order, starts=source.shards())
-            source.opened.keep_shards(epoch_order.at_once)
+            if epoch_order.streams is not None and epoch_order.streams > len(self):
+                raise UsageError(f"expected at most {len(self)} streams, one an example, got {epoch_order.streams}")
+            source.opened.keep_shards(epoch_order.at_once * (epoch_order.streams or 1))
         return Batches(
             source,
             self.task,
             self.identity,
-            RankShares(n=len(self), batch_size=batch_size, remainder=remainder),
+            RankShares(n=len(self), batch_size=batch_size, remainder=remainder, streams=epoch_order.streams),
             shape or plain,
             epoch_order,
             rank=as_int(rank),

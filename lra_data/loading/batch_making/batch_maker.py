@@ -90,9 +90,10 @@ class BatchMaker:
 
     def _positions(self, taken: int, steps: int) -> NDArray[np.int64]:
         """This rank's positions in some whole steps, or in one smaller step."""
-        step, size, n = self.shares.step, self.shares.batch_size, self.shares.n
+        step, n = self.shares.step, self.shares.n
+        first = np.array(self.shares.positions(taken, self.rank), dtype=np.int64)
         whole = (n - taken) // step
         if whole == 0:
-            return np.array(self.shares.positions(taken, self.rank), dtype=np.int64) % max(n, 1)
-        starts = taken + self.rank * size + np.arange(min(steps, whole), dtype=np.int64) * step
-        return (starts[:, None] + np.arange(size, dtype=np.int64)).ravel()
+            return first % max(n, 1)
+        # Every whole step is the first one, moved along.
+        return (np.arange(min(steps, whole), dtype=np.int64)[:, None] * step + first).ravel()

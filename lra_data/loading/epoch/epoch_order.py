@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from lra_data.checks import whole_number, yes_or_no
 from lra_data.errors import UsageError
 from lra_data.loading.epoch.permutation import Permutation
+from lra_data.loading.epoch.streams import Streams
 from lra_data.loading.epoch.windowed import Bucketed, Order, Windowed, in_rows, shards_digest
 from lra_data.task import MAX_INDEX
 
@@ -20,6 +22,7 @@ class EpochOrder:
     shuffle: whether positions are permuted.
     starts: the first place of each shard, for a windowed order.
     window, at_once: see `windowed.Windowed`; without window, the whole split is one window.
+    streams: number of streams; see `streams.Streams`.
     bucket_window: see `windowed.Bucketed`.
     fresh: whether every epoch has examples of its own.
     beyond: the place of the first example after the split, where the examples of epoch 1 begin.
@@ -29,6 +32,7 @@ class EpochOrder:
     window: int | None = None
     at_once: int = 1
     starts: NDArray[np.int64] | None = None
+    streams: int | None = None
     bucket_window: int | None = None
     fresh: bool = False
     beyond: int = 0
@@ -36,7 +40,12 @@ class EpochOrder:
     def __post_init__(self) -> None:
         yes_or_no("shuffle", self.shuffle)
         yes_or_no("fresh", self.fresh)
-        for field, name in (("window", "window"), ("at_once", "shards_at_once"), ("bucket_window", "bucket_window")):
+        for field, name in (
+            ("window", "window"),
+            ("at_once", "shards_at_once"),
+            ("streams", "streams"),
+            ("bucket_window", "bucket_window"),
+        ):
             value = getattr(self, field)
             if value is not None or field == "at_once":
                 object.__setattr__(self, field, whole_number(name, value, 1))
@@ -44,14 +53,20 @@ class EpochOrder:
             raise UsageError(f"expected shuffle=True with window={self.window}, got shuffle={self.shuffle!r}")
         if self.at_once != 1 and self.window is None:
             raise UsageError(f"expected window=… with shards_at_once={self.at_once}, got no window")
+        if self.streams is not None and self.window is None:
+            raise UsageError(f"expected window=… with streams={self.streams}, got no window")
+        if self.streams is not None and self.bucket_window is not None:
+            raise UsageError("expected either streams or bucket_window, which would mix the streams, got both")
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The order in words, for the state: a state of another order is rejected."""
         words = "shuffled" if self.shuffle else "rows"
         if self.window is not None and self.starts is not None:
             shards = shards_digest(self.starts)
             words = f"shuffled in windows of {self.window}, {self.at_once} of shards {shards} at once"
+            if self.streams is not None:
+                words += f", in {self.streams} streams"
         if self.bucket_window is not None:
             words += f", by length in windows of {self.bucket_window}"
         return words + (", fresh examples" if self.fresh else "")
@@ -60,7 +75,17 @@ class EpochOrder:
         """The order of one epoch's n positions. lengths: see `windowed.Bucketed`."""
         order: Order = in_rows
         if self.window is not None and self.starts is not None:
-            order = Windowed(self.starts, window=self.window, at_once=self.at_once, seed=seed, epoch=epoch)
+            if self.streams is None:
+                order = Windowed(self.starts, window=self.window, at_once=self.at_once, seed=seed, epoch=epoch)
+            else:
+                order = Streams(
+                    self.starts,
+                    count=self.streams,
+                    window=self.window,
+                    at_once=self.at_once,
+                    seed=seed,
+                    epoch=epoch,
+                )
         elif self.shuffle:
             order = Permutation(n, seed=seed, epoch=epoch)
         # Examples outside the slice are never drawn: after the slice come examples beyond the whole split.

@@ -6,6 +6,8 @@ positions, rank after rank. If fewer are left, `remainder` decides:
     keep   the remaining examples are split evenly, to within one; every rank gets a batch, which may be empty
     drop   the remaining examples are left out
     pad    ranks get full batches; the epoch's first positions follow again after its last
+
+With streams (`streams.py`), a global step has the same positions, but rank r of R takes those that are r modulo R.
 """
 
 from dataclasses import dataclass
@@ -18,18 +20,30 @@ REMAINDERS = ("keep", "drop", "pad")
 
 @dataclass(frozen=True, kw_only=True)
 class RankShares:
-    """The shares of an epoch of `n` positions. batch_size: examples per batch of one rank."""
+    """The shares of an epoch of `n` positions.
+
+    batch_size: examples per batch of one rank.
+    streams: number of streams of the order, if it has any.
+
+    Raises UsageError for ranks that could neither take whole streams nor share them evenly.
+    """
 
     n: int
     batch_size: int
     world_size: int = 1
     remainder: str = "keep"
+    streams: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "world_size"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
         if self.remainder not in REMAINDERS:
             raise unknown_name("remainder", self.remainder, REMAINDERS)
+        if self.streams is not None and self.streams % self.world_size and self.world_size % self.streams:
+            raise UsageError(
+                f"expected a number of ranks that divides the {self.streams} streams, or is a multiple of it, got "
+                f"{self.world_size} ranks: each rank would read every shard; choose another streams=…, from the start"
+            )
 
     @property
     def step(self) -> int:
@@ -47,6 +61,9 @@ class RankShares:
         """
         self.check_rank(rank)
         left = self.n - start
+        if self.streams is not None:
+            last = start + self.step if self.remainder == "pad" else min(start + self.step, self.n)
+            return range(start + (rank - start) % self.world_size, last, self.world_size)
         if left >= self.step or self.remainder == "pad":
             first = start + rank * self.batch_size
             return range(first, first + self.batch_size)

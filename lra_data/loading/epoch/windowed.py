@@ -1,4 +1,5 @@
-"""Two orders for sets that the full shuffle of `permutation.py` does not suit; each is a pure permutation.
+"""Two orders for sets that the full shuffle of `permutation.py` does not suit; each is a pure permutation. A third one,
+for many ranks, is in `streams.py`.
 
 `Windowed` is for files that are read whole, because they are remote or compressed. Shards come in a keyed order, a few
 at a time; their blocks (64 rows each) come in a keyed order; rows are shuffled within windows of that sequence. One
@@ -41,6 +42,7 @@ class Windowed:
     window: number of places that are shuffled with each other.
     at_once: number of shards whose blocks are mixed.
     block: rows per block; blocks smaller than the files' record batches mix better, at no cost for whole shards.
+    part: gives several orders for the same shards.
     """
 
     def __init__(
@@ -52,10 +54,12 @@ class Windowed:
         seed: int,
         epoch: int,
         block: int = BLOCK,
+        part: str = "",
     ) -> None:
+        self._part = part
         self._block, self._window, self._seed, self._epoch = block, min(window, max(int(starts[-1]), 1)), seed, epoch
         shards = len(starts) - 1
-        order = Permutation(shards, seed=seed, epoch=epoch, part=" shards")(np.arange(shards))
+        order = Permutation(shards, seed=seed, epoch=epoch, part=f" shards{part}")(np.arange(shards))
         self._groups = [
             [(int(starts[shard]), int(starts[shard + 1])) for shard in order[first : first + at_once]]
             for first in range(0, shards, at_once)
@@ -82,7 +86,7 @@ class Windowed:
             for first, stop in self._groups[group]
             for start in range(first, stop, self._block)
         ]
-        mixed = Permutation(len(blocks), seed=self._seed, epoch=self._epoch, part=f" blocks {group}")
+        mixed = Permutation(len(blocks), seed=self._seed, epoch=self._epoch, part=f" blocks {group}{self._part}")
         begin = window * self._window
         reached, pieces, room = 0, list[NDArray[np.int64]](), self._window
         for number in mixed(np.arange(len(blocks))).tolist():
@@ -94,7 +98,9 @@ class Windowed:
             if room == 0:
                 break
         places = np.concatenate(pieces)
-        shuffled = Permutation(len(places), seed=self._seed, epoch=self._epoch, part=f" window {group} {window}")
+        shuffled = Permutation(
+            len(places), seed=self._seed, epoch=self._epoch, part=f" window {group} {window}{self._part}"
+        )
         return places[shuffled(np.arange(len(places)))]
 
 
