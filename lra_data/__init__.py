@@ -10,23 +10,26 @@ Importing this package is fast; each function imports what it needs when it is c
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lra_data.corpus import Corpus
 from lra_data.errors import BuildError, LraDataError, SetError, UsageError
+from lra_data.version import VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lra_data.building.build_set import Progress
-    from lra_data.building.engines.local import Engine
+    from lra_data.building.engines.engine import Engine
+    from lra_data.building.part_builds import BuildStatus, PartReport
+    from lra_data.building.plan import SetOptions
     from lra_data.checking.verify import Fault
     from lra_data.loading.dataset import Dataset
     from lra_data.loading.protocol_dataset import ProtocolDataset
     from lra_data.store.manifest import Manifest
     from lra_data.task import Task
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "BuildError",
@@ -36,6 +39,9 @@ __all__ = [
     "UsageError",
     "__version__",
     "build",
+    "build_part",
+    "build_status",
+    "finish_build",
     "generate",
     "get_task",
     "load",
@@ -110,13 +116,9 @@ def build(
     The files have the same bytes for any `workers` and `engine`.
     """
     from lra_data.building.build_set import build
-    from lra_data.corpus import as_corpus
 
-    chosen, given = get_task(task), as_corpus(corpus)
-    if given is not None or (chosen.converted and chosen.corpus is None):
-        chosen = chosen.over(given or Corpus(), fetch=lambda name, there, total: None)
     return build(
-        chosen,
+        _to_build(task, corpus),
         root,
         formats=formats,
         num_shards=num_shards,
@@ -127,6 +129,56 @@ def build(
         engine=engine,
         progress=progress,
     )
+
+
+def build_part(
+    task: Any,
+    root: Path | str,
+    part: str,
+    *,
+    corpus: Corpus | Path | str | None = None,
+    workers: int = 1,
+    engine: "Engine | None" = None,
+    progress: "Callable[[Progress], None] | None" = None,
+    **options: Unpack["SetOptions"],
+) -> "PartReport":
+    """Make one part of a set, on one machine of many; `finish_build` completes the set.
+
+    part: such as "3/64", counted from 0; "auto/64" or "auto" take the numbers from the variables of a job array.
+    options: formats, num_shards, seed and sizes, as for `build`; the same for all parts.
+    """
+    from lra_data.building.part_builds import build_part
+    from lra_data.building.parts import parse_part
+
+    chosen = _to_build(task, corpus)
+    return build_part(chosen, root, parse_part(part), workers=workers, engine=engine, progress=progress, **options)
+
+
+def finish_build(
+    task: Any,
+    root: Path | str,
+    *,
+    corpus: Corpus | Path | str | None = None,
+    workers: int | None = None,
+    engine: "Engine | None" = None,
+    progress: "Callable[[Progress], None] | None" = None,
+    **options: Unpack["SetOptions"],
+) -> "Manifest":
+    """Complete a set whose parts were made by `build_part`: duplicates, card, manifest. The files are those of `build`.
+
+    workers, engine: what makes row ranges that are missing; by default they are an error that names the parts.
+    """
+    from lra_data.building.part_builds import finish_build
+
+    chosen = _to_build(task, corpus)
+    return finish_build(chosen, root, workers=workers, engine=engine, progress=progress, **options)
+
+
+def build_status(where: Path | str) -> "BuildStatus":
+    """The state of a set, or of an unfinished build, in a folder or at an address."""
+    from lra_data.building.part_builds import build_status
+
+    return build_status(where)
 
 
 def load(
@@ -217,6 +269,16 @@ def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:
     if not isinstance(dataset, Dataset):
         raise UsageError(f"expected a dataset such as lra_data.load('listops/mini', split='test'), got {dataset!r}")
     return trivial_predictors(dataset.rows)
+
+
+def _to_build(task: Any, corpus: Any) -> "Task":
+    """The task to build; a corpus that is neither given nor cached is downloaded."""
+    from lra_data.corpus import as_corpus
+
+    chosen, given = get_task(task), as_corpus(corpus)
+    if given is not None or (chosen.converted and chosen.corpus is None):
+        return chosen.over(given or Corpus(), fetch=lambda name, there, total: None)
+    return chosen
 
 
 def _over(task: Any, corpus: Any, *, keep: bool = False) -> Any:

@@ -13,10 +13,11 @@ _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTS
 
 
 @contextmanager
-def locked_file(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def locked_file(path: Path, *, wait: bool = True, notice: bool = True) -> Iterator[bool]:
     """Hold the lock file at `path`, which is not removed; yields whether the file system has locks.
 
     wait: False raises filelock.Timeout at once if another process holds the lock.
+    notice: whether to say that there are no locks.
 
     Raises OSError if the file cannot be created.
     """
@@ -30,11 +31,12 @@ def locked_file(path: Path, *, wait: bool = True) -> Iterator[bool]:
         # filelock 3 raises NotImplementedError if flock is missing.
         if isinstance(error, OSError) and (isinstance(error, TimeoutError) or error.errno not in _NO_LOCKS):
             raise
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no file locks"
-        say_once(
-            f"the file system of {path.parent} has no file locks ({reason}); continuing without a lock: "
-            "do not run two such commands at the same time"
-        )
+        if notice:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no file locks"
+            say_once(
+                f"the file system of {path.parent} has no file locks ({reason}); continuing without a lock: "
+                "do not run two such commands at the same time"
+            )
         held = False
     try:
         yield held

@@ -75,7 +75,12 @@ def shown_address(url: str) -> str:
     return url.partition("?")[0] if is_http(url) else url
 
 
-def write_failure(path: Path, error: OSError) -> BuildError:
+def has_password(url: str) -> bool:
+    """Whether an address contains a user's name or password."""
+    return "@" in urlsplit(url).netloc
+
+
+def write_failure(path: Path | str, error: OSError) -> BuildError:
     """The one-line error for a file that could not be written."""
     advice = {
         errno.ENOSPC: "the disk is full: free space",

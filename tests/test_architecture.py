@@ -51,6 +51,7 @@ MOST_MODULES = 12
 
 # What the models take from beneath the public face: parts of the torch loader, and what `lra-data stats` prints.
 FROM_BELOW = (
+    "lra_data.building.parts",
     "lra_data.confidence.wilson_interval",
     "lra_data.corpus.corpus_from_options",
     "lra_data.loading.batch_making.collate.BatchShape",

@@ -9,8 +9,11 @@ from typing import Any
 import yaml
 
 from lra_data.store.formats.shard_format import get_format
-from lra_data.store.manifest import MANIFEST, Description, Manifest, Shard
+from lra_data.store.manifest import MANIFEST, Description, Manifest
+from lra_data.store.shard_entry import Shard
 from lra_data.task import Task
+
+CARD = "README.md"
 
 _PREVIEW_CHARACTERS = 400
 
@@ -136,7 +139,7 @@ def _yaml_feature(feature: dict[str, Any]) -> dict[str, Any]:
     return {"dtype": feature["dtype"]}
 
 
-def _loading_lines(description: Description, splits: Mapping[str, list[Shard]]) -> list[str]:
+def _loading_lines(description: Description, splits: Mapping[str, Sequence[Shard]]) -> list[str]:
     """How to load each format with Hugging Face `datasets`."""
     first, *others = description.formats
     lines = [

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from lra_data.store.formats.shard_format import get_format
-from lra_data.store.manifest import Manifest, Shard
+from lra_data.store.manifest import Manifest
+from lra_data.store.shard_entry import Shard
 from lra_data.task import Task
 
 # The context that Croissant 1.0 prescribes, https://docs.mlcommons.org/croissant/docs/croissant-spec.html.

@@ -6,8 +6,9 @@ A plan depends only on the request. It does not contain workers, engine or time,
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from msgspec import Struct, structs
 
@@ -15,14 +16,19 @@ from lra_data.checks import plain_int
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS, split_name
 from lra_data.store.formats.shard_format import get_format, library_versions
-from lra_data.store.manifest import Description, Manifest, description_in
-from lra_data.store.strict_json import Count, PositiveCount, read_record
+from lra_data.store.manifest import BUILD_FOLDER, Description, Manifest, description_in
+from lra_data.store.strict_json import Count, PositiveCount, parse_record
 from lra_data.task import Task, check_seed
+from lra_data.version import VERSION
 
-PLAN = "plan.json"
+PLAN_FILE = f"{BUILD_FOLDER}/plan.json"
 
 # Largest nominal size of a shard without --num-shards, in bytes: efficient to read, and enough shards to distribute.
 SHARD_BYTES = 32 * 2**20
+# Most files of a format, unless a number of shards is asked for: many file systems and the Hugging Face Hub slow down
+# with more in a folder. Shards become larger instead.
+MOST_FILES = 10_000
+# The names have five digits.
 MOST_SHARDS = 99_999
 
 
@@ -42,25 +48,55 @@ class RowRange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The set and its row ranges, in the order train, validation, test."""
+    """The set, and how many row ranges each split is cut into.
+
+    package: the version of lra-data, since another version may write other bytes.
+    """
 
     description: Description
-    ranges: tuple[RowRange, ...]
+    counts: Mapping[str, int]
+    package: str = VERSION
+
+    @cached_property
+    def ranges(self) -> tuple[RowRange, ...]:
+        """All row ranges, in the order train, validation, test."""
+        sizes = self.description.sizes
+        return tuple(
+            RowRange(
+                split=split,
+                number=number,
+                count=count,
+                start=sizes[split] * number // count,
+                stop=sizes[split] * (number + 1) // count,
+            )
+            for split, count in self.counts.items()
+            for number in range(count)
+        )
 
 
 class _Entries(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """plan.json: the entries of the description, and the ranges as `shards`."""
+    """plan.json: the entries of the description, the number of ranges by split as `shards`, and the package."""
 
-    shards: tuple[RowRange, ...]
+    shards: Mapping[str, PositiveCount]
+    lra_data: str
+
+
+class SetOptions(TypedDict, total=False):
+    """What decides the files of a set, together with its task; see `build`."""
+
+    formats: Sequence[str]
+    num_shards: int | None
+    seed: int
+    sizes: Mapping[str, int] | None
 
 
 def make_plan(
     task: Task,
     *,
-    formats: Sequence[str],
-    num_shards: int | None,
-    seed: int,
-    sizes: Mapping[str, int] | None,
+    formats: Sequence[str] = ("arrow",),
+    num_shards: int | None = None,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
 ) -> Plan:
     """The plan of a request; raises UsageError for an invalid request."""
     if not isinstance(formats, Iterable):
@@ -94,25 +130,18 @@ def make_plan(
         formats=formats,
         libraries=library_versions(formats, task.schema),
     )
-    ranges = tuple(
-        RowRange(
-            split=split,
-            number=number,
-            count=counts[split],
-            start=full_sizes[split] * number // counts[split],
-            stop=full_sizes[split] * (number + 1) // counts[split],
-        )
-        for split in SPLITS
-        for number in range(counts[split])
-    )
-    return Plan(description=description, ranges=ranges)
+    return Plan(description=description, counts={split: counts[split] for split in SPLITS})
 
 
 def shard_counts(sizes: Mapping[str, int], row_bytes: int, num_shards: int | None) -> dict[str, int]:
     """Number of shards by split: from size and row width, or `num_shards` for train and the others in proportion."""
     if num_shards is None:
-        # A larger number would not fit the five digits of the names, so shards become larger instead.
-        return {split: min(MOST_SHARDS, -(-size * row_bytes // SHARD_BYTES)) for split, size in sizes.items()}
+        counts = {split: -(-size * row_bytes // SHARD_BYTES) for split, size in sizes.items()}
+        if sum(counts.values()) <= MOST_FILES:
+            return counts
+        # Rounding up adds less than one shard to each split.
+        shard_bytes = -(-sum(sizes.values()) * row_bytes // (MOST_FILES - len(sizes)))
+        return {split: -(-size * row_bytes // shard_bytes) for split, size in sizes.items()}
     number = plain_int(num_shards)
     if number is None or not 1 <= number <= min(sizes["train"], MOST_SHARDS):
         raise UsageError(
@@ -127,15 +156,11 @@ def shard_counts(sizes: Mapping[str, int], row_bytes: int, num_shards: int | Non
 
 def plan_text(plan: Plan) -> str:
     """plan.json."""
-    return (
-        json.dumps(
-            {**structs.asdict(plan.description), "shards": [structs.asdict(rows) for rows in plan.ranges]}, indent=1
-        )
-        + "\n"
-    )
+    entries = {**structs.asdict(plan.description), "shards": dict(plan.counts), "lra_data": plan.package}
+    return json.dumps(entries, indent=1) + "\n"
 
 
-def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
+def check_same(where: Path | str, what: str, there: Plan, asked: Plan) -> None:
     """Raise SetError, naming the first difference, if the plan in a folder differs from the requested plan."""
     old, new = (json.loads(plan_text(plan)) for plan in (there, asked))
     for plan in (old, new):
@@ -144,9 +169,9 @@ def check_same(set_folder: Path, what: str, there: Plan, asked: Plan) -> None:
             plan["config"].get(given, {}).pop("source", None)
     for name, value in new.items():
         if old[name] != value:
-            shown = "row ranges" if name == "shards" else _difference(name, old[name], value)
+            shown = "other row ranges" if name == "shards" else _difference(name, old[name], value)
             raise SetError(
-                f"{set_folder} holds {what} with {'other ' if name == 'shards' else ''}{shown}: "
+                f"{where} holds {what} with {shown}: "
                 "request the same set, choose another --out, or add --overwrite to start again"
             )
 
@@ -160,20 +185,18 @@ def _difference(name: str, old: Any, new: Any) -> str:
     return f"{name} {json.dumps(old)}, asked for {json.dumps(new)}"
 
 
-def read_plan(path: Path) -> Plan:
-    """The plan of an unfinished build; raises SetError for a damaged file."""
-    entries = read_record(path, _Entries, what="a plan", advice="add --overwrite")
-    return Plan(description=description_in(entries), ranges=entries.shards)
+def parse_plan(text: bytes, where: str) -> Plan:
+    """The plan of an unfinished build; raises SetError, naming its origin `where`, for a damaged text."""
+    entries = parse_record(text, _Entries, where, what="a plan", advice="add --overwrite")
+    if set(entries.shards) != set(SPLITS):
+        raise SetError(
+            f"{where}: expected shards of {', '.join(SPLITS)}, got {', '.join(entries.shards)}: add --overwrite"
+        )
+    return Plan(description=description_in(entries), counts=entries.shards, package=entries.lra_data)
 
 
 def plan_of(manifest: Manifest) -> Plan:
     """The plan that a finished set fulfilled."""
     first = manifest.description.formats[0]
-    ranges = []
-    for split in manifest.description.sizes:
-        shards = manifest.shards_of(split, first)
-        ranges += [
-            RowRange(split=split, number=number, count=len(shards), start=shard.start, stop=shard.stop)
-            for number, shard in enumerate(shards)
-        ]
-    return Plan(description=manifest.description, ranges=tuple(ranges))
+    counts = {split: len(manifest.shards_of(split, first)) for split in manifest.description.sizes}
+    return Plan(description=manifest.description, counts=counts)

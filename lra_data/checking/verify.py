@@ -4,6 +4,8 @@ Files are compared with their SHA-256. Then, unless the check is quick, each sha
 row numbers are compared, and the task's solver derives every label again.
 """
 
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,14 @@ from lra_data.arrow_columns import numbers
 from lra_data.catalogue import task_from_record
 from lra_data.corpus import Corpus, as_corpus
 from lra_data.errors import SetError, UsageError
+from lra_data.paths import is_http
 from lra_data.store.atomic_files import sha256_of
-from lra_data.store.manifest import SHARD_NAME, Shard
+from lra_data.store.location.remote import RemoteFolder
+from lra_data.store.outputs.choice import output_of_set
+from lra_data.store.outputs.folder import FolderOutput
+from lra_data.store.outputs.output import Output, Stored
 from lra_data.store.row_access import BuiltRows, Rows, open_rows
+from lra_data.store.shard_entry import Shard
 from lra_data.store.shard_reading import Tally, check_batch_offsets, read_shard
 from lra_data.task import Task
 
@@ -35,9 +42,10 @@ class Fault:
 
 
 def verify(set_folder: Path | str, *, quick: bool = False, corpus: Corpus | Path | str | None = None) -> list[Fault]:
-    """All faults of a built set; an empty list if it is sound. A task's name checks the virtual set.
+    """All faults of a built set, in a folder or at an address; an empty list if it is sound. A task's name checks the
+    virtual set.
 
-    quick: compare only the digests of files.
+    quick: compare only the digests of files; an object store is asked for its own checksums, where it has them.
     corpus: the corpus of a converted set; every row of the set is then also compared, byte for byte, with the row that
         the corpus gives now.
 
@@ -57,17 +65,50 @@ def verify(set_folder: Path | str, *, quick: bool = False, corpus: Corpus | Path
         if quick:
             raise UsageError(f"expected the folder of a built set for a quick check, got {set_folder}: it has no files")
         return _verify_virtual(rows)
+    if isinstance(set_folder, str) and is_http(set_folder):  # can neither list files nor tell their digests
+        return [fault for shard in rows.manifest.shards for fault in _fetched_faults(rows, shard, against, quick=quick)]
+    return _verify_built(rows, output_of_set(set_folder), quick=quick, against=against)
+
+
+def _verify_built(rows: BuiltRows, output: Output, *, quick: bool, against: Task | None) -> list[Fault]:
+    shards = rows.manifest.shards
     faults = []
-    for shard in rows.manifest.shards:
-        found = file_faults(rows.folder, shard)
-        faults += found
-        if not found and not quick:
-            faults += _content_faults(rows, shard, against)
-    known = {shard.file for shard in rows.manifest.shards}
-    for path in sorted(rows.folder.iterdir()):
-        if SHARD_NAME.fullmatch(path.name) and path.name not in known:
-            faults.append(Fault(file=path.name, message="expected only shards in the manifest, got another: remove it"))
+    if isinstance(output, FolderOutput):
+        for shard in shards:
+            found = file_faults(output.folder, shard)
+            faults += found
+            if not found and not quick:
+                faults += _content_faults(rows, output.folder / shard.file, shard, against)
+    elif quick:
+        with ThreadPoolExecutor(output.at_once) as pool:
+            for found in pool.map(lambda shard: _stored_faults(output, shard), shards):
+                faults += found
+    else:
+        for shard in shards:
+            faults += _fetched_faults(rows, shard, against, quick=False)
+    known = {shard.file for shard in shards}
+    for name in output.shards():
+        if name not in known:
+            faults.append(Fault(file=name, message="expected only shards in the manifest, got another: remove it"))
     return faults
+
+
+def _stored_faults(output: Output, shard: Shard) -> list[Fault]:
+    """The fault of a file in an object store, as far as the store tells."""
+    if output.holds(shard.file, Stored(bytes=shard.bytes, sha256=shard.sha256), thorough=True):
+        return []
+    message = f"expected {shard.bytes} bytes with sha256 {shard.sha256}, got other ones or none: run `lra-data repair`"
+    return [Fault(file=shard.file, message=message)]
+
+
+def _fetched_faults(rows: BuiltRows, shard: Shard, against: Task | None, *, quick: bool) -> list[Fault]:
+    """The faults of a shard at an address. It is fetched again, even if it is cached, and not kept."""
+    with tempfile.TemporaryDirectory(prefix="lra-data-verify-") as cache:
+        try:
+            path = RemoteFolder(rows.where, cache=Path(cache)).shard_path(shard)
+        except SetError as error:
+            return [Fault(file=shard.file, message=str(error))]
+        return [] if quick else _content_faults(rows, path, shard, against)
 
 
 def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
@@ -86,16 +127,16 @@ def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
     return []
 
 
-def _content_faults(rows: BuiltRows, shard: Shard, against: Task | None) -> list[Fault]:
+def _content_faults(rows: BuiltRows, path: Path, shard: Shard, against: Task | None) -> list[Fault]:
     """The faults of a shard's rows: numbers, digests or counts that differ from the manifest, labels that the task's
     solver does not confirm, and differences from the corpus.
     """
-    set_folder, task = rows.folder, rows.task
+    task = rows.task
     tally = Tally.start(task.schema, task.num_classes)
     faults = []
     expected = shard.start
     try:
-        for batch in read_shard(set_folder / shard.file, shard, task):
+        for batch in read_shard(path, shard, task):
             tally.add(batch)
             due = np.arange(expected, expected + len(batch))
             if not np.array_equal(numbers(batch["index"]), due):
@@ -105,7 +146,7 @@ def _content_faults(rows: BuiltRows, shard: Shard, against: Task | None) -> list
             expected += len(batch)
             problems = (against or task).problems(batch, split=shard.split, seed=rows.seed)
             faults += [Fault(file=shard.file, index=index, message=text) for index, text in problems]
-        check_batch_offsets(set_folder, shard, task.schema)
+        check_batch_offsets(path, shard, task.schema)
     except SetError as error:
         return [Fault(file=shard.file, message=str(error))]
     for name, found in tally.figures().items():

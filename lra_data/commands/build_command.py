@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,13 @@ from lra_data.commands.build_request import BuildRequest, request_of
 from lra_data.errors import unknown_name
 from lra_data.family import Family
 from lra_data.interrupts import say_when_interrupted
+from lra_data.paths import shown_address
 from lra_data.splits import SPLITS
+
+if TYPE_CHECKING:
+    from lra_data.building.part_builds import PartReport
+    from lra_data.building.parts import Part
+    from lra_data.building.plan import SetOptions
 
 # The help of a family with more presets lists only their names.
 _EXPLAINED_PRESETS = 8
@@ -39,7 +45,12 @@ class BuildCommands(click.Group):
 def _build_command(name: str, family: str, preset: str | None) -> click.Command:
     """The command called `name`. With a preset it builds that preset, and has no flag that chooses another."""
     shared = [
-        click.Option(["--out"], default="data", show_default=True, help="Parent folder; the set is OUT/TASK/PRESET."),
+        click.Option(
+            ["--out"],
+            default="data",
+            show_default=True,
+            help="Parent folder, or an address such as s3://bucket/data; the set is OUT/TASK/PRESET.",
+        ),
         click.Option(
             ["--format", "formats"],
             multiple=True,
@@ -52,9 +63,21 @@ def _build_command(name: str, family: str, preset: str | None) -> click.Command:
         click.Option(
             ["--workers"],
             type=int,
-            default=1,
+            help="Number of processes; the files are the same for any number.  [default: 1]",
+        ),
+        click.Option(
+            ["--engine"],
+            default="local",
             show_default=True,
-            help="Number of processes; the files are the same for any number.",
+            help="Runs the jobs: local (processes here), ray or dask (a cluster that is running).",
+        ),
+        click.Option(
+            ["--part"],
+            metavar="I/N",
+            help="Build only part I of N, counted from 0 as in a job array; auto or auto/N asks the scheduler.",
+        ),
+        click.Option(
+            ["--finish"], is_flag=True, help="Complete a set whose parts were built; --workers makes missing ones."
         ),
         *(
             click.Option([f"--{split}"], type=int, help=f"Number of {split} examples.  [default: the preset's]")
@@ -79,33 +102,49 @@ def _build_command(name: str, family: str, preset: str | None) -> click.Command:
 
 
 def _run_build(request: BuildRequest, *, as_json: bool) -> None:
-    from lra_data.building.build_set import build, set_path
+    from lra_data.building.build_set import build
+    from lra_data.building.engines.engine import get_engine
+    from lra_data.building.part_builds import build_part, finish_build
+    from lra_data.building.parts import parse_part
     from lra_data.commands.progress import shown_progress, shown_transfer
     from lra_data.store.manifest import MANIFEST
+    from lra_data.store.outputs.choice import output_at, set_place
 
     # With --overwrite, the same command would remove the finished shards.
     again = "run the same command without --overwrite to continue" if request.overwrite else _AGAIN
+    part = None if request.part is None else parse_part(request.part)
     if catalogue.family(request.family).corpus and (request.corpus is None or request.corpus.path is None):
         say_when_interrupted(f"the downloaded part is kept: {_AGAIN}")
     with shown_transfer() as transfer:
         task = request.task(transfer)
     say_when_interrupted(f"finished shards are kept: {again}")
-    folder = set_path(request.root, task)
-    was_complete = (folder / MANIFEST).exists() and not request.overwrite
+    place = set_place(request.root, task)
+    was_complete = not request.overwrite and output_at(place).read(MANIFEST) is not None
+    where = shown_address(place) if isinstance(place, str) else str(place)
+    options: SetOptions = {
+        "formats": request.formats,
+        "num_shards": request.num_shards,
+        "seed": request.seed,
+        "sizes": request.sizes,
+    }
+    engine = get_engine(request.engine, request.workers)
     with shown_progress() as progress:
-        manifest = build(
-            task,
-            request.root,
-            formats=request.formats,
-            num_shards=request.num_shards,
-            workers=request.workers,
-            seed=request.seed,
-            sizes=request.sizes,
-            overwrite=request.overwrite,
-            progress=progress,
-        )
+        if part is not None:
+            report = build_part(task, request.root, part, engine=engine, progress=progress, **options)
+        elif request.finish:
+            makes_missing = request.workers is not None or request.engine != "local"
+            manifest = finish_build(
+                task, request.root, engine=engine if makes_missing else None, progress=progress, **options
+            )
+        else:
+            manifest = build(
+                task, request.root, engine=engine, overwrite=request.overwrite, progress=progress, **options
+            )
+    if part is not None:
+        _tell_part(where, part, report, as_json=as_json)
+        return
     facts = {
-        "set": str(folder),
+        "set": where,
         "was_complete": was_complete,
         "examples": sum(manifest.description.sizes.values()),
         "files": len(manifest.shards),
@@ -118,7 +157,18 @@ def _run_build(request: BuildRequest, *, as_json: bool) -> None:
     for notice in notices:
         click.echo(notice)
     verb = "already complete" if was_complete else "built"
-    click.echo(f"{folder}: {verb}, {facts['examples']:,} examples in {facts['files']} files, {facts['bytes']:,} bytes")
+    click.echo(f"{where}: {verb}, {facts['examples']:,} examples in {facts['files']} files, {facts['bytes']:,} bytes")
+
+
+def _tell_part(where: str, part: "Part", report: "PartReport", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"set": where, "part": part.index, "parts": part.count, **dataclasses.asdict(report)}))
+    elif report.complete:
+        click.echo(f"{where}: the set is already complete")
+    else:
+        click.echo(
+            f"{where}: part {part.index} of {part.count} built, {report.ranges} row ranges, {report.made} of them new"
+        )
 
 
 def choosing_options(family: str) -> list[click.Option]:

@@ -22,6 +22,8 @@ class BuildRequest:
     corpus: the corpus, for a task that converts one.
     release: the copy of the original release that `--from-release` names.
 
+    part, finish: whether only a part is built, or a set is completed whose parts were built.
+
     The other fields are the arguments of `lra_data.build`.
     """
 
@@ -35,9 +37,21 @@ class BuildRequest:
     formats: tuple[str, ...] = ("arrow",)
     seed: int = 0
     num_shards: int | None = None
-    workers: int = 1
+    workers: int | None = None
+    engine: str = "local"
     sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     overwrite: bool = False
+    part: str | None = None
+    finish: bool = False
+
+    def __post_init__(self) -> None:
+        if self.part is not None and self.finish:
+            raise UsageError("expected either --part or --finish, got both: finish after all parts")
+        if self.overwrite and (self.part is not None or self.finish):
+            raise UsageError(
+                "expected no --overwrite with --part or --finish, which would remove the work of other parts: remove "
+                "the folder first, or choose another --out"
+            )
 
     def config(self) -> Any:
         """The configuration of the preset or selectors, with the changes applied."""
@@ -103,8 +117,11 @@ def request_of(family: str, given: Mapping[str, Any]) -> BuildRequest:
         seed=given["seed"],
         num_shards=given["num_shards"],
         workers=given["workers"],
+        engine=given["engine"],
         sizes={split: given[split] for split in SPLITS if given[split] is not None},
         overwrite=given["overwrite"],
+        part=given["part"],
+        finish=given["finish"],
     )
 
 

@@ -41,6 +41,32 @@ def verify(where: str, quick: bool, corpus: str | None, pairs: str | None, as_js
     sys.exit(1 if faults else 0)
 
 
+@click.command(short_help="Say how far a build is, and which parts are missing.")
+@click.argument("where", metavar="SET")
+@JSON_OPTION
+def status(where: str, as_json: bool) -> None:
+    """Say how far the build of a set is, from the markers of its finished row ranges; no shard is read.
+
+    The list of missing parts is in the form that `sbatch --array` takes. Exit 1 if anything is missing.
+    """
+    from lra_data.building.part_builds import build_status
+
+    found = build_status(where)
+    done = found.ranges - len(found.missing)
+    if as_json:
+        facts = {"complete": found.complete, "row_ranges": found.ranges, "done": done, "parts": found.parts}
+        click.echo(json.dumps(facts | {"missing_parts": found.missing_parts}))
+    elif found.complete:
+        click.echo(f"{where}: complete, {found.ranges} row ranges")
+    else:
+        click.echo(f"{where}: unfinished, {done} of {found.ranges} row ranges done")
+        if found.missing_parts:
+            click.echo(f"missing parts of {found.parts}: --array={found.missing_parts}")
+        elif not found.missing:
+            click.echo("all row ranges are there: run the build with --finish")
+    sys.exit(0 if found.complete else 1)
+
+
 @click.command(short_help="Rebuild damaged or missing shards of a set.")
 @click.argument("set_folder", metavar="SET")
 @CORPUS_OPTION

@@ -13,7 +13,8 @@ import click
 
 from lra_data import __version__
 from lra_data.commands.build_command import BuildCommands
-from lra_data.commands.check import audit, repair, verify
+from lra_data.commands.check import audit, repair, status, verify
+from lra_data.commands.cluster_scripts import script
 from lra_data.commands.interop import export
 from lra_data.commands.look import explain, info, list_tasks, show, stats
 from lra_data.errors import LraDataError, UsageError
@@ -47,7 +48,7 @@ def build_group() -> None:
     """Build a set, or finish a set that an earlier run left unfinished."""
 
 
-for _command in (list_tasks, info, verify, audit, repair, show, explain, stats, export):
+for _command in (list_tasks, info, status, verify, audit, repair, show, explain, stats, export, script):
     cli.add_command(_command)
 
 

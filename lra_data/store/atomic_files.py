@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under a temporary name, fsynced, renamed, and the folder fsynced."""
+"""Files that are digested as they are written, and reach the disk before anybody is told."""
 
 import hashlib
 import os
@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO, Protocol
-from uuid import uuid4
-
-from lra_data.paths import write_failure
 
 _READ_BLOCK = 2**20
 
@@ -61,36 +58,16 @@ class HashingFile(RawIOBase):
 
 
 @contextmanager
-def publish(path: Path, scratch: Path) -> Iterator[HashingFile]:
-    """Write `path` through a temporary file in the folder `scratch` (same file system); renamed if the block succeeds.
-
-    A full disk, a quota or a missing permission raises BuildError; the temporary file is removed on any error.
-    """
-    # The name is unique: on a cluster, two machines may make the same shard at once, with the same process id.
-    temporary = scratch / f"{path.name}.{uuid4().hex}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            hashing = HashingFile(file)
-            try:
-                yield hashing
-            finally:
-                hashing.abandon()
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise write_failure(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def publish_text(path: Path, text: str, scratch: Path) -> None:
-    """Publish a small text file as UTF-8."""
-    with publish(path, scratch) as file:
-        file.write(text.encode())
+def written(path: Path) -> Iterator[HashingFile]:
+    """Write a new file, whose bytes are on the disk when the block ends."""
+    with path.open("wb") as file:
+        hashing = HashingFile(file)
+        try:
+            yield hashing
+        finally:
+            hashing.abandon()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sha256_of(path: Path) -> str:
@@ -102,7 +79,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable. Windows has no such call and does not need it."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from lra_data.errors import SetError
 from lra_data.store.formats.shard_format import get_format
 from lra_data.store.location.set_folder import LocalFolder, SetFolder
-from lra_data.store.manifest import MANIFEST, Shard
+from lra_data.store.manifest import MANIFEST
+from lra_data.store.shard_entry import Shard
 from lra_data.store.shard_reading import check_batch
+from lra_data.store.shard_table import numbers_of
 from lra_data.task import Task
 
 # Number of decoded pieces that are kept: row groups of 1,024 rows or 1 MiB, shards of 32 MiB.
@@ -31,6 +33,7 @@ class OpenBatches:
     """The batches of one split; batch `number` holds rows starts[number] .. starts[number + 1] - 1.
 
     starts: first row of each batch, and the number of rows, int64.
+    shard_starts: first row of each shard, and the number of rows, int64 (shards + 1,).
     mapped: whether batches are views of files that stay mapped, so that their memory outlives them.
     """
 
@@ -38,11 +41,14 @@ class OpenBatches:
         self._folder, self._shards, self._task = folder, shards, task
         self._format = get_format(shards[0].format)
         self.mapped = self._format.is_mapped
-        counts = np.array([-(-(shard.stop - shard.start) // shard.batch_rows) for shard in shards], dtype=np.int64)
+        begins, ends = numbers_of(shards, "start"), numbers_of(shards, "stop")
+        batch_rows = numbers_of(shards, "batch_rows")
+        counts = -(-(ends - begins) // batch_rows)
         self._first = np.concatenate([[0], np.cumsum(counts)])
-        self.starts: NDArray[np.int64] = np.concatenate(
-            [*(np.arange(shard.start, shard.stop, shard.batch_rows) for shard in shards), [shards[-1].stop]]
-        )
+        inside = np.arange(self._first[-1]) - np.repeat(self._first[:-1], counts)
+        starts = np.repeat(begins, counts) + inside * np.repeat(batch_rows, counts)
+        self.starts: NDArray[np.int64] = np.append(starts, ends[-1])
+        self.shard_starts: NDArray[np.int64] = np.append(begins, ends[-1])
         self._files = dict[int, tuple[pa.Buffer, str]]()  # a mapping takes address space, but no memory
         self._process, self._lock = os.getpid(), Lock()
         self._groups = lru_cache(maxsize=_KEPT_GROUPS)(self._read_group)
@@ -52,11 +58,6 @@ class OpenBatches:
     def at_hand(self) -> bool:
         """Whether every batch is a view of a mapped file, without decoding."""
         return self.mapped and (isinstance(self._folder, LocalFolder) or len(self._files) == len(self._shards))
-
-    @property
-    def shard_starts(self) -> NDArray[np.int64]:
-        """First row of each shard, and the split's size: int64 (shards + 1,)."""
-        return np.array([*(shard.start for shard in self._shards), self._shards[-1].stop], dtype=np.int64)
 
     def keep_shards(self, count: int) -> None:
         """Keep decoded pieces of that many shards, as an order needs at a time."""

@@ -15,8 +15,8 @@ import pyarrow as pa
 from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
 from lra_data.corpus import Corpus
 from lra_data.errors import SetError, UsageError
-from lra_data.paths import local_path
-from lra_data.store.location.set_folder import LocalFolder, set_folder
+from lra_data.paths import is_address, local_path
+from lra_data.store.location.set_folder import set_folder
 from lra_data.store.manifest import MANIFEST, Manifest
 from lra_data.store.record_batches import OpenBatches
 from lra_data.store.shard_reading import check_batch, read_shard
@@ -124,13 +124,6 @@ class BuiltRows(Rows):
         self.__dict__.update(state)
         self._forget()
 
-    @property
-    def folder(self) -> Path:
-        """The set's local folder; raises SetError for a set at an address."""
-        if not isinstance(self._files, LocalFolder):
-            raise SetError(f"{self.where}: expected a set in a local folder, got an address: copy it here first")
-        return self._files.folder
-
     def shard_paths(self, split: str) -> list[Path]:
         """The shards of a split as local files, in row order."""
         return [self._files.shard_path(shard) for shard in self.manifest.shards_of(split, self.format)]
@@ -172,8 +165,12 @@ def _is_folder(path: Path) -> bool:
 def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
     """The rows of a set folder, or the virtual rows of a task, by name or configuration, with `seed`.
 
-    Raises UsageError if `where` is neither, SetError for a folder without a finished set.
+    where: also the address of a set, such as s3://bucket/data/listops/lra.
+
+    Raises UsageError if `where` is neither, SetError for a folder or address without a finished set.
     """
+    if isinstance(where, str) and is_address(where):
+        return BuiltRows(where)
     if isinstance(where, str | Path):
         folder = local_path(where, "the folder of a built set or a task name")
         known = [*families(), *aliases(), *task_names()]

@@ -14,7 +14,7 @@ from lra_data.errors import SetError
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.formats.arrow_stream import read_batch_at
 from lra_data.store.formats.shard_format import get_format
-from lra_data.store.manifest import Shard
+from lra_data.store.shard_entry import Shard
 from lra_data.task import Task
 
 
@@ -97,14 +97,14 @@ def check_batch(path: Path | str, batch: pa.RecordBatch, task: Task) -> None:
         raise SetError(f"{path}: expected sound rows, got {fault}: run `lra-data verify`")
 
 
-def check_batch_offsets(set_folder: Path, shard: Shard, schema: pa.Schema) -> None:
+def check_batch_offsets(path: Path, shard: Shard, schema: pa.Schema) -> None:
     """Raise SetError unless the batch at each offset begins with the expected row."""
     num_batches = -(-(shard.stop - shard.start) // shard.batch_rows)
     if get_format(shard.format).is_mapped and len(shard.batch_offsets) != num_batches:
         raise SetError(f"{shard.file}: expected an offset for every {shard.batch_rows} rows, got {shard.batch_offsets}")
     for number, offset in enumerate(shard.batch_offsets):
         first = shard.start + number * shard.batch_rows
-        found = read_batch_at(set_folder / shard.file, schema, offset)["index"][0].as_py()
+        found = read_batch_at(path, schema, offset)["index"][0].as_py()
         if found != first:
             raise SetError(f"{shard.file}: expected row {first} at byte {offset}, got row {found}")
 

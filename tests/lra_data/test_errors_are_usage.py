@@ -31,6 +31,9 @@ BUILTIN = {
     "lra_data/kernel_stamp.py": {"TypeError"},
     "lra_data/downloads/deadline.py": {"TimeoutError"},
     "lra_data/store/manifest.py": {"ValueError"},
+    "lra_data/store/outputs/object_store.py": {"ConnectionError"},
+    "lra_data/store/shard_entry.py": {"ValueError"},
+    "lra_data/store/shard_table.py": {"IndexError"},
     "reference_models/model/reversible.py": {"TypeError"},
 }
 EVERYWHERE = {"AssertionError", "StopIteration", "AttributeError", "KeyboardInterrupt"}

@@ -195,7 +195,7 @@ def test_ctrl_c_does_not_wait_for_workers(whole_group: bool, tmp_path: Path) -> 
 
 NOTEBOOK = """
 import os, signal, threading, time
-from lra_data.building.engines.local import LocalProcesses
+from lra_data.building.engines.local_processes import LocalProcesses
 
 threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:

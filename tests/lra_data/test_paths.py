@@ -115,20 +115,12 @@ def test_a_cache_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 COMMANDS = [
-    ["build", "listops", "--preset", "mini", "--out", "s3://bucket/sets"],
     ["build", "text", "--corpus", "https://host/aclImdb_v1.tar.gz", "--out", "out"],
     ["build", "retrieval", "--corpus", "aan", "--pairs", "s3://bucket/pairs", "--out", "out"],
     ["build", "pathfinder", "--from-release", "https://host/lra_release", "--out", "out"],
-    ["verify", "s3://bucket/listops/mini"],
-    ["repair", "s3://bucket/listops/mini"],
-    ["info", "memory://listops/mini"],
-    ["stats", "https://host/listops/mini"],
-    ["show", "https://host/listops/mini"],
     ["show", "path-x", "--num", "1", "--out", "s3://bucket/sheet.png"],
     ["explain", "path-x", "test", "0", "--out", "memory://sheet.png"],
-    ["explain", "gs://bucket/listops/mini", "test", "0"],
     ["export", "listops/mini", "--out", "s3://bucket/tsv"],
-    ["export", "s3://bucket/listops/mini", "--out", "tsv"],
     ["audit", "s3://bucket/release"],
 ]
 
@@ -168,8 +160,6 @@ def test_addresses_in_the_zoo(home: Path, arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda address: lra_data.build("listops/mini", address),
-        lra_data.verify,
         lambda address: lra_data.load("text", split="test", corpus=address),
         lambda address: lra_data.load("retrieval", split="test", corpus=Corpus(pairs=address)),
         lambda address: lra_data.take("text", "test", [0], corpus=address),

@@ -76,7 +76,7 @@ def test_no_place_for_compiled_kernels(tmp_path: Path, in_the_way: Path) -> None
 
 def test_of_several_workers_one_says_it(tmp_path: Path, in_the_way: Path) -> None:
     code = (
-        "from lra_data.building.engines.local import LocalProcesses; from lra_data.notices import say_once\n"
+        "from lra_data.building.engines.local_processes import LocalProcesses; from lra_data.notices import say_once\n"
         "say_once('first'); print(list(LocalProcesses(2).run(say_once, ['first', 'second', 'third'])))"
     )
     found = run_sealed(tmp_path, code)

@@ -12,7 +12,7 @@ import pytest
 
 import lra_data
 from lra_data import BuildError, UsageError
-from lra_data.building.engines.local import LocalProcesses
+from lra_data.building.engines.local_processes import LocalProcesses
 from tests.conftest import ROOT, file_bytes
 
 pytestmark = pytest.mark.long
@@ -134,7 +134,7 @@ def test_a_dead_worker_ends_the_others_at_once() -> None:
 
 def test_workers_end_with_their_parent_and_not_by_ctrl_c(tmp_path: Path) -> None:
     code = (
-        "import sys; from lra_data.building.engines.local import LocalProcesses\n"
+        "import sys; from lra_data.building.engines.local_processes import LocalProcesses\n"
         "from tests.lra_data.test_scripts_without_guard import note_and_sleep\n"
         f"list(LocalProcesses(2).run(note_and_sleep, [({str(tmp_path)!r}, 1), ({str(tmp_path)!r}, 2)]))"
     )

@@ -22,8 +22,8 @@ from tests.conftest import ALL_FORMATS
 
 def test_public_names() -> None:
     assert set(lra_data.__all__) == {
-        "BuildError", "Corpus", "LraDataError", "SetError", "UsageError", "__version__", "build", "generate",
-        "get_task", "load", "load_as",
+        "BuildError", "Corpus", "LraDataError", "SetError", "UsageError", "__version__", "build", "build_part",
+        "build_status", "finish_build", "generate", "get_task", "load", "load_as",
         "take", "task_names",
         "trivial_predictors", "verify",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -202,24 +202,42 @@ S3_KEYS = {"key": "testing", "secret": "testing"}
 @contextmanager
 def s3_server(folder: Path) -> Iterator[int]:
     """An S3 server whose bucket BUCKET holds the files of `folder` under listops/mini; its port."""
-    import boto3
+    with empty_s3_server() as port:
+        with s3_client(port) as client:
+            for path in folder.iterdir():
+                client.put_object(Bucket=BUCKET, Key=f"listops/mini/{path.name}", Body=path.read_bytes())
+        yield port
+
+
+@contextmanager
+def empty_s3_server() -> Iterator[int]:
+    """An S3 server with an empty bucket BUCKET; its port."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
     server.start()
     try:
         port: int = server.get_host_and_port()[1]
-        client = boto3.client(
-            "s3",
-            endpoint_url=f"http://{HOST}:{port}",
-            aws_access_key_id=S3_KEYS["key"],
-            aws_secret_access_key=S3_KEYS["secret"],
-            region_name="us-east-1",
-        )
-        client.create_bucket(Bucket=BUCKET)
-        for path in folder.iterdir():
-            client.put_object(Bucket=BUCKET, Key=f"listops/mini/{path.name}", Body=path.read_bytes())
-        client.close()
+        with s3_client(port) as client:
+            client.create_bucket(Bucket=BUCKET)
         yield port
     finally:
         server.stop()
+
+
+@contextmanager
+def s3_client(port: int) -> Iterator[Any]:
+    """boto3's client for the server at a port."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{HOST}:{port}",
+        aws_access_key_id=S3_KEYS["key"],
+        aws_secret_access_key=S3_KEYS["secret"],
+        region_name="us-east-1",
+    )
+    try:
+        yield client
+    finally:
+        client.close()

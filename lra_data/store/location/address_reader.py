@@ -32,7 +32,7 @@ class AddressReader:
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url
-        self._opened = PerProcess(partial(_open, url, options))
+        self._opened = PerProcess(partial(open_filesystem, url, options))
 
     def read(self, name: str, start: int, stop: int | None) -> bytes:
         """Bytes start .. stop - 1 of a file; more if the server does not support ranges. Raises fsspec's errors."""
@@ -41,17 +41,6 @@ class AddressReader:
         if stop is not None and len(data) < stop - start:
             raise _ShortError(f"{len(data):,} of {stop - start:,} bytes")
         return data
-
-    def load_library(self) -> None:
-        """Import the libraries for this address first, since that may take seconds that should not count as waiting for
-        the server. Raises UsageError without fsspec; `read` raises other errors later.
-        """
-        try:
-            from fsspec import get_filesystem_class
-        except ImportError as error:
-            raise _library_missing(self._url, error) from error
-        with suppress(ImportError, ValueError):
-            get_filesystem_class(re.split("::|://", self._url, maxsplit=1)[0])
 
 
 class RangeSource:
@@ -76,7 +65,19 @@ class _ShortError(ConnectionError):
     """An answer ended early."""
 
 
-def _open(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+def load_library(url: str) -> None:
+    """Import the libraries for this address first, since that may take seconds that should not count as waiting for the
+    server. Raises UsageError without fsspec; opening raises other errors later.
+    """
+    try:
+        from fsspec import get_filesystem_class
+    except ImportError as error:
+        raise _library_missing(url, error) from error
+    with suppress(ImportError, ValueError):
+        get_filesystem_class(re.split("::|://", url, maxsplit=1)[0])
+
+
+def open_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     """The file system of an address, and the path in that file system."""
     try:
         from fsspec.core import url_to_fs

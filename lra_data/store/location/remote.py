@@ -26,9 +26,12 @@ from lra_data.downloads.transfer_errors import (
 from lra_data.errors import SetError
 from lra_data.locking import locked_file
 from lra_data.paths import join_address, shown_address, write_failure
-from lra_data.store.location.address_reader import AddressReader, RangeSource
+from lra_data.store.location.address_reader import AddressReader, RangeSource, load_library
+from lra_data.store.location.checked_files import note_checked, was_checked
 from lra_data.store.location.per_process import PerProcess
-from lra_data.store.manifest import MANIFEST, Manifest, Shard, parse_manifest
+from lra_data.store.manifest import MANIFEST, Manifest, ShardsFile, parse_manifest
+from lra_data.store.shard_entry import Shard
+from lra_data.store.shard_table import ShardTable, open_table
 
 SHARD_CACHE = "shards"
 
@@ -68,41 +71,51 @@ class RemoteFolder:
         where = shown_address(join_address(self.url, MANIFEST))
         text = self._manifest_text()
         try:
-            return parse_manifest(text, where)
+            return parse_manifest(text, where, self._open_shards)
         except SetError:  # perhaps damaged in transfer
-            return parse_manifest(self._manifest_text(), where)
+            return parse_manifest(self._manifest_text(), where, self._open_shards)
+
+    def _open_shards(self, entry: ShardsFile) -> ShardTable:
+        path = self._cached(entry.file, entry.sha256, entry.bytes)
+        return open_table(path, entry.sha256)
 
     def shard_path(self, shard: Shard) -> Path:
         """The local file with the shard's bytes.
 
-        It is fetched unless it is cached, and its digest is checked at its first use through this object in each
-        process. Raises SetError if the shard cannot be fetched, differs from the manifest, or cannot be stored.
+        It is fetched unless it is cached. Its digest is checked at its first use on this machine (`checked_files.py`).
+        Raises SetError if the shard cannot be fetched, differs from the manifest, or cannot be stored.
         """
-        path = (self._cache or cache_folder()) / SHARD_CACHE / self._cache_name(shard)
-        wanted = Wanted(size=shard.bytes, digest=f"sha256:{shard.sha256}")
+        return self._cached(shard.file, shard.sha256, shard.bytes)
+
+    def _cached(self, name: str, sha256: str, size: int) -> Path:
+        """The local file with the bytes of one file of the set."""
+        path = (self._cache or cache_folder()) / SHARD_CACHE / self._cache_name(name, sha256)
+        wanted = Wanted(size=size, digest=f"sha256:{sha256}")
         checked = self._checked.get()
         try:
-            if not (path in checked and size_of(path) == shard.bytes):
-                if not is_whole(path, wanted):
-                    self._fetch(shard, path, wanted)
+            if not (path in checked and size_of(path) == size):
+                if not was_checked(path):
+                    if not is_whole(path, wanted):
+                        self._fetch(name, path, wanted)
+                    note_checked(path)
                 checked.add(path)
         except OSError as error:
             failed = Path(error.filename) if isinstance(error.filename, str) else path
             raise SetError(f"{write_failure(failed, error)}, or set {CACHE_VARIABLE} to another folder") from error
         return path
 
-    def _fetch(self, shard: Shard, path: Path, wanted: Wanted) -> None:
-        """Fetch the shard to `path`, unless another process has fetched it meanwhile."""
+    def _fetch(self, name: str, path: Path, wanted: Wanted) -> None:
+        """Fetch a file of the set to `path`, unless another process has fetched it meanwhile."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        address = shown_address(join_address(self.url, shard.file))
-        self._reader.load_library()
+        address = shown_address(join_address(self.url, name))
+        load_library(self.url)
         with locked_file(path.with_name(f"{path.name}.lock")):
             if is_whole(path, wanted):
                 return
             path.unlink(missing_ok=True)
             try:
                 fetch_file(
-                    RangeSource(self._reader, shard.file),
+                    RangeSource(self._reader, name),
                     path,
                     wanted,
                     patience=Patience(seconds=PATIENCE_S, least_tries=_LEAST_TRIES),
@@ -110,19 +123,18 @@ class RemoteFolder:
                 )
             except DifferentFileError as error:
                 raise SetError(
-                    f"{address}: expected {shard.file} with {error.expected}, got {error.got} several times: copy "
+                    f"{address}: expected {name} with {error.expected}, got {error.got} several times: copy "
                     "the set there again, or name another address"
                 ) from error
             except FetchError as error:
                 if isinstance(error.reason, FileNotFoundError):
                     raise SetError(
-                        f"{address}: expected {shard.file} of the manifest, found no such file: copy the whole set "
-                        "there"
+                        f"{address}: expected {name} of the manifest, found no such file: copy the whole set there"
                     ) from error
-                raise self._unread(shard.file, error) from error
+                raise self._unread(name, error) from error
 
     def _manifest_text(self) -> bytes:
-        self._reader.load_library()
+        load_library(self.url)
         in_time = Deadline(OPENING_S)
         patience = Patience(seconds=PATIENCE_S, least_tries=_LEAST_TRIES, opening_s=OPENING_S)
         try:
@@ -148,10 +160,10 @@ class RemoteFolder:
             advice = "retrying will not help: check the address, the credentials and storage_options"
         return SetError(f"{shown_address(address)}: expected to read it, got: {reason}, {advice}")
 
-    def _cache_name(self, shard: Shard) -> str:
-        if not _SHA256.fullmatch(shard.sha256):
+    def _cache_name(self, name: str, sha256: str) -> str:
+        if not _SHA256.fullmatch(sha256):
             raise SetError(
-                f"{shown_address(join_address(self.url, MANIFEST))}: expected 64 hex digits as sha256 of {shard.file}, "
-                f"got {shard.sha256!r}: copy the set there again"
+                f"{shown_address(join_address(self.url, MANIFEST))}: expected 64 hex digits as sha256 of {name}, "
+                f"got {sha256!r}: copy the set there again"
             )
-        return f"{shard.sha256}.{shard.file.rpartition('.')[2]}"
+        return f"{sha256}.{name.rpartition('.')[2]}"

@@ -11,7 +11,8 @@ from lra_data.errors import SetError
 from lra_data.paths import is_address, local_path
 from lra_data.store.atomic_files import sha256_of
 from lra_data.store.location.remote import RemoteFolder
-from lra_data.store.manifest import Manifest, Shard, read_manifest
+from lra_data.store.manifest import Manifest, read_manifest
+from lra_data.store.shard_entry import Shard
 
 
 class SetFolder(Protocol):

@@ -6,18 +6,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from msgspec import structs
 
 import lra_data
 from lra_data import BuildError, SetError, UsageError
-from lra_data.building.build_set import locked
-from lra_data.building.duplicates import Duplicates, find_duplicates
-from lra_data.building.plan import make_plan, shard_counts
+from lra_data.building.plan import SHARD_BYTES, make_plan, shard_counts
 from lra_data.catalogue import task_from_record
 from lra_data.listops.config import Config
 from lra_data.store.manifest import read_manifest
+from lra_data.store.outputs.folder import FolderOutput
 from lra_data.store.row_access import BuiltRows
 from tests.conftest import SMALL_SIZES, file_bytes
 from tests.support.small_builds import MINI, SMALL_FLAGS, Interruption, OneAtATime, build_small, run_build
@@ -78,7 +76,7 @@ def test_shards_of_no_known_build_are_refused(small_set: Path, tmp_path: Path) -
 
 
 def test_two_builds_in_one_folder(tmp_path: Path) -> None:
-    with locked(tmp_path / MINI):
+    with FolderOutput(tmp_path / MINI).exclusive():
         result = run_build(tmp_path, *SMALL_FLAGS)
     assert result.returncode == 1
     assert result.stderr == (
@@ -98,20 +96,6 @@ def test_an_unwritable_folder_ends_in_one_line(tmp_path: Path) -> None:
         result = run_build(tmp_path / "closed")
         assert (result.returncode, result.stderr.count("\n")) == (1, 1)
         assert "no permission to write there: choose another folder" in result.stderr
-
-
-def test_duplicates_are_found_within_and_across_splits() -> None:
-    rows = {split: np.arange(80, dtype=np.uint8).reshape(5, 16) + 80 * number for number, split in enumerate("abc")}
-    assert find_duplicates(rows) == Duplicates(within={"a": 0, "b": 0, "c": 0}, across={}, first="")
-    rows["a"][4] = rows["a"][1]
-    assert find_duplicates(rows) == Duplicates(within={"a": 1, "b": 0, "c": 0}, across={}, first="")
-    rows["c"][3] = rows["a"][2]
-    found = find_duplicates(rows)
-    assert found == Duplicates(within={"a": 1, "b": 0, "c": 0}, across={"a and c": 1}, first="a 2 and c 3")
-    rows["c"][1] = rows["a"][2]
-    rows["b"][0] = rows["c"][0]
-    assert find_duplicates(rows).within == {"a": 1, "b": 0, "c": 1}
-    assert find_duplicates(rows).across == {"a and c": 1, "b and c": 1}
 
 
 def test_a_real_duplicate_ends_a_real_build(tmp_path: Path) -> None:
@@ -137,7 +121,13 @@ def test_shard_bounds_follow_from_sizes_alone() -> None:
     assert shard_counts(sizes, 15_999, None) == {"train": 46, "validation": 1, "test": 1}
     assert shard_counts(sizes, 1999, 96) == {"train": 96, "validation": 2, "test": 2}
     assert shard_counts(sizes, 1999, 5) == {"train": 5, "validation": 1, "test": 1}
-    assert shard_counts({"train": 3 * 10**9, "validation": 1, "test": 1}, 1999, None)["train"] == 99_999
+    # No format of a set has more than 10,000 files, unless asked for: shards become larger.
+    most = 9_998 * SHARD_BYTES // 1999
+    assert shard_counts({"train": most, "validation": 1, "test": 1}, 1999, None)["train"] == 9_998
+    for size in (most + 20_000, 3 * 10**9, 10**12):
+        counts = shard_counts({"train": size, "validation": size // 3, "test": 1}, 1999, None)
+        assert 9_900 < sum(counts.values()) <= 10_000
+    assert shard_counts({"train": 3 * 10**9, "validation": 1, "test": 1}, 1999, 99_999)["train"] == 99_999
     uneven = {"train": 100, "validation": 1, "test": 50}
     assert shard_counts(uneven, 10, 100) == uneven
     plan = make_plan(lra_data.get_task(MINI), formats=["arrow"], num_shards=7, seed=0, sizes={"val": 10})

@@ -134,7 +134,7 @@ def test_a_shard_damaged_between_runs_is_made_again(few_rows: dict[str, bytes], 
         marker.write_text('{"file": ')
     elif damage == "figures":
         text = marker.read_text()
-        marker.write_text(text.replace('"elements": ', '"elements": 1'))
+        marker.write_text(text.replace('"elements":', '"elements":1'))
         assert marker.read_text() != text
     else:
         marker.write_text(marker.read_text().replace("train", "test", 1))

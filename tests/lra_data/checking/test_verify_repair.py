@@ -157,7 +157,7 @@ def test_a_stray_shard_is_named(copied_set: Path) -> None:
     [
         ("{", "expected JSON, got damaged text"),
         ("[]", "expected a JSON object, got another value"),
-        ('{"format_version": 2}', "expected format_version 1, got 2"),
+        ('{"format_version": 3}', "expected format_version 1 or 2, got 3"),
         ('{"format_version": 1, "task": "listops"}', "wrong or missing entry"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 from lra_data.downloads import patience
 from lra_data.store.location import address_reader, remote
 from lra_data.store.location.remote import RemoteFolder
-from lra_data.store.manifest import Shard, read_manifest
+from lra_data.store.manifest import read_manifest
+from lra_data.store.shard_entry import Shard
 from tests.support.remote_servers import HOST, FileServer, Proxy
 
 RANGE = 4096
@@ -67,4 +68,4 @@ def through(proxy: Proxy) -> RemoteFolder:
 def cached(tmp_path: Path) -> list[str]:
     """Names of shards in the cache."""
     folder = tmp_path / "cache" / "shards"
-    return sorted(path.name for path in folder.glob("*") if path.suffix not in {".lock", ".part"})
+    return sorted(path.name for path in folder.glob("*") if path.suffix not in {".lock", ".part", ".checked"})

@@ -11,7 +11,7 @@ from lra_data.paths import is_address
 from lra_data.store.atomic_files import sha256_of
 from lra_data.store.location import address_reader
 from lra_data.store.location.remote import RemoteFolder
-from lra_data.store.manifest import Shard
+from lra_data.store.shard_entry import Shard
 from tests.support.remote_servers import FileServer
 
 

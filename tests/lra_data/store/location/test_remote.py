@@ -12,7 +12,8 @@ from lra_data.downloads import patience
 from lra_data.errors import SetError
 from lra_data.store.atomic_files import sha256_of
 from lra_data.store.location.remote import RemoteFolder
-from lra_data.store.manifest import MANIFEST, Shard, read_manifest
+from lra_data.store.manifest import MANIFEST, read_manifest
+from lra_data.store.shard_entry import Shard
 from tests.lra_data.store.location.conftest import RANGE, cached, through
 from tests.support.remote_servers import HOST, FileServer, Proxy
 

@@ -8,7 +8,8 @@ import pytest
 
 from lra_data.errors import SetError
 from lra_data.store.location.remote import RemoteFolder
-from lra_data.store.manifest import Shard, read_manifest
+from lra_data.store.manifest import read_manifest
+from lra_data.store.shard_entry import Shard
 from tests.support.remote_servers import BUCKET, HOST, S3_KEYS, Proxy, s3_server
 
 pytestmark = pytest.mark.long

@@ -13,7 +13,8 @@ import pytest
 from lra_data.errors import SetError
 from lra_data.store.atomic_files import sha256_of
 from lra_data.store.location.remote import RemoteFolder
-from lra_data.store.manifest import MANIFEST, Shard
+from lra_data.store.manifest import MANIFEST
+from lra_data.store.shard_entry import Shard
 from tests.conftest import ROOT
 from tests.lra_data.store.location.conftest import RANGE, cached, through
 from tests.support.remote_servers import FileServer, Proxy

@@ -1,30 +1,13 @@
-"""Runs the jobs of a build. An engine maps a pure function over jobs and yields results as jobs finish.
-
-The interface is one method, so a Ray or Slurm engine is one more class. Jobs and results can be pickled and need only
-the shared folder; jobs may run anywhere, twice, and in any order.
-"""
+"""The engine local: worker processes on this machine."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
 
+from lra_data.building.engines.engine import Engine, Job, Result
 from lra_data.building.engines.worker_process import LostWorkerError, WorkerProcess
 from lra_data.checks import plain_int
 from lra_data.errors import BuildError, UsageError
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-
-class Engine(Protocol):
-    """Runs `function` on every job and yields the results in order of completion."""
-
-    def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-        """Raises the error of a failed job. Running jobs finish first; the others are not started.
-
-        An interrupt does not wait for running jobs.
-        """
 
 
 class LocalProcesses:
@@ -80,3 +63,8 @@ class LocalProcesses:
             pool.shutdown(wait=True, cancel_futures=True)
             for worker in workers:
                 worker.close()
+
+
+def ENGINE(workers: int | None) -> Engine:  # noqa: N802
+    """See `get_engine`."""
+    return LocalProcesses(1 if workers is None else workers)

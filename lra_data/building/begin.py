@@ -1,0 +1,78 @@
+"""The beginning of a build: is the set there already, does the folder hold another build, which plan is it.
+
+Several runs may begin the same build at once. The first to create the plan decides it; the others compare.
+"""
+
+import hashlib
+from dataclasses import replace
+
+from msgspec import structs
+
+from lra_data.building.card import CARD, unfinished_card_text
+from lra_data.building.plan import PLAN_FILE, Plan, check_same, parse_plan, plan_of, plan_text
+from lra_data.errors import SetError
+from lra_data.store.manifest import MANIFEST, Manifest
+from lra_data.store.outputs.output import Output, manifest_of, publish_text
+from lra_data.store.shard_table import SHARD_TABLE
+
+CROISSANT = "croissant.json"
+PREVIEW = "preview.png"
+
+
+def finished_set(output: Output, plan: Plan) -> Manifest | None:
+    """The manifest of the set if it is finished; raises SetError if it does not fit the plan."""
+    manifest = manifest_of(output)
+    if manifest is None:
+        return None
+    # For a finished set, the versions of the libraries that wrote it may differ.
+    libraries = manifest.description.libraries
+    asked = replace(plan, description=structs.replace(plan.description, libraries=libraries))
+    check_same(output.where, "a finished set", plan_of(manifest), asked)
+    output.end_build()
+    return manifest
+
+
+def begin(output: Output, plan: Plan, *, alone: bool) -> str:
+    """Write the plan, or check that the plan there is the same; returns the SHA-256 of its text.
+
+    alone: whether no other run may be working on this set.
+    """
+    there = output.read(PLAN_FILE)
+    if there is None:
+        foreign = output.shards()
+        there = output.read(PLAN_FILE)  # another run may have begun, and made these shards
+        if foreign and there is None:
+            raise SetError(
+                f"{output.where} holds {len(foreign)} shards of an unknown build, such as {foreign[0]}: "
+                "choose another --out, or add --overwrite to remove them"
+            )
+    if there is not None:
+        _check(output, there, plan)
+    # The card says "unfinished" before there is a shard. A run that was killed at the end may have written the last
+    # card; but while other runs are at work, one of them may be writing it now.
+    if alone:
+        publish_text(output, CARD, unfinished_card_text())
+    else:
+        output.create(CARD, unfinished_card_text().encode())
+    if there is None:
+        there = output.create(PLAN_FILE, plan_text(plan).encode())
+        _check(output, there, plan)
+    return hashlib.sha256(there).hexdigest()
+
+
+def _check(output: Output, there: bytes, plan: Plan) -> None:
+    check_same(output.where, "an unfinished build", parse_plan(there, f"{output.where}/{PLAN_FILE}"), plan)
+
+
+def remove_set(output: Output) -> None:
+    """Remove the files of an earlier set, or of an unfinished build. Other files stay.
+
+    The manifest goes first, and the card says "unfinished" before any shard is removed. So if the process is killed in
+    between, readers do not take the rest for a set.
+    """
+    output.remove([MANIFEST, SHARD_TABLE, CROISSANT, PREVIEW])
+    with output.run() as run:
+        publish_text(run, CARD, unfinished_card_text())
+    output.remove(output.shards())
+    output.remove([PLAN_FILE])
+    output.end_build()
