@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lra_data import UsageError
 from reference_models.commands.ending import Ending
 from reference_models.commands.progress import shown_training
 from reference_models.commands.ranks import say
@@ -63,15 +64,33 @@ def train(task: str, model: str, **options: Any) -> None:
 @recipe_options
 @dataset_options
 @machine_options
-def sweep(wanted: Sequence[str], **options: Any) -> None:
+@click.option(
+    "--part",
+    metavar="I/N",
+    help="Train only part I of N of the list, counted from 0; auto or auto/N asks the scheduler.",
+)
+def sweep(wanted: Sequence[str], part: str | None, **options: Any) -> None:
     """Train models one after another, such as listops/mini:linear; listops/mini:all trains all models.
 
     Each result is saved when its training finishes. Finished trainings are skipped. A training that fails does not stop
     the others. Two sweeps may run at the same time: each leaves out what the other is training, and counts it as
     failed. Ctrl-C and SIGTERM save the current training.
+
+    With --part, a job array shares the list: part I trains the models I, I + N, I + 2N, … of it.
     """
     ending = Ending()
+    from lra_data.building.parts import RANKS, parse_part
     from reference_models.training.runs import Experiment, expand, run_all
+
+    chosen = expand(wanted)
+    if part is not None:
+        found = parse_part(part)
+        if found.source == RANKS:
+            raise UsageError(
+                f"expected the variables of a job array with --part {part}, got those of ranks, which train one model "
+                "together: give the part as 3/64"
+            )
+        chosen = found.of(chosen)
 
     set_threads(options["threads"])
     experiments = [
@@ -81,7 +100,7 @@ def sweep(wanted: Sequence[str], **options: Any) -> None:
             preset=options["preset"],
             changes=recipe_changes(options),
         )
-        for task, model in expand(wanted)
+        for task, model in chosen
     ]
 
     def shown(experiment: "Experiment") -> AbstractContextManager[Any]:

@@ -4,7 +4,9 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from reference_models.commands.progress import shown_training
 from reference_models.model.checkpoint import save_model
 from reference_models.model.classifier import Classifier
 from reference_models.model.presets import preset
+from reference_models.training import runs
+from reference_models.training.runs import Experiment
 from tests.conftest import ROOT
 from tests.support.model_cards import made_card
 
@@ -132,6 +136,28 @@ def test_wrong_words_are_one_line(arguments: list[str], message: str, tmp_path: 
     assert isinstance(found.exception, ValueError | LraDataError), found.output
     assert message in str(found.exception)
     assert "\n" not in str(found.exception)
+
+
+def test_parts_of_a_sweep_share_the_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def run_all(experiments: list[Experiment], *_: Any, **__: Any) -> Iterator[Any]:
+        seen.extend(experiment.attention for experiment in experiments)
+        yield from ()
+
+    monkeypatch.setattr(runs, "run_all", run_all)
+    arguments = ["sweep", "listops/mini:all", "--out", str(tmp_path), "--part"]
+    sizes = []
+    for number in range(3):
+        before = len(seen)
+        assert CliRunner().invoke(cli, [*arguments, f"{number}/3"]).exit_code == 0
+        sizes.append(len(seen) - before)
+    assert sorted(seen) == sorted(attention_names())
+    assert max(sizes) - min(sizes) <= 1
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    found = CliRunner().invoke(cli, [*arguments, "auto"])
+    assert "expected the variables of a job array with --part auto, got those of ranks" in str(found.exception)
 
 
 class Terminal(io.StringIO):

@@ -1,0 +1,65 @@
+"""Builds that run on a cluster in tests: the set, the driver as a process of its own, and how far it is."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lra_data
+from tests.conftest import file_bytes
+
+NAME = "listops/lra"
+OPTIONS: dict[str, Any] = {
+    "num_shards": 12,
+    "sizes": {"train": 6000, "validation": 400, "test": 400},
+    "formats": ["parquet"],
+}
+FLAGS = ["--train", "6000", "--validation", "400", "--test", "400", "--num-shards", "12", "--format", "parquet"]
+RANGES = 14
+
+
+def local_build(root: Path) -> dict[str, bytes]:
+    """The files that one process writes."""
+    lra_data.build(NAME, root, **OPTIONS)
+    return file_bytes(root / NAME)
+
+
+def start_driver(root: Path | str, *flags: str, **environment: str) -> "subprocess.Popen[str]":
+    """`lra-data build … --engine …` in a process of its own, which leads a group."""
+    command = [
+        sys.executable,
+        "-m",
+        "lra_data",
+        "build",
+        "listops",
+        "--preset",
+        "lra",
+        "--out",
+        str(root),
+        *FLAGS,
+        *flags,
+    ]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def markers(root: Path) -> int:
+    """How many row ranges are finished."""
+    return len(list((root / NAME / ".build").glob("*.parquet.json")))
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Wait; raises AssertionError when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
