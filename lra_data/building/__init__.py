@@ -1,5 +1,6 @@
-"""Makes sets: plan, engine, shards, resume, repair, dataset card, Croissant.
+"""Makes sets: plan, engine, shards, resume, parts, repair, dataset card, Croissant.
 
-Reading order: `plan`, `shard_job` (one job, a pure function), `engines`, `build_set` (the order of events),
-`duplicates`, `card`, `croissant`, `repair`. The folder is not called `build` because that is the public function.
+Reading order: `plan`, `shard_job` (one job, a pure function), `engines`, `begin`, `build_set` (the order of events),
+`finish`, `duplicates`, `card`, `croissant`; then `parts` and `part_builds`, `repair`. Where files go is in
+`lra_data/store/outputs`. The folder is not called `build` because that is the public function.
 """

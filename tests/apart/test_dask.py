@@ -15,7 +15,16 @@ import pytest
 import lra_data
 from lra_data import BuildError
 from tests.conftest import file_bytes
-from tests.support.cluster_builds import NAME, OPTIONS, local_build, markers, start_driver, wait_until
+from tests.support.cluster_builds import (
+    FAMILIES,
+    NAME,
+    OPTIONS,
+    family_build,
+    local_build,
+    markers,
+    start_driver,
+    wait_until,
+)
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'lra-data[dask]'", exc_type=ImportError)
 
@@ -64,6 +73,14 @@ def test_the_same_files(whole: dict[str, bytes], cluster: Cluster, tmp_path: Pat
 
     lra_data.build(NAME, tmp_path, **OPTIONS, engine=DaskCluster(cluster.address))
     assert file_bytes(tmp_path / NAME) == whole
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_kind_of_family(family: str, corpora: dict[str, Path], cluster: Cluster, tmp_path: Path) -> None:
+    from lra_data.building.engines.dask_cluster import DaskCluster
+
+    here = family_build(family, corpora["text"], tmp_path / "here")
+    assert family_build(family, corpora["text"], tmp_path / "there", engine=DaskCluster(cluster.address)) == here
 
 
 def test_a_killed_worker(whole: dict[str, bytes], cluster: Cluster, tmp_path: Path) -> None:

@@ -15,7 +15,17 @@ import pytest
 import lra_data
 from lra_data import BuildError
 from tests.conftest import file_bytes
-from tests.support.cluster_builds import NAME, OPTIONS, RANGES, local_build, markers, start_driver, wait_until
+from tests.support.cluster_builds import (
+    FAMILIES,
+    NAME,
+    OPTIONS,
+    RANGES,
+    family_build,
+    local_build,
+    markers,
+    start_driver,
+    wait_until,
+)
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'lra-data[ray]'", exc_type=ImportError)
 
@@ -55,6 +65,14 @@ def test_the_same_files(whole: dict[str, bytes], cluster: Any, tmp_path: Path) -
     lra_data.build(NAME, tmp_path, **OPTIONS, engine=RayTasks(cluster.address))
     assert file_bytes(tmp_path / NAME) == whole
     assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_kind_of_family(family: str, corpora: dict[str, Path], cluster: Any, tmp_path: Path) -> None:
+    from lra_data.building.engines.ray_tasks import RayTasks
+
+    here = family_build(family, corpora["text"], tmp_path / "here")
+    assert family_build(family, corpora["text"], tmp_path / "there", engine=RayTasks(cluster.address)) == here
 
 
 def test_killed_workers(whole: dict[str, bytes], cluster: Any, tmp_path: Path) -> None:

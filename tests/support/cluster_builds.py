@@ -12,6 +12,8 @@ import lra_data
 from tests.conftest import file_bytes
 
 NAME = "listops/lra"
+# One set of each kind of family: drawn, drawn with compiled tables, and converted from a corpus that every node sees.
+FAMILIES = ("listops", "pathfinder", "text")
 OPTIONS: dict[str, Any] = {
     "num_shards": 12,
     "sizes": {"train": 6000, "validation": 400, "test": 400},
@@ -25,6 +27,29 @@ def local_build(root: Path) -> dict[str, bytes]:
     """The files that one process writes."""
     lra_data.build(NAME, root, **OPTIONS)
     return file_bytes(root / NAME)
+
+
+def family_build(family: str, corpus: Path, root: Path, **options: Any) -> dict[str, bytes]:
+    """The files of a small set of one of FAMILIES."""
+    given: dict[str, Any] = {"num_shards": 6, "formats": ["parquet", "webdataset"], **options}
+    if family == "text":
+        given["corpus"] = lra_data.Corpus(corpus, allow_partial=True)
+    else:
+        given["sizes"] = {"train": 60, "validation": 6, "test": 6}
+    lra_data.build(
+        {"listops": "listops/mini", "pathfinder": "pathfinder/32-easy", "text": "text/lra"}[family], root, **given
+    )
+    (found,) = (root / family).iterdir()
+    return file_bytes(found)
+
+
+def family_flags(family: str, corpus: Path) -> list[str]:
+    """What `lra-data build` takes for the set of `family_build`, with its task."""
+    shared = ["--num-shards", "6", "--format", "parquet,webdataset"]
+    if family == "text":
+        return [family, "--corpus", str(corpus), "--allow-partial", *shared]
+    preset = "mini" if family == "listops" else "32-easy"
+    return [family, "--preset", preset, "--train", "60", "--validation", "6", "--test", "6", *shared]
 
 
 def start_driver(root: Path | str, *flags: str, **environment: str) -> "subprocess.Popen[str]":

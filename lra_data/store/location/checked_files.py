@@ -28,8 +28,11 @@ def note_checked(path: Path) -> None:
     """Remember it; a folder that cannot be written means that each process checks for itself."""
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
     with suppress(OSError):
-        temporary.write_text(_identity(path))
-        os.replace(temporary, _stamp_of(path))
+        try:
+            temporary.write_text(_identity(path))
+            os.replace(temporary, _stamp_of(path))
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _stamp_of(path: Path) -> Path:

@@ -284,6 +284,16 @@ def test_addresses_that_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_address_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.setattr(fsspec.registry, "_registry", {})
+    with pytest.raises(
+        UsageError, match=r"expected the libraries that read it, got: .*pip install 'lra-data\[remote\]'"
+    ):
+        lra_data.build(MINI, f"s3://{BUCKET}/closed", **OPTIONS)
+
+
 def test_a_missing_bucket_and_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BuildError, match=r"s3://no-such-bucket/sets/listops/mini/.*check the address, the credentials"):
         lra_data.build(MINI, "s3://no-such-bucket/sets", **OPTIONS)

@@ -57,6 +57,25 @@ def test_parts_in_any_order_and_twice(whole: dict[str, bytes], tmp_path: Path, p
     assert file_bytes(tmp_path / MINI) == whole
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [1, 3, 7])
+@pytest.mark.parametrize("name", ["pathfinder/32-easy", "text/lra"])
+def test_parts_of_other_families(name: str, parts: int, corpora: dict[str, Path], tmp_path: Path) -> None:
+    family = name.partition("/")[0]
+    options: dict[str, Any] = {"formats": ALL_FORMATS, "num_shards": 5}
+    if family in corpora:
+        options["corpus"] = lra_data.Corpus(corpora[family], allow_partial=True)
+    else:
+        options["sizes"] = {"train": 12, "validation": 3, "test": 3}
+    lra_data.build(name, tmp_path / "one", **options)
+    lra_data.build(name, tmp_path / "two", **options, workers=2)
+    for index in range(parts):
+        lra_data.build_part(name, tmp_path / "parts", f"{index}/{parts}", **options)
+    lra_data.finish_build(name, tmp_path / "parts", **options)
+    (one,), (two,), (found,) = (list((tmp_path / root / family).iterdir()) for root in ("one", "two", "parts"))
+    assert file_bytes(found) == file_bytes(one) == file_bytes(two)
+
+
 def test_parts_of_different_numbers_and_a_build(whole: dict[str, bytes], tmp_path: Path) -> None:
     lra_data.build_part(MINI, tmp_path, "0/2", **OPTIONS)
     again = lra_data.build_part(MINI, tmp_path, "1/3", **OPTIONS)
