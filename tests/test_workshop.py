@@ -49,8 +49,9 @@ def test_the_pytorch_installed_first_is_the_pinned_one() -> None:
 
 def test_every_extra_is_installed_for_development() -> None:
     (extras,) = re.findall(r"^DEVELOPMENT_EXTRAS=(\S+)$", ENVIRONMENT, re.M)
-    # `tensorflow` comes from the dev group, in the build that needs no GPU; `all` is all of them.
-    assert {*extras.split(","), "tensorflow", "all"} == PYPROJECT["project"]["optional-dependencies"].keys()
+    (clusters,) = re.findall(r"^CLUSTER_EXTRAS=(\S+)$", ENVIRONMENT, re.M)  # which scripts/test --clusters installs
+    # `tensorflow` comes from the dev group, in the build that needs no GPU; `all` is all that need no cluster.
+    assert {*extras.split(","), *clusters.split(","), "tensorflow", "all"} == PYPROJECT["project"]["optional-dependencies"].keys()
 
 
 def test_the_citation_is_of_this_version() -> None:
