@@ -51,7 +51,9 @@ def test_every_extra_is_installed_for_development() -> None:
     (extras,) = re.findall(r"^DEVELOPMENT_EXTRAS=(\S+)$", ENVIRONMENT, re.M)
     (clusters,) = re.findall(r"^CLUSTER_EXTRAS=(\S+)$", ENVIRONMENT, re.M)  # which scripts/test --clusters installs
     # `tensorflow` comes from the dev group, in the build that needs no GPU; `all` is all that need no cluster.
-    assert {*extras.split(","), *clusters.split(","), "tensorflow", "all"} == PYPROJECT["project"]["optional-dependencies"].keys()
+    assert {*extras.split(","), *clusters.split(","), "tensorflow", "all"} == PYPROJECT["project"][
+        "optional-dependencies"
+    ].keys()
 
 
 def test_the_citation_is_of_this_version() -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from lra_data.store.outputs import object_store, uploads
 from lra_data.store.outputs.choice import output_at
 from lra_data.store.outputs.output import Stored, publish
 from tests.conftest import ALL_FORMATS, file_bytes
+from tests.support.commands import run
 from tests.support.remote_servers import BUCKET, HOST, S3_KEYS, Proxy, empty_s3_server, s3_client
 from tests.support.small_builds import MINI, Interruption, OneAtATime
 
@@ -287,7 +287,7 @@ def test_addresses_that_are_refused(
 def test_an_address_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.setattr(fsspec.registry, "_registry", {})
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3")
     with pytest.raises(
         UsageError, match=r"expected the libraries that read it, got: .*pip install 'lra-data\[remote\]'"
     ):
@@ -332,37 +332,16 @@ def test_no_credentials_in_jobs_and_plans(tmp_path: Path) -> None:
 
 
 def test_the_command_line(whole: dict[str, bytes], tmp_path: Path) -> None:
-    flags = [
-        "--train",
-        "30",
-        "--validation",
-        "6",
-        "--test",
-        "4",
-        "--num-shards",
-        "2",
-        "--format",
-        ",".join(ALL_FORMATS),
-    ]
+    size = ["--train", "30", "--validation", "6", "--test", "4", "--num-shards", "2", "--format", ",".join(ALL_FORMATS)]
     address = f"s3://{BUCKET}/{tmp_path.name}"
-    command = [sys.executable, "-m", "lra_data"]
-    build = [*command, "build", "listops", "--preset", "mini", "--out", address, *flags]
-    done = subprocess.run(build, capture_output=True, text=True, cwd=tmp_path, check=False)
+    build = ["build", "listops", "--preset", "mini", "--out", address, *size]
+    done = run(*build, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{address}/{MINI}: built, 40 examples in 12 files")
     assert stored(address) == whole
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
-    for name, flags in {
-        "info": [],
-        "verify": [],
-        "show": ["--num", "1"],
-        "stats": [],
-        "repair": [],
-        "status": [],
-    }.items():
-        seen = subprocess.run(
-            [*command, name, f"{address}/{MINI}", *flags], capture_output=True, text=True, check=False
-        )
+    commands = {"info": [], "verify": [], "show": ["--num", "1"], "stats": [], "repair": [], "status": []}
+    for name, flags in commands.items():
+        seen = run(name, f"{address}/{MINI}", *flags)
         assert seen.returncode == 0, (name, seen.stderr)
-    facts = json.loads(subprocess.run([*build, "--json"], capture_output=True, text=True, check=True).stdout)
-    assert facts["was_complete"]
+    assert json.loads(run(*build, "--json").stdout)["was_complete"]
