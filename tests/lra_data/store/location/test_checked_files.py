@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lra_data.store.location import checked_files, remote
+from lra_data.store.location import checked_files
 from lra_data.store.location.checked_files import note_checked, was_checked
 from lra_data.store.location.remote import RemoteFolder
 from lra_data.store.shard_entry import Shard
@@ -86,4 +86,3 @@ def test_a_file_that_decays_is_seen_the_next_day(
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     monkeypatch.setattr(checked_files, "_GOOD_FOR_S", 0.0)
     assert RemoteFolder(server.url).shard_path(shard).read_bytes() == content
-    assert remote.was_checked is was_checked
