@@ -24,6 +24,8 @@ from lra_data.store.outputs.output import Output, Stored
 
 LOCK = ".lock"
 _RUN = "run-"
+# Waiting for a network file system; on a local disk it makes no difference.
+_AT_ONCE = 8
 
 
 class FolderOutput:
@@ -31,7 +33,7 @@ class FolderOutput:
 
     def __init__(self, folder: Path, run_name: str = "") -> None:
         self.folder, self.where = folder, str(folder)
-        self.at_once = 1
+        self.at_once = _AT_ONCE
         self._run_name = run_name
 
     @contextmanager
@@ -57,12 +59,18 @@ class FolderOutput:
         with ExitStack() as stack:
             try:
                 mine.mkdir(parents=True)
+                stack.callback(self._remove_if_empty)
                 stack.callback(shutil.rmtree, mine, ignore_errors=True)
                 self._remove_abandoned()
                 stack.enter_context(locked_file(mine / LOCK, notice=False))
             except OSError as error:
                 raise write_failure(mine.parent, error) from error
             yield FolderOutput(self.folder, name)
+
+    def _remove_if_empty(self) -> None:
+        """Leave no folder behind for a build that was refused before it began."""
+        with suppress(OSError):
+            (self.folder / BUILD_FOLDER).rmdir()
 
     def _remove_abandoned(self) -> None:
         """Remove scratch folders of runs that were killed on this machine."""
