@@ -1,5 +1,6 @@
 """`lra-data script`: prints a script that builds a set in parts on a cluster. It submits nothing."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,7 +132,7 @@ def kubernetes(
             cpus=cpus,
             memory=2 * cpus,
             image=image,
-            build="[" + ", ".join(f'"{word}"' for word in build) + "]",
+            build=json.dumps(build),  # a list in JSON is one in YAML
             finish=shlex.join(["lra-data", "build", task, *flags, "--finish"]),
         ),
         nl=False,

@@ -1,5 +1,6 @@
 """Small builds for tests, in this process or as a child, and an engine that can be stopped between two jobs."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -23,8 +24,11 @@ def run_build(root: Path, *flags: str, limit_bytes: int | None = None) -> "subpr
         if limit_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
+    # Python may not notice that the limit cuts off a module that it caches, for all later processes.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"} if limit_bytes is not None else None
+
     command = [sys.executable, "-m", "lra_data", "build", "listops", "--preset", "mini", "--out", str(root), *flags]
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, preexec_fn=limit, check=False)
 
 
 SMALL_FLAGS = ("--train", "1500", "--validation", "60", "--test", "40", "--num-shards", "2")

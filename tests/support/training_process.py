@@ -252,6 +252,7 @@ def small_disk(folder: Path, size: int, save_every: int) -> None:
     """Train with a limit on the size of a file: what the system says is not that the disk is full, but comes the same
     way. Prints the error.
     """
+    sys.dont_write_bytecode = True  # it would be cut off
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
         small_training("linear", folder, save_every=save_every)

@@ -1,5 +1,6 @@
 """Sets of converted corpora: same bytes for any workers and after kills, verified and repaired against the corpus."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(corpora: dict[str, Path], t
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # it would be cut off
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
     )
     assert result.returncode == 1

@@ -215,6 +215,7 @@ def test_a_disk_that_is_full(server: Server, tmp_path: Path) -> None:
     code = (
         "import resource, sys; from lra_data.corpora.fetch import Archive, fetch_archive\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "sys.dont_write_bytecode = True\n"
         "try: fetch_archive([Archive(name='a', urls=(sys.argv[1],), bytes=None, digest=None)], lambda *_: None)\n"
         "except Exception as error: sys.exit(f'{type(error).__name__}: {error}')"
     )

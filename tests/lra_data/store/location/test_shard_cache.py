@@ -25,6 +25,7 @@ from lra_data.errors import LraDataError
 from lra_data.store.location import address_reader, remote
 if len(sys.argv) > 2:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+    sys.dont_write_bytecode = True  # it would be cut off
 address_reader.RANGE_BYTES = 4096
 folder = remote.RemoteFolder(sys.argv[1])
 try:
