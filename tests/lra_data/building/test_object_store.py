@@ -95,7 +95,7 @@ def test_two_workers_and_parts_on_s3(whole: dict[str, bytes], tmp_path: Path) ->
     assert stored(root) == whole
 
 
-@pytest.mark.parametrize("name", ["pathfinder/32-easy", "text/lra"])
+@pytest.mark.parametrize("name", ["pathfinder/32-easy", pytest.param("text/lra", marks=pytest.mark.slow)])
 def test_other_families_in_parts_on_s3(name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
     family = name.partition("/")[0]
     options: dict[str, Any] = {"formats": ALL_FORMATS, "num_shards": 3}
@@ -115,7 +115,9 @@ def test_other_families_in_parts_on_s3(name: str, corpora: dict[str, Path], tmp_
     assert found == file_bytes(here)
 
 
-@pytest.mark.parametrize("finished", [0, 1, 3])
+@pytest.mark.parametrize(
+    "finished", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_stopped_build_goes_on_and_reads_no_shard(
     whole: dict[str, bytes], tmp_path: Path, finished: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +333,7 @@ def test_no_credentials_in_jobs_and_plans(tmp_path: Path) -> None:
         assert S3_KEYS["secret"].encode() not in text
 
 
+@pytest.mark.slow
 def test_the_command_line(whole: dict[str, bytes], tmp_path: Path) -> None:
     size = ["--train", "30", "--validation", "6", "--test", "4", "--num-shards", "2", "--format", ",".join(ALL_FORMATS)]
     address = f"s3://{BUCKET}/{tmp_path.name}"
