@@ -4,15 +4,16 @@ Several runs may begin the same build at once. The first to create the plan deci
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from msgspec import structs
 
 from lra_data.building.card import CARD, unfinished_card_text
 from lra_data.building.plan import PLAN_FILE, Plan, check_same, parse_plan, plan_of, plan_text
-from lra_data.errors import SetError
+from lra_data.errors import BuildError, SetError
 from lra_data.store.manifest import MANIFEST, Manifest
-from lra_data.store.outputs.output import Output, manifest_of, publish_text
+from lra_data.store.outputs.output import FinishedMeanwhileError, Output, manifest_of, publish_text
 from lra_data.store.shard_table import SHARD_TABLE
 
 CROISSANT = "croissant.json"
@@ -32,16 +33,38 @@ def finished_set(output: Output, plan: Plan) -> Manifest | None:
     return manifest
 
 
+def or_finished(output: Output, plan: Plan, work: Callable[[], Manifest]) -> Manifest:
+    """What `work` gives; or, if it fails because another run has finished the set meanwhile, that set.
+
+    The end of a build removes the plan, the markers and the scratch folders under all other runs.
+    """
+    try:
+        return work()
+    except (FinishedMeanwhileError, BuildError, SetError) as error:
+        finished = finished_set(output, plan)
+        if finished is not None:
+            return finished
+        if isinstance(error, FinishedMeanwhileError):
+            raise BuildError(
+                f"{output.where}: another run finished the set and it was removed: run the same command again"
+            ) from error
+        raise
+
+
 def begin(output: Output, plan: Plan, *, alone: bool) -> str:
     """Write the plan, or check that the plan there is the same; returns the SHA-256 of its text.
 
-    alone: whether no other run may be working on this set.
+    alone: whether no other run may be finishing this set.
+
+    Raises FinishedMeanwhileError if another run has finished it, SetError if there is another plan, or shards of none.
     """
     there = output.read(PLAN_FILE)
     if there is None:
         foreign = output.shards()
         there = output.read(PLAN_FILE)  # another run may have begun, and made these shards
         if foreign and there is None:
+            if output.read(MANIFEST) is not None:  # which finished a moment ago
+                raise FinishedMeanwhileError
             raise SetError(
                 f"{output.where} holds {len(foreign)} shards of an unknown build, such as {foreign[0]}: "
                 "choose another --out, or add --overwrite to remove them"

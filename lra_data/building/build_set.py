@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lra_data.building.begin import begin, finished_set, remove_set
+from lra_data.building.begin import begin, finished_set, or_finished, remove_set
 from lra_data.building.engines.engine import Engine
 from lra_data.building.engines.local_processes import LocalProcesses
 from lra_data.building.finish import finish
 from lra_data.building.plan import Plan, RowRange, make_plan
 from lra_data.building.shard_job import ShardJob, ShardResult, make_shards
 from lra_data.catalogue import get_task
-from lra_data.errors import BuildError, LraDataError
+from lra_data.errors import LraDataError
 from lra_data.store.manifest import Manifest
 from lra_data.store.outputs.choice import output_at, set_place
-from lra_data.store.outputs.output import FinishedMeanwhileError, Output
+from lra_data.store.outputs.output import Output
 from lra_data.task import Task
 
 
@@ -75,22 +75,18 @@ def build(
     output = output_at(set_place(root, chosen))
     if not overwrite and (finished := finished_set(output, plan)) is not None:
         return finished  # without a lock, which a read-only set does not allow
-    with output.exclusive():
+    with output.exclusive() as alone:
         if overwrite:
             remove_set(output)
         if (finished := finished_set(output, plan)) is not None:  # another process finished it meanwhile
             return finished
-        with output.run() as run:
-            jobs = jobs_of(run, begin(run, plan, alone=True), chosen, plan, plan.ranges)
-            try:
+
+        def work() -> Manifest:
+            with output.run() as run:
+                jobs = jobs_of(run, begin(run, plan, alone=alone), chosen, plan, plan.ranges)
                 return finish(run, chosen, plan, run_jobs(engine, jobs, progress))
-            except FinishedMeanwhileError:
-                finished = finished_set(run, plan)
-        if finished is None:
-            raise BuildError(
-                f"{output.where}: another process finished and removed the set: run the same command again"
-            )
-        return finished
+
+        return or_finished(output, plan, work)
 
 
 def jobs_of(output: Output, plan_sha256: str, task: Task, plan: Plan, ranges: Sequence[RowRange]) -> list[ShardJob]:

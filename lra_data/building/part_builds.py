@@ -6,12 +6,11 @@ reads the markers and the row digests of the parts, but no shard.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from lra_data.building.begin import begin, finished_set
+from lra_data.building.begin import begin, finished_set, or_finished
 from lra_data.building.build_set import TellProgress, jobs_of, run_jobs
 from lra_data.building.engines.engine import Engine
 from lra_data.building.engines.local_processes import LocalProcesses
@@ -80,11 +79,14 @@ def build_part(
     complete = PartReport(ranges=len(ranges), made=0, complete=True)
     if finished_set(output, plan) is not None:
         return complete
-    results: list[ShardResult] = []
-    with output.run() as run, suppress(FinishedMeanwhileError):
-        jobs = jobs_of(run, begin(run, plan, alone=False), chosen, plan, ranges)
-        run.create(_PARTS_FILE, f"{part.count}\n".encode())
-        results = run_jobs(engine or LocalProcesses(workers), jobs, progress)
+    try:
+        with output.run() as run:
+            jobs = jobs_of(run, begin(run, plan, alone=False), chosen, plan, ranges)
+            run.create(_PARTS_FILE, f"{part.count}\n".encode())
+            results = run_jobs(engine or LocalProcesses(workers), jobs, progress)
+    except (FinishedMeanwhileError, BuildError):
+        if not is_finished(output):
+            raise
     if is_finished(output):
         output.end_build()  # what this part wrote there after the end
         return complete
@@ -114,17 +116,22 @@ def finish_build(
         return finished
     if output.read(PLAN_FILE) is None:
         raise SetError(f"{output.where}: expected a build to finish, found none: build its parts first, with --part")
-    with output.exclusive(), output.run() as run:
-        jobs = jobs_of(run, begin(run, plan, alone=False), chosen, plan, plan.ranges)
-        results = kept_results(jobs)
-        missing = [number for number, result in enumerate(results) if result is None]
-        if missing:
-            if workers is None and engine is None:
-                raise BuildError(_missing_line(output, plan, missing))
-            made = run_jobs(engine or LocalProcesses(workers or 1), [jobs[number] for number in missing], progress)
-            for number, result in zip(missing, made, strict=True):
-                results[number] = result
-        return finish(run, chosen, plan, [result for result in results if result is not None])
+
+    def work() -> Manifest:
+        with output.run() as run:
+            jobs = jobs_of(run, begin(run, plan, alone=False), chosen, plan, plan.ranges)
+            results = kept_results(jobs)
+            missing = [number for number, result in enumerate(results) if result is None]
+            if missing:
+                if workers is None and engine is None:
+                    raise BuildError(_missing_line(output, plan, missing))
+                made = run_jobs(engine or LocalProcesses(workers or 1), [jobs[number] for number in missing], progress)
+                for number, result in zip(missing, made, strict=True):
+                    results[number] = result
+            return finish(run, chosen, plan, [result for result in results if result is not None])
+
+    with output.exclusive():
+        return or_finished(output, plan, work)
 
 
 def build_status(where: Path | str) -> BuildStatus:

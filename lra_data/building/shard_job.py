@@ -106,6 +106,10 @@ def make_shards(job: ShardJob) -> ShardResult:
             if is_finished(job.output):  # the folder of the build has been removed
                 raise FinishedMeanwhileError from error
             raise
+        if job.output.read(PLAN_FILE) is None and is_finished(job.output):
+            # An object store has no folder that could be missing. Leave nothing there that belongs to no build.
+            job.output.remove([digests_file(job.rows), *(marker_file(job.rows, name) for name in missing)])
+            raise FinishedMeanwhileError
     return result_of(job, markers, num_made=len(missing))
 
 

@@ -8,8 +8,6 @@ from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-_READ_BLOCK = 2**20
-
 
 class Sink(Protocol):
     """The file that a format writes to."""
@@ -72,11 +70,8 @@ def written(path: Path) -> Iterator[HashingFile]:
 
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_READ_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -111,8 +111,7 @@ def test_a_job_that_always_dies(cluster: Any) -> None:
 
 
 def test_an_error_of_a_job_is_one_line(cluster: Any, tmp_path: Path) -> None:
-    (tmp_path / NAME).mkdir(parents=True)
-    driver = start_driver(tmp_path, "--engine", "ray", RAY_ADDRESS=cluster.address, LRA_DATA_TEST="1")
+    driver = start_driver(tmp_path, "--engine", "ray", RAY_ADDRESS=cluster.address)
     wait_until(lambda: markers(tmp_path) >= 1)
     plan = tmp_path / NAME / ".build" / "plan.json"
     plan.write_text(plan.read_text() + "\n")

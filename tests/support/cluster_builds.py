@@ -10,6 +10,7 @@ from typing import Any
 
 import lra_data
 from tests.conftest import file_bytes
+from tests.support.small_builds import family_options
 
 NAME = "listops/lra"
 # One set of each kind of family: drawn, drawn with compiled tables, and converted from a corpus that every node sees.
@@ -31,14 +32,9 @@ def local_build(root: Path) -> dict[str, bytes]:
 
 def family_build(family: str, corpus: Path, root: Path, **options: Any) -> dict[str, bytes]:
     """The files of a small set of one of FAMILIES."""
-    given: dict[str, Any] = {"num_shards": 6, "formats": ["parquet", "webdataset"], **options}
-    if family == "text":
-        given["corpus"] = lra_data.Corpus(corpus, allow_partial=True)
-    else:
-        given["sizes"] = {"train": 60, "validation": 6, "test": 6}
-    lra_data.build(
-        {"listops": "listops/mini", "pathfinder": "pathfinder/32-easy", "text": "text/lra"}[family], root, **given
-    )
+    name = {"listops": "listops/mini", "pathfinder": "pathfinder/32-easy", "text": "text/lra"}[family]
+    given = family_options(name, {"text": corpus}, num_shards=6, formats=["parquet", "webdataset"], **options)
+    lra_data.build(name, root, **given)
     (found,) = (root / family).iterdir()
     return file_bytes(found)
 

@@ -19,6 +19,14 @@ def build_small(root: Path, **options: Any) -> Path:
     return root / MINI
 
 
+def family_options(name: str, corpora: dict[str, Path], **options: Any) -> dict[str, Any]:
+    """Options for a small set of a task of any kind: with a few rows, or over the tiny corpus of its family."""
+    family = name.partition("/")[0]
+    if family in corpora:
+        return {**options, "corpus": lra_data.Corpus(corpora[family], allow_partial=True)}
+    return {**options, "sizes": {"train": 60, "validation": 6, "test": 6}}
+
+
 def run_build(root: Path, *flags: str, limit_bytes: int | None = None) -> "subprocess.CompletedProcess[str]":
     def limit() -> None:
         if limit_bytes is not None:

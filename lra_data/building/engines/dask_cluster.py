@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lra_data.building.engines.engine import Engine, Job, Result
+from lra_data.building.engines.engine import Engine, Job, Result, refuse_workers
 from lra_data.errors import BuildError, UsageError
 from lra_data.optional_import import require
 
@@ -23,6 +23,7 @@ class DaskCluster:
     """
 
     def __init__(self, address: str | None = None, *, retries: int = 0) -> None:
+        self._distributed: Any = require("distributed", "dask")
         found = address or os.environ.get(ADDRESS_VARIABLE)
         if not found:
             raise UsageError(f"expected the address of a Dask scheduler, got none: set {ADDRESS_VARIABLE}")
@@ -30,7 +31,7 @@ class DaskCluster:
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """See Engine."""
-        distributed: Any = require("distributed", "dask")
+        distributed = self._distributed
         try:
             client = distributed.Client(self._address, timeout=_REACH_S, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -44,7 +45,7 @@ class DaskCluster:
                 try:
                     for future in distributed.as_completed(list(left), loop=client.loop, timeout=NO_WORKERS_S):
                         left.discard(future)
-                        yield self._result(distributed, future)
+                        yield self._result(future)
                 except TimeoutError as error:
                     if not client.scheduler_info()["workers"]:
                         raise BuildError(
@@ -54,14 +55,18 @@ class DaskCluster:
         finally:
             client.close(timeout=_REACH_S)  # which cancels what is left
 
-    def _result(self, distributed: Any, future: Any) -> Any:
+    def _result(self, future: Any) -> Any:
+        distributed = self._distributed
+        if future.status == "error":
+            failure = future.exception()
+            if isinstance(failure, distributed.KilledWorker):
+                raise BuildError(
+                    "a job's Dask worker died several times, killed or out of memory; finished shards are kept: run "
+                    "the same command again"
+                ) from failure
+            raise failure
         try:
             return future.result()
-        except distributed.KilledWorker as error:
-            raise BuildError(
-                "a job's Dask worker died several times, killed or out of memory; finished shards are kept: run the "
-                "same command again"
-            ) from error
         except (distributed.CancelledError, distributed.client.FutureCancelledError, OSError) as error:
             raise BuildError(
                 f"the Dask scheduler at {self._address} is gone; finished shards are kept: start it and run the same "
@@ -69,9 +74,7 @@ class DaskCluster:
             ) from error
 
 
-def ENGINE(workers: int | None) -> Engine:  # noqa: N802
+def engine_for(workers: int | None) -> Engine:
     """See `get_engine`."""
-    if workers is not None:
-        raise UsageError("expected no --workers with --engine dask, whose cluster decides: leave it out")
-    require("distributed", "dask")
+    refuse_workers("dask", workers)
     return DaskCluster()

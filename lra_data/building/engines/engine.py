@@ -15,7 +15,7 @@ from functools import cache
 from typing import Protocol, TypeVar
 
 from lra_data.building import engines
-from lra_data.errors import unknown_name
+from lra_data.errors import UsageError, unknown_name
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -39,15 +39,21 @@ def engine_names() -> tuple[str, ...]:
 
 
 def get_engine(name: str, workers: int | None = None) -> Engine:
-    """The engine with this name; its module defines ENGINE, which takes the number of workers, or None.
+    """The engine with this name; its module defines `engine_for`, which takes the number of workers, or None.
 
     Raises UsageError for an unknown name, for workers that are not this engine's to choose, and without its library.
     """
     if name not in _modules():
         raise unknown_name("engine", name, engine_names())
     module = importlib.import_module(f"{engines.__name__}.{_modules()[name]}")
-    engine: Engine = module.ENGINE(workers)
+    engine: Engine = module.engine_for(workers)
     return engine
+
+
+def refuse_workers(name: str, workers: int | None) -> None:
+    """Raise UsageError for a number of workers, where a cluster decides it."""
+    if workers is not None:
+        raise UsageError(f"expected no --workers with --engine {name}, whose cluster decides: leave it out")
 
 
 @cache

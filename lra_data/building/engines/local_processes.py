@@ -65,6 +65,6 @@ class LocalProcesses:
                 worker.close()
 
 
-def ENGINE(workers: int | None) -> Engine:  # noqa: N802
+def engine_for(workers: int | None) -> Engine:
     """See `get_engine`."""
     return LocalProcesses(1 if workers is None else workers)

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from lra_data.building.engines.engine import Engine, Job, Result
-from lra_data.errors import BuildError, UsageError
+from lra_data.building.engines.engine import Engine, Job, Result, refuse_workers
+from lra_data.errors import BuildError
 from lra_data.notices import say_once
 from lra_data.optional_import import require
 
@@ -35,6 +35,7 @@ class RayTasks:
     def __init__(
         self, address: str | None = None, *, retries: int = 8, cpus: float = 1, memory: int | None = None
     ) -> None:
+        self._ray: Any = require("ray", "ray")
         self._address = address or os.environ.get(ADDRESS_VARIABLE) or None
         self._options: dict[str, Any] = {"num_cpus": cpus, "max_retries": retries, "scheduling_strategy": "SPREAD"}
         if memory is not None:
@@ -42,7 +43,7 @@ class RayTasks:
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """See Engine."""
-        ray: Any = require("ray", "ray")
+        ray = self._ray
         joined = not ray.is_initialized()
         if joined:
             _join(ray, self._address)
@@ -109,9 +110,7 @@ def _next(ray: Any, running: list[Any]) -> Any:
         ) from error
 
 
-def ENGINE(workers: int | None) -> Engine:  # noqa: N802
+def engine_for(workers: int | None) -> Engine:
     """See `get_engine`."""
-    if workers is not None:
-        raise UsageError("expected no --workers with --engine ray, whose cluster decides: leave it out")
-    require("ray", "ray")
+    refuse_workers("ray", workers)
     return RayTasks()

@@ -37,32 +37,36 @@ class FolderOutput:
         self._run_name = run_name
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[bool]:
         """See Output."""
         with ExitStack() as stack:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked_file(self.folder / LOCK, wait=False))
+                held = stack.enter_context(locked_file(self.folder / LOCK, wait=False))
             except Timeout as error:
                 raise BuildError(
                     f"another process is building in {self.folder}: wait for it, or choose another --out"
                 ) from error
             except OSError as error:
                 raise write_failure(self.folder, error) from error
-            yield
+            yield held
 
     @contextmanager
     def run(self) -> Iterator[Output]:
         """See Output."""
         name = f"{_RUN}{socket.gethostname()}-{uuid4().hex}"
         mine = self.folder / BUILD_FOLDER / name
+        # It gets a name that other runs look for only when its lock is held.
+        unlocked = mine.with_name(f"new-{name}")
         with ExitStack() as stack:
             try:
-                mine.mkdir(parents=True)
+                unlocked.mkdir(parents=True)
                 stack.callback(self._remove_if_empty)
-                stack.callback(shutil.rmtree, mine, ignore_errors=True)
-                self._remove_abandoned()
-                stack.enter_context(locked_file(mine / LOCK, notice=False))
+                for folder in (mine, unlocked):
+                    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                stack.enter_context(locked_file(unlocked / LOCK, notice=False))
+                unlocked.rename(mine)
+                self._remove_abandoned(but=mine)
             except OSError as error:
                 raise write_failure(mine.parent, error) from error
             yield FolderOutput(self.folder, name)
@@ -72,16 +76,14 @@ class FolderOutput:
         with suppress(OSError):
             (self.folder / BUILD_FOLDER).rmdir()
 
-    def _remove_abandoned(self) -> None:
+    def _remove_abandoned(self, *, but: Path) -> None:
         """Remove scratch folders of runs that were killed on this machine."""
         for folder in (self.folder / BUILD_FOLDER).glob(f"{_RUN}{socket.gethostname()}-*"):
-            # The lock may be missing for a moment, in a run that is just beginning.
-            with suppress(OSError, Timeout):
-                if not (folder / LOCK).exists():
-                    continue
-                with locked_file(folder / LOCK, wait=False, notice=False) as held:
-                    if held:
-                        shutil.rmtree(folder, ignore_errors=True)
+            if folder == but:
+                continue
+            with suppress(OSError, Timeout), locked_file(folder / LOCK, wait=False, notice=False) as held:
+                if held:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -48,9 +48,9 @@ class StoreOutput:
         self._answered = PerProcess[set[str]](set)
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[bool]:
         """See Output. An object store has no locks; two builds of one set write the same bytes."""
-        yield
+        yield False
 
     @contextmanager
     def run(self) -> Iterator[Output]:

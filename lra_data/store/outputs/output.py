@@ -42,8 +42,10 @@ class Output(Protocol):
     where: str
     at_once: int
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Hold the set for a whole build; raises BuildError if another build holds it."""
+    def exclusive(self) -> AbstractContextManager[bool]:
+        """Hold the set for a whole build; raises BuildError if another build holds it. Gives whether it keeps other
+        builds out, which an object store, or a file system without locks, cannot.
+        """
 
     def run(self) -> AbstractContextManager["Output"]:
         """This output for one run, which may publish files. At the end, what killed workers left half written goes."""

@@ -16,8 +16,6 @@ from lra_data.store.outputs.output import Stored
 SINGLE_BYTES = 2**28
 PART_BYTES = 2**26
 
-_READ_BYTES = 2**23
-
 
 class WrongUploadError(Exception):
     """The store has other bytes than those that were sent; the message says what was expected and found."""
@@ -72,11 +70,8 @@ class ReadBackUploads:
         return str(self._filesystem.checksum(path))
 
     def _digest(self, path: str) -> str:
-        digest = hashlib.sha256()
         with self._filesystem.open(path, "rb") as file:
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
-        return digest.hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class S3Uploads:

@@ -63,7 +63,7 @@ def test_names() -> None:
 def test_another_engine_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "quiet_one.py").write_text(
         "class Quiet:\n    def run(self, function, jobs):\n        yield from map(function, jobs)\n\n"
-        "def ENGINE(workers):\n    return Quiet()\n"
+        "def engine_for(workers):\n    return Quiet()\n"
     )
     monkeypatch.setattr(engines, "__path__", [*engines.__path__, str(tmp_path)])
     engine._modules.cache_clear()

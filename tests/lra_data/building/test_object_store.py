@@ -17,11 +17,11 @@ from lra_data.building.repair import repair
 from lra_data.checking.verify import verify
 from lra_data.store.outputs import object_store, uploads
 from lra_data.store.outputs.choice import output_at
-from lra_data.store.outputs.output import Stored, publish
+from lra_data.store.outputs.output import Stored, publish, publish_text
 from tests.conftest import ALL_FORMATS, file_bytes
 from tests.support.commands import run
 from tests.support.remote_servers import BUCKET, HOST, S3_KEYS, Proxy, empty_s3_server, s3_client
-from tests.support.small_builds import MINI, Interruption, OneAtATime
+from tests.support.small_builds import MINI, Interruption, OneAtATime, family_options
 
 pytestmark = pytest.mark.long
 
@@ -98,11 +98,7 @@ def test_two_workers_and_parts_on_s3(whole: dict[str, bytes], tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["pathfinder/32-easy", pytest.param("text/lra", marks=pytest.mark.slow)])
 def test_other_families_in_parts_on_s3(name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
     family = name.partition("/")[0]
-    options: dict[str, Any] = {"formats": ALL_FORMATS, "num_shards": 3}
-    if family in corpora:
-        options["corpus"] = lra_data.Corpus(corpora[family], allow_partial=True)
-    else:
-        options["sizes"] = {"train": 6, "validation": 2, "test": 2}
+    options = family_options(name, corpora, formats=ALL_FORMATS, num_shards=3)
     lra_data.build(name, tmp_path / "here", **options)
     (here,) = (tmp_path / "here" / family).iterdir()
     root = f"s3://{BUCKET}/{tmp_path.name}"
@@ -183,6 +179,22 @@ def test_another_plan_and_overwriting(whole: dict[str, bytes], root: str) -> Non
     assert stored(root) == whole
 
 
+def test_a_build_does_not_replace_the_card_that_another_writes_now(root: str) -> None:
+    """A store has no lock: another run may be between its last card and the manifest."""
+    lra_data.build_part(MINI, root, "0/1", **OPTIONS)
+    output = output_at(f"{root}/{MINI}")
+    publish_text(output, "README.md", "the last card")
+    cards: list[bytes | None] = []
+
+    class Watching(OneAtATime):
+        def run(self, function: Any, jobs: Any) -> Iterator[Any]:
+            cards.append(output.read("README.md"))
+            yield from super().run(function, jobs)
+
+    lra_data.build(MINI, root, **OPTIONS, engine=Watching(lambda jobs: jobs))
+    assert cards == [b"the last card"]
+
+
 def test_the_store_compares_the_digest_of_each_upload(tmp_path: Path, s3_port: int) -> None:
     output = output_at(f"s3://{BUCKET}/{tmp_path.name}")
     with publish(output, "one.bin", lambda _: None) as file:
@@ -214,11 +226,19 @@ def test_an_upload_in_parts_is_compared_too(tmp_path: Path, s3_port: int, monkey
 
 
 def test_a_store_that_keeps_other_bytes(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads.ReadBackUploads, "_digest", lambda *_: "0" * 64)
-    monkeypatch.setattr(uploads.S3Uploads, "_checksum", lambda *_: "AAAA")
+    """What it keeps of one shard differs from what was sent: the shard gets no marker, and the set no manifest."""
+    wrong = "train-00001-of-00002.arrow"
+    for kind, name in ((uploads.ReadBackUploads, "_digest"), (uploads.S3Uploads, "_checksum")):
+        original = getattr(kind, name)
+        monkeypatch.setattr(
+            kind, name, lambda self, path, original=original: "AAAA" if path.endswith(wrong) else original(self, path)
+        )
     with pytest.raises(BuildError, match=r"expected (sha256|the store to keep SHA-256) .*another program writes there"):
         lra_data.build(MINI, root, **OPTIONS)
-    assert not any(name.endswith(".json") and name != ".build/plan.json" for name in stored(root))
+    there = stored(root)
+    assert ".build/train-00000-of-00002.arrow.json" in there
+    assert f".build/{wrong}.json" not in there
+    assert "manifest.json" not in there
 
 
 def test_over_a_connection_that_breaks(

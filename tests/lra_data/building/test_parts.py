@@ -4,26 +4,30 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from msgspec import structs
 
 import lra_data
 from lra_data import BuildError, SetError, UsageError
-from lra_data.building import shard_job
+from lra_data.building import begin as begin_module
+from lra_data.building import build_set, part_builds, shard_job
 from lra_data.building.begin import begin
 from lra_data.building.build_set import jobs_of
 from lra_data.building.parts import Part, compact, parse_part
 from lra_data.building.plan import make_plan
 from lra_data.building.shard_job import make_shards
+from lra_data.store.outputs.choice import output_at
 from lra_data.store.outputs.folder import FolderOutput
 from lra_data.store.outputs.output import FinishedMeanwhileError
 from tests.conftest import ALL_FORMATS, file_bytes
 from tests.support.commands import run
-from tests.support.small_builds import MINI, run_build
+from tests.support.small_builds import MINI, family_options, run_build
 
 pytestmark = pytest.mark.long
 
@@ -62,11 +66,7 @@ def test_parts_in_any_order_and_twice(whole: dict[str, bytes], tmp_path: Path, p
 @pytest.mark.parametrize("name", ["pathfinder/32-easy", "text/lra"])
 def test_parts_of_other_families(name: str, parts: int, corpora: dict[str, Path], tmp_path: Path) -> None:
     family = name.partition("/")[0]
-    options: dict[str, Any] = {"formats": ALL_FORMATS, "num_shards": 5}
-    if family in corpora:
-        options["corpus"] = lra_data.Corpus(corpora[family], allow_partial=True)
-    else:
-        options["sizes"] = {"train": 12, "validation": 3, "test": 3}
+    options = family_options(name, corpora, formats=ALL_FORMATS, num_shards=5)
     lra_data.build(name, tmp_path / "one", **options)
     lra_data.build(name, tmp_path / "two", **options, workers=2)
     for index in range(parts):
@@ -215,6 +215,68 @@ def test_a_set_that_is_finished_in_the_middle_of_a_part(
     assert lra_data.build_part(MINI, tmp_path, "2/7", **OPTIONS).complete
     assert file_bytes(tmp_path / MINI) == whole
     assert not (tmp_path / MINI / ".build").exists()
+
+
+@pytest.mark.parametrize("root", ["folder", "memory"])
+@pytest.mark.parametrize("late", ["part", "build", "finish"])
+def test_a_run_that_begins_as_another_ends(
+    whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, late: str
+) -> None:
+    """It has seen no manifest, and then finds a set that is finished: it changes nothing, and is content."""
+    where: Any = tmp_path if root == "folder" else f"memory://{tmp_path.name}"
+    lra_data.build_part(MINI, where, "0/1", **OPTIONS)
+    module = build_set if late == "build" else part_builds
+    original = begin_module.finished_set
+    seen: list[Any] = []
+
+    def blind(output: Any, plan: Any) -> Any:
+        """The first looks were before the end of the other run."""
+        seen.append(output)
+        return None if len(seen) <= (2 if late == "build" else 1) else original(output, plan)
+
+    def ended_meanwhile(output: Any, plan: Any, *, alone: bool) -> str:
+        monkeypatch.undo()
+        lra_data.finish_build(MINI, where, **OPTIONS)
+        return begin(output, plan, alone=alone)
+
+    monkeypatch.setattr(module, "finished_set", blind)
+    monkeypatch.setattr(module, "begin", ended_meanwhile)
+    if root == "folder":
+        monkeypatch.setattr(FolderOutput, "exclusive", lambda _: nullcontext(False))  # as where there are no locks
+    if late == "part":
+        assert lra_data.build_part(MINI, where, "0/1", **OPTIONS).complete
+    elif late == "build":
+        assert lra_data.build(MINI, where, **OPTIONS).description.seed == 0
+    else:
+        assert lra_data.finish_build(MINI, where, **OPTIONS).description.seed == 0
+    if root == "folder":
+        assert file_bytes(tmp_path / MINI) == whole
+        assert not (tmp_path / MINI / ".build").exists()
+    else:
+        filesystem, path = fsspec.url_to_fs(f"{where}/{MINI}")
+        assert {name.removeprefix(f"{path}/"): filesystem.cat_file(name) for name in filesystem.find(path)} == whole
+
+
+def test_a_job_on_a_store_that_comes_after_the_end(
+    whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store has no scratch folder that would be gone: the job takes away what it wrote for a build that has ended."""
+    task, root = lra_data.get_task(MINI), f"memory://{tmp_path.name}"
+    plan = make_plan(task, **OPTIONS)
+    output = output_at(f"{root}/{MINI}")
+    job = jobs_of(output, begin(output, plan, alone=False), task, plan, plan.ranges)[0]
+    original = shard_job.write_shards
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        lra_data.build(MINI, root, **OPTIONS)
+        return original(*arguments)
+
+    monkeypatch.setattr(shard_job, "write_shards", late)
+    with pytest.raises(FinishedMeanwhileError):
+        make_shards(job)
+    filesystem, path = fsspec.url_to_fs(f"{root}/{MINI}")
+    assert {name.removeprefix(f"{path}/"): filesystem.cat_file(name) for name in filesystem.find(path)} == whole
 
 
 def test_a_job_of_another_build(tmp_path: Path) -> None:

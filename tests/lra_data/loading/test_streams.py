@@ -51,7 +51,8 @@ def test_rows_near_in_a_stream_are_mixed() -> None:
     """A window of a stream is shuffled: neighbours in the order are not neighbours in the file."""
     places = order(8 * 4000, 8, 8, window=1000)[::8]
     assert np.mean(np.abs(np.diff(places)) == 1) < 0.01
-    assert len(set((places[:1000] // 1000).tolist())) > 1 or places[:1000].max() < 4000
+    # A window takes blocks from the whole shard.
+    assert places[:1000].max() - places[:1000].min() > 3000
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4, 8, 16, 32])
