@@ -40,8 +40,8 @@ def local_path(given: Any, what: str) -> Path:
     if is_address(text) or (collapsed is not None and not os.path.lexists(f"{collapsed['scheme']}:")):
         address = text if collapsed is None else text.replace(":/", "://", 1)
         raise UsageError(
-            f"expected {what} on this machine, got the address {shown_address(address)}: name a path; only the root of "
-            "`lra_data.load`, and a set that it loads, may be an address"
+            f"expected {what} on this machine, got the address {shown_address(address)}: name a path; only a set may "
+            "be at an address, given as a string"
         )
     try:
         return Path(text).expanduser()

@@ -106,8 +106,8 @@ def _run_build(request: BuildRequest, *, as_json: bool) -> None:
     from lra_data.building.engines.engine import get_engine
     from lra_data.building.part_builds import build_part, finish_build
     from lra_data.building.parts import parse_part
+    from lra_data.building.shard_job import is_finished
     from lra_data.commands.progress import shown_progress, shown_transfer
-    from lra_data.store.manifest import MANIFEST
     from lra_data.store.outputs.choice import output_at, set_place
 
     # With --overwrite, the same command would remove the finished shards.
@@ -119,7 +119,7 @@ def _run_build(request: BuildRequest, *, as_json: bool) -> None:
         task = request.task(transfer)
     say_when_interrupted(f"finished shards are kept: {again}")
     place = set_place(request.root, task)
-    was_complete = not request.overwrite and output_at(place).read(MANIFEST) is not None
+    was_complete = not request.overwrite and is_finished(output_at(place))
     where = shown_address(place) if isinstance(place, str) else str(place)
     options: SetOptions = {
         "formats": request.formats,

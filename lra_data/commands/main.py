@@ -37,8 +37,9 @@ _AFTER_INTERRUPT = {
 def cli(context: click.Context) -> None:
     """Build, verify and inspect the Long Range Arena datasets.
 
-    TASK is a name such as listops, listops/mini or path-x. SET is the folder of a built set, such as data/listops/lra.
-    SET may also be a task name; examples are then generated on the fly.
+    TASK is a name such as listops, listops/mini or path-x. SET is the folder of a built set, such as data/listops/lra,
+    or its address, such as s3://bucket/data/listops/lra. SET may also be a task name; examples are then generated on
+    the fly.
     """
     say_when_interrupted(_AFTER_INTERRUPT.get(context.invoked_subcommand or "", ""))
 
