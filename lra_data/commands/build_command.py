@@ -9,7 +9,6 @@ import click
 from lra_data import catalogue
 from lra_data.commands.build_request import BuildRequest, request_of
 from lra_data.errors import unknown_name
-from lra_data.family import Family
 from lra_data.interrupts import say_when_interrupted
 from lra_data.paths import shown_address
 from lra_data.splits import SPLITS
@@ -33,13 +32,15 @@ class BuildCommands(click.Group):
         return [*catalogue.families(), *catalogue.aliases()]
 
     def get_command(self, context: click.Context, name: str) -> click.Command:
-        """The command for one task; an unknown name is an error that lists the known ones."""
-        if name in catalogue.aliases():
-            family, _, preset = catalogue.aliases()[name].partition("/")
-            return _build_command(name, family, preset)
-        if name not in catalogue.families():
+        """The command for a task, an alias or TASK/PRESET; an unknown name is an error that lists the known ones."""
+        family, slash, preset = catalogue.aliases().get(name, name).partition("/")
+        if family not in catalogue.families():
             raise unknown_name("task", name, self.list_commands(context))
-        return _build_command(name, name, None)
+        if not slash:
+            return _build_command(name, family, None)
+        if preset not in catalogue.presets(family):
+            raise unknown_name(f"{family} preset", preset, catalogue.presets(family))
+        return _build_command(name, family, preset)
 
 
 def _build_command(name: str, family: str, preset: str | None) -> click.Command:
@@ -93,7 +94,7 @@ def _build_command(name: str, family: str, preset: str | None) -> click.Command:
     chosen = f"{family}/{preset}" if preset else family
     return click.Command(
         name,
-        params=[*([] if preset else choosing_options(family)), *config_options(family), *shared],
+        params=[*(corpus_options(family) if preset else choosing_options(family)), *config_options(family), *shared],
         callback=run,
         help=f"Build a set of {chosen}. Flags override single parameters of the preset.",
         short_help=f"Build a set of {chosen}.",
@@ -188,7 +189,7 @@ def choosing_options(family: str) -> list[click.Option]:
             ),
             click.Option(["--allow-partial"], is_flag=True, help="Leave out damaged files of the release, and say so."),
         ]
-    options += corpus_options(declared)
+    options += corpus_options(family)
     fields = dataclasses.fields(declared.config)
     for name, selector in declared.selectors.items():
         flags = [f"--{name}", *(f"--{field.name}" for field in fields if field.metadata.get("selector") == name), name]
@@ -200,9 +201,10 @@ def choosing_options(family: str) -> list[click.Option]:
     return options
 
 
-def corpus_options(family: Family) -> list[click.Option]:
+def corpus_options(family: str) -> list[click.Option]:
     """`--corpus`, `--pairs` and `--allow-partial`, for a task that converts a corpus."""
-    named = {"corpus": family.corpus, "pairs": family.pairs}
+    declared = catalogue.family(family)
+    named = {"corpus": declared.corpus, "pairs": declared.pairs}
     options = [click.Option([f"--{name}"], metavar="PATH", help=f"{takes}.") for name, takes in named.items() if takes]
     if options:
         options.append(

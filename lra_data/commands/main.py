@@ -44,9 +44,15 @@ def cli(context: click.Context) -> None:
     say_when_interrupted(_AFTER_INTERRUPT.get(context.invoked_subcommand or "", ""))
 
 
-@cli.command("build", cls=BuildCommands, no_args_is_help=False, short_help="Build a set, or finish an interrupted one.")
+@cli.command(
+    "build",
+    cls=BuildCommands,
+    no_args_is_help=False,
+    subcommand_metavar="TASK [OPTIONS]",
+    short_help="Build a set, or finish an interrupted one.",
+)
 def build_group() -> None:
-    """Build a set, or finish a set that an earlier run left unfinished."""
+    """Build a set, or finish a set that an earlier run left unfinished. TASK may be TASK/PRESET, as in listops/mini."""
 
 
 for _command in (list_tasks, info, status, verify, audit, repair, show, explain, stats, export, script):

@@ -48,6 +48,18 @@ def test_build_flags_make_a_custom_set(tmp_path: Path) -> None:
     assert run("verify", str(folder)).returncode == 0
 
 
+def test_a_name_from_the_list_can_be_built(tmp_path: Path) -> None:
+    """`lra-data list` prints TASK/PRESET; so `build` takes it, and has no flag for another preset."""
+    few = ["--train", "3", "--validation", "2", "--test", "2", "--out", str(tmp_path), "--json"]
+    built = json.loads(run("build", "listops/mini", *few).stdout)
+    assert (Path(built["set"]).name, built["was_complete"]) == ("mini", False)
+    assert json.loads(run("build", "listops", "--preset", "mini", *few).stdout)["was_complete"]
+    assert run("build", "listops/mini", "--preset", "lra").returncode == 2
+    flags = run("build", "text/holdout", "--help").stdout
+    assert "--corpus" in flags
+    assert "--preset" not in flags
+
+
 def test_progress_is_plain_lines_off_a_terminal(tmp_path: Path) -> None:
     sizes = ["--train", "300", "--validation", "10", "--test", "10"]
     result = run("build", "listops", "--preset", "mini", *sizes, "--num-shards", "2", "--out", str(tmp_path))
