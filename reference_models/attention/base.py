@@ -19,7 +19,11 @@ from torch.nn import functional
 from lra_data import UsageError
 from reference_models.attention.operations import joined, projection, split_heads, wide_dtype
 
-Family = Literal["none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence"]
+Family = Literal[
+    "none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence", "downsampling",
+    "sparse", "not attention",
+]  # fmt: skip
+Part = Literal["all", "tokens", "prefix"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class Shape:
     dim: D.
     heads: H.
     head_dim: E; H * E may differ from D.
-    max_length: greatest L, for weights with an axis of positions.
+    max_length: greatest L, for weights with an axis of positions; prefix vectors are not counted.
     layer: number of this layer, counted from 0.
     num_layers: number of layers.
     dropout: probability of dropping an attention weight.
@@ -72,8 +76,17 @@ class Attention(nn.Module, ABC):
     paper: authors, year, section.
     has_query, has_key: whether the model has this projection; without it, `Projected` holds v in its place, which must
         not be used.
+    has_value: whether the model has a value and an output projection. Without them each channel is a head of width 1,
+        v is x itself, (B, D, L, 1), and the subclass sets `output`, a module from (B, L, D) to (B, L, D).
     repeatable: whether a forward pass in training leaves the model unchanged, so that checkpointing and reversible
         layers may run it again.
+    feed_forward: the part of the sequence that the encoder's feed-forward layers change.
+    pooled: the part that a classifier reads.
+    changes_length: whether the output is shorter than the input (see `shortened`).
+    no_span: why the weights are not those of a token's neighbours, so that they have no span; "" if they are.
+
+    num_prefix: number of learned vectors that the encoder puts in front of the tokens, before the first layer. x and
+        the output hold them first, and all layers of a model have the same number. 0 for most models.
     """
 
     family: ClassVar[Family]
@@ -82,6 +95,13 @@ class Attention(nn.Module, ABC):
     repeatable: ClassVar[bool] = True
     has_query: ClassVar[bool] = True
     has_key: ClassVar[bool] = True
+    has_value: ClassVar[bool] = True
+    feed_forward: ClassVar[Part] = "all"
+    pooled: ClassVar[Literal["tokens", "prefix"]] = "tokens"
+    changes_length: ClassVar[bool] = False
+    no_span: ClassVar[str] = ""
+    num_prefix: int = 0
+    output: nn.Module
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -91,13 +111,18 @@ class Attention(nn.Module, ABC):
             self.query = projection(shape.dim, width)
         if self.has_key:
             self.key = projection(shape.dim, width)
-        self.value = projection(shape.dim, width)
-        self.output = projection(width, shape.dim)
+        if self.has_value:
+            self.value = projection(shape.dim, width)
+            self.output = projection(width, shape.dim)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """x: (B, L, D). keep: bool (B, L), True for real tokens, or None if all are. Returns (B, L, D)."""
-        if x.shape[1] > self.shape.max_length:
-            raise UsageError(f"expected at most max_length = {self.shape.max_length} positions, got {x.shape[1]}")
+        """x: (B, L, D). keep: bool (B, L), True for real tokens, or None if all are. Returns (B, L, D).
+
+        With prefix vectors, L counts them, and `keep` is True for them.
+        """
+        if x.shape[1] > self.shape.max_length + self.num_prefix:
+            most = f"max_length = {self.shape.max_length}" + (f" + {self.num_prefix}" if self.num_prefix else "")
+            raise UsageError(f"expected at most {most} positions, got {x.shape[1]}")
         if x.shape[0] == 0 or x.shape[1] == 0:
             return self._without_tokens(x)
         mixed: Tensor = self.output(joined(self.mix(self.project(x), keep)))
@@ -120,7 +145,7 @@ class Attention(nn.Module, ABC):
 
     def project(self, x: Tensor) -> Projected:
         """q, k and v of an input."""
-        v = self.split(self.value(x))
+        v = self.split(self.value(x)) if self.has_value else x.transpose(1, 2)[..., None]
         q = self.split(self.query(x)) if self.has_query else v
         k = self.split(self.key(x)) if self.has_key else v
         return Projected(x, q, k, v)
@@ -139,13 +164,26 @@ class Attention(nn.Module, ABC):
 
     def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """The matrix (B, H, L, L) that makes the heads' outputs from v, written out in O(L^2): row i holds the weights
-        of query i for each position. Columns of padding are 0. Where a model has no such matrix, the docstring of its
-        `written_out` says what is returned.
+        of query i for each position. H is `num_matrices`. Columns of padding are 0. Where a model has no such matrix,
+        the docstring of its `written_out` says what is returned.
         """
         batch, length, _ = x.shape
         if batch == 0 or length == 0:
-            return torch.zeros(batch, self.shape.heads, length, length, dtype=wide_dtype(x), device=x.device)
+            return torch.zeros(batch, self.num_matrices, length, length, dtype=wide_dtype(x), device=x.device)
         return self.written_out(x, keep)
+
+    @property
+    def num_matrices(self) -> int:
+        """The number of matrices of `dense_weights`: H, or D where each channel is a head."""
+        return self.shape.heads if self.has_value else self.shape.dim
+
+    def shortened(self, x: Tensor, normed: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The residual (B, L', D) that this layer's output is added to, and its mask (B, L') or None.
+
+        x: the layer's input (B, L, D) in the encoder. normed: the same after the norm, as `forward` gets it.
+        keep: of both. Only models with `changes_length` return another length than L.
+        """
+        return x, keep
 
     @property
     def attention_dropout(self) -> float:
@@ -166,8 +204,9 @@ class Attention(nn.Module, ABC):
         return None
 
     def unread(self, outputs: int) -> dict[str, str]:
-        """Names of parameters that get no gradient if only the first `outputs` positions of the result are read, with
-        the reason. The names for outputs = max_length cannot learn in any model.
+        """Names of parameters that get no gradient if only the first `outputs` tokens of the result are read, with the
+        reason; where `pooled` is "prefix", the first `outputs` of its vectors. The names for outputs = max_length
+        cannot learn in any model.
         """
         return {}
 

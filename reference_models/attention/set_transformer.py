@@ -32,6 +32,8 @@ class SetTransformerAttention(Attention):
     """
 
     family = "memory"
+    # The rows of a product of two attentions sum to 1, but are not the weights of a head (see `written_out`).
+    no_span = "heads look at inducing points, which have no place"
     cost = "L m"
     paper = "Lee et al. 2019, §3.1"
 

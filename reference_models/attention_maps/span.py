@@ -42,9 +42,6 @@ LARGEST_WEIGHTS = 64 * 2**20
 
 _SUM_TOLERANCE, _LEAST_ENTRY, _LEAST_SHARE = 1e-3, -1e-6, 1e-6
 
-# The rows of a product of two attentions sum to 1, but are not the weights of a head (see its `written_out`).
-_NOT_OVER_TOKENS = {"set_transformer": "heads look at inducing points, which have no place"}
-
 
 def attention_span(
     model: Classifier,
@@ -71,10 +68,10 @@ def attention_span(
     form = BatchShape(**reading(config, dataset))
     chosen = drawn(len(dataset), examples, seed)
     distances = distances_in(task, form.width(0), width)
-    front = int(config.pooling == "cls")
+    front = model.encoder.num_prefix + int(config.pooling == "cls")
     lengths: list[int] = []  # of all sequences; no sequence is empty
     with _watched(model.to(device), [table.to(device) for table in distances], front) as found:
-        for batch in _batches(dataset, form, chosen, config):
+        for batch in _batches(dataset, form, chosen, config, front):
             lengths += batch.lengths.flatten().tolist()
             model(batch.inputs.to(device), batch.lengths.to(device))
     if max(lengths) < 2:
@@ -82,7 +79,7 @@ def attention_span(
     whole = [
         Measured(*(torch.tensor(parts, dtype=torch.float64) for parts in zip(*layer, strict=True))) for layer in found
     ]
-    faults = tuple(_faults(layer, config.attention) for layer in whole)
+    faults = tuple(_faults(layer, each.no_span) for layer, each in zip(whole, model.attentions, strict=True))
     spans = [
         Distances(
             uniform=_uniform(table, lengths), heads=_per_head([layer.spans[:, number] for layer in whole], faults)
@@ -181,7 +178,7 @@ def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iter
 
     def look(layer: int, attention: Attention, _: nn.Module, arguments: tuple[Tensor, Tensor]) -> None:
         x, keep = arguments  # (B, F + L, D) and (B, F + L)
-        size = _at_a_time(attention.shape.heads, x.shape[1])
+        size = _at_a_time(attention.num_matrices, x.shape[1])
         for part, kept in zip(torch.split(x, size), torch.split(keep, size), strict=True):
             for heads, n in zip(attention.dense_weights(part, kept), kept.sum(dim=1).tolist(), strict=True):
                 # As numbers: small tensors that stay in memory would fragment the large freed blocks around them.
@@ -199,10 +196,12 @@ def _watched(model: Classifier, distances: Sequence[Tensor], front: int) -> Iter
             module.training = True
 
 
-def _batches(dataset: Dataset, form: BatchShape, chosen: list[int], config: ModelConfig) -> Iterator[TorchBatch]:
+def _batches(
+    dataset: Dataset, form: BatchShape, chosen: list[int], config: ModelConfig, front: int
+) -> Iterator[TorchBatch]:
     """The chosen examples in batches whose weights in a layer fit in memory, at least one example each."""
     source = TorchExamples(dataset, form)
-    positions = form.width(0) + int(config.pooling == "cls")
+    positions = form.width(0) + front
     size = max(1, _at_a_time(config.heads, positions) // config.num_sequences)
     for first in range(0, len(chosen), size):
         yield source.collate(source.__getitems__(chosen[first : first + size]))
@@ -219,19 +218,19 @@ def _uniform(table: Tensor, lengths: Sequence[int]) -> float:
     return sum(of_each[n] for n in lengths) / len(lengths)
 
 
-def _faults(layer: Measured, attention: str) -> tuple[str, ...]:
+def _faults(layer: Measured, no_span: str) -> tuple[str, ...]:
     """For each head, why its rows are not a distribution over the tokens; "" where they are."""
     worst = layer.deviation.amax(dim=0), layer.least.amin(dim=0), layer.share.amin(dim=0)
-    return tuple(_fault(attention, *facts) for facts in zip(*(fact.tolist() for fact in worst), strict=True))
+    return tuple(_fault(no_span, *facts) for facts in zip(*(fact.tolist() for fact in worst), strict=True))
 
 
-def _fault(attention: str, deviation: float, least: float, share: float) -> str:
+def _fault(no_span: str, deviation: float, least: float, share: float) -> str:
     numbers = f"row sums differ from 1 by up to {deviation:.2g}, least entry {least:.2g}"
     # Written so that NaN is a fault, too.
     if not (deviation <= _SUM_TOLERANCE and least >= _LEAST_ENTRY):
         return f"{NOT_A_DISTRIBUTION}: {numbers}"
-    if attention in _NOT_OVER_TOKENS:
-        return f"{NOT_A_DISTRIBUTION} over tokens: {_NOT_OVER_TOKENS[attention]}; {numbers}"
+    if no_span:
+        return f"{NOT_A_DISTRIBUTION} over tokens: {no_span}; {numbers}"
     if share < _LEAST_SHARE:
         return f"{NOT_A_DISTRIBUTION} over tokens: all weight of a sequence goes to CLS; {numbers}"
     return ""

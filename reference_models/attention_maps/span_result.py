@@ -52,7 +52,7 @@ class Span:
     sequences: number of sequences, two per example for Retrieval.
     tokens: spans by distance in the sequence.
     pixels: spans by distance in the picture; None for other tasks.
-    cls_share: each head's share of weight on CLS; None without CLS.
+    cls_share: each head's share of weight on CLS and on other vectors in front of the tokens; None without any.
     faults: for each head, why it has no span; "" if it has one.
     """
 

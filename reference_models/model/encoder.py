@@ -4,6 +4,10 @@
     h = x + dropout(attention(norm(x)));  x = h + mlp(norm(h))        for each layer
     x = norm(x)
 
+Some X-formers have learned vectors in front of the sequence, which pass through all layers (`num_prefix` of an
+attention; they begin as N(0, 1), as embeddings do, and have no positions), or make the sequence shorter from layer to
+layer (`shortened`). The classifier does not read the vectors in front, except for models whose paper reads only these.
+
 As in the Long Range Arena (Tay et al. 2021, and the released `models/layers/common_layers.py`), with its
 initialisations: embeddings N(0, 1) without scaling, dense layers xavier-uniform, GELU's tanh form, norms with epsilon
 1e-6. One difference: lengths define the padding, not token 0, since a pixel of value 0 is not padding.
@@ -12,6 +16,7 @@ Not here: pooling and heads (`classifier.py`).
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +32,19 @@ EPSILON = 1e-6
 
 
 class Encoder(nn.Module):
-    """Tokens (B, L) to vectors (B, L', D), with L' = L + 1 if a CLS token is put in front."""
+    """Tokens (B, L) to vectors (B, L', D): L' = L + 1 with a CLS token in front, or fewer where layers shorten."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        if config.reversible and not attention_class(config.attention).repeatable:
+        kind = attention_class(config.attention)
+        if config.reversible and not kind.repeatable:
             raise UsageError(f"expected an attention that may run twice for reversible layers, got {config.attention}")
+        if config.reversible and (kind.changes_length or kind.feed_forward != "all"):
+            raise UsageError(
+                "expected an attention whose layers change all positions and no length for reversible layers, got "
+                f"{config.attention}"
+            )
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         nn.init.normal_(self.embedding.weight)
         self.cls = nn.Parameter(torch.zeros(config.dim)) if config.pooling == "cls" else None
@@ -45,9 +56,15 @@ class Encoder(nn.Module):
         self.attentions = nn.ModuleList(AttentionLayer(config, layer) for layer in range(config.num_layers))
         self.feed_forwards = nn.ModuleList(FeedForward(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim, eps=EPSILON)
+        self.num_prefix = cast(AttentionLayer, self.attentions[0]).attention.num_prefix
+        self._kind = kind
+        self.prefix = nn.Parameter(torch.randn(self.num_prefix, config.dim)) if self.num_prefix else None
 
     def forward(self, tokens: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """tokens: int (B, L). keep: bool (B, L) or None. Returns vectors (B, L', D) and their mask (B, L') or None."""
+        """tokens: int (B, L). keep: bool (B, L) or None. Returns vectors (B, L', D) and their mask (B, L') or None.
+
+        For a model whose classifier reads the vectors in front (`pooled`), these are returned instead.
+        """
         if tokens.shape[1] > self.config.max_length:
             raise UsageError(f"expected at most max_length = {self.config.max_length} tokens, got {tokens.shape[1]}")
         x = self.embedding(tokens)
@@ -55,6 +72,9 @@ class Encoder(nn.Module):
             x = torch.cat([self.cls.expand(x.shape[0], 1, -1), x], dim=1)
             keep = None if keep is None else functional.pad(keep, (1, 0), value=True)
         x = functional.dropout(x + self.positions[: x.shape[1]], self.config.dropout, self.training)
+        if self.prefix is not None:
+            x = torch.cat([self.prefix.to(x.dtype).expand(x.shape[0], -1, -1), x], dim=1)
+            keep = None if keep is None else functional.pad(keep, (self.num_prefix, 0), value=True)
         layers = zip(self.attentions, self.feed_forwards, strict=True)
         if self.config.reversible:
             # Both halves begin as x; their mean is the result (Kitaev et al. 2020, section 3).
@@ -62,9 +82,24 @@ class Encoder(nn.Module):
             x = (first + second) / 2
         else:
             for attention, feed_forward in layers:
-                x = x + attention(x, keep)
-                x = x + feed_forward(x)
+                residual, shorter = cast(AttentionLayer, attention).shortened(x, keep)
+                x, keep = residual + attention(x, keep), shorter
+                x = self._fed(feed_forward, x)
+        if self.prefix is not None:
+            if self._kind.pooled == "prefix":
+                return self.norm(x[:, : self.num_prefix]), None
+            x, keep = x[:, self.num_prefix :], None if keep is None else keep[:, self.num_prefix :]
         return self.norm(x), keep
+
+    def _fed(self, feed_forward: nn.Module, x: Tensor) -> Tensor:
+        """x with the feed-forward layer's share added to the part of the sequence that the model says."""
+        if self._kind.feed_forward == "all":
+            x = x + feed_forward(x)
+            return x
+        front, tokens = x[:, : self.num_prefix], x[:, self.num_prefix :]
+        if self._kind.feed_forward == "prefix":
+            return torch.cat([front + feed_forward(front), tokens], dim=1)
+        return torch.cat([front, tokens + feed_forward(tokens)], dim=1)
 
 
 class AttentionLayer(nn.Module):
@@ -89,6 +124,10 @@ class AttentionLayer(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """x: (B, L, D) to (B, L, D)."""
         return functional.dropout(self.attention(self.norm(x), keep), self._dropout, self.training)
+
+    def shortened(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The residual that this layer's share is added to, and its mask; see `Attention.shortened`."""
+        return self.attention.shortened(x, self.norm(x), keep) if self.attention.changes_length else (x, keep)
 
 
 class FeedForward(nn.Module):

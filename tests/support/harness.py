@@ -6,6 +6,8 @@ A test module `test_<name>.py` defines, for the contract tests (`test_contract.p
     SLOPE             greatest exponent with which saved bytes may grow in L (None: only measured)
     SLOPE_OPTIONS     function from L to the options for that measurement (default: the first case)
     WEIGHTS_ARE_ALL   whether the heads' outputs are dense_weights @ v (default: True)
+    AVERAGES          whether each query's weights sum to 1 (default: True)
+    TRAINS_ON_WHOLE_BATCHES   whether a row's output in training depends on its batch (default: False)
 """
 
 import importlib

@@ -28,6 +28,7 @@ WALKS: list[Options] = [
     {"segment": 64, "memory": 4, "compressed": 4, "rate": 2},
 ]
 SLOPE = 1.1
+AVERAGES = False  # a learned convolution has weights of any sum
 # A slot's value is f_c of several tokens: only for the mean a sum of theirs, which is tested below.
 WEIGHTS_ARE_ALL = False
 

@@ -32,7 +32,8 @@ def test_every_model_has_tests_and_says_what_it_is() -> None:
     for name in attention_names():
         found = attention_class(name)
         assert found.family in {
-            "none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence",
+            "none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence", "downsampling",
+            "sparse", "not attention",
         }  # fmt: skip
         assert found.cost
         assert "§" in found.paper
@@ -96,6 +97,46 @@ def test_a_row_alone_equals_the_row_in_a_batch(name: str, options: Options) -> N
     for row in range(3):
         alone = model(x[row : row + 1], keep[row : row + 1])
         torch.testing.assert_close(alone[0][keep[row]], together[row][keep[row]], rtol=1e-5, atol=2e-6)
+
+
+@every_case
+def test_in_training_too_a_row_alone_equals_the_row_in_a_batch(name: str, options: Options) -> None:
+    """Without dropout. A model whose training depends on the batch says why, and still has its own test."""
+    if declared(name, "TRAINS_ON_WHOLE_BATCHES", False):
+        return
+    keep = lengths_mask([37, 12, 25], 37)
+    x = inputs(3, 37) * torch.tensor([1.0, 30.0, 0.1])[:, None, None]
+
+    def trained(rows: slice) -> Tensor:
+        model = build(name, options).train()
+        model.on_step(3)
+        out: Tensor = model(x[rows], keep[rows])
+        return out
+
+    together = trained(slice(None))
+    for row in range(3):
+        alone = trained(slice(row, row + 1))
+        torch.testing.assert_close(alone[0][keep[row]], together[row][keep[row]], rtol=1e-5, atol=2e-6)
+
+
+@every_case
+def test_a_constant_stays_that_constant(name: str, options: Options) -> None:
+    """The weights of a query with any key sum to 1: fails where parts are summed with other scales or counts.
+
+    All projections of values read the first channel alone, which is 1 everywhere.
+    """
+    if not declared(name, "AVERAGES", True):
+        return
+    model = build(name, options, dtype=torch.float64)
+    value = torch.randn(24, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if "value" in parameter_name and parameter.shape == (24, 24):
+                parameter.zero_()[:, 0] = value
+    x, keep = inputs(2, 37, dtype=torch.float64), lengths_mask([37, 12], 37)
+    x[..., 0] = 1.0
+    mixed = joined(model.mix(model.project(x), keep))
+    torch.testing.assert_close(mixed[keep], value.expand_as(mixed[keep]), rtol=0, atol=1e-9)
 
 
 @every_case
@@ -164,7 +205,7 @@ def test_dense_weights_are_what_the_layer_computes(name: str, options: Options) 
     for length, lengths in ((40, [40, 21]), (13, [13, 5])):
         x, keep = inputs(2, length, dtype=torch.float64), lengths_mask(lengths, length)
         weights = model.dense_weights(x, keep)
-        assert weights.shape == (2, 3, length, length)
+        assert weights.shape == (2, model.num_matrices, length, length)
         assert not weights.transpose(1, 3)[~keep].any(), "padding has weight"
         if declared(name, "WEIGHTS_ARE_ALL", True):
             out = model.output(joined(weights @ model.project(x).v))

@@ -15,7 +15,7 @@ def test_equals_torchs_multihead_attention() -> None:
     theirs = torch.nn.MultiheadAttention(24, 3, bias=False, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key.weight, ours.value.weight]))
-        theirs.out_proj.weight.copy_(ours.output.weight)
+        theirs.out_proj.weight.copy_(ours.output.get_parameter("weight"))
     x, keep = inputs(2, 11, dtype=torch.float64), lengths_mask([11, 6], 11)
     found = with_gradients(lambda x: ours(x, keep), x, keep)
     expected = with_gradients(lambda x: theirs(x, x, x, key_padding_mask=~keep)[0], x, keep)
