@@ -15,7 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reference_models.attention.base import Attention
     from reference_models.attention.catalogue import attention_names
+    from reference_models.attention.registration import register
     from reference_models.evaluation.scoring import evaluate
     from reference_models.model.bundled import bundled_model
     from reference_models.model.card import Card
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from reference_models.training.trainer import train
 
 __all__ = [
+    "Attention",
     "Card",
     "Classifier",
     "ModelConfig",
@@ -40,10 +43,12 @@ __all__ = [
     "load_model",
     "preset",
     "recipe",
+    "register",
     "train",
 ]
 
 _HOMES = {
+    "Attention": "attention.base",
     "Card": "model.card",
     "Classifier": "model.classifier",
     "ModelConfig": "model.config",
@@ -55,6 +60,7 @@ _HOMES = {
     "load_model": "model.checkpoint",
     "preset": "model.presets",
     "recipe": "training.recipes",
+    "register": "attention.registration",
     "train": "training.trainer",
 }
 

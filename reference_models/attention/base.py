@@ -21,7 +21,7 @@ from reference_models.attention.operations import joined, projection, split_head
 
 Family = Literal[
     "none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence", "downsampling",
-    "sparse", "not attention",
+    "sparse", "not attention", "own",
 ]  # fmt: skip
 Part = Literal["all", "tokens", "prefix"]
 
@@ -69,10 +69,10 @@ class Projected(NamedTuple):
 
 
 class Attention(nn.Module, ABC):
-    """One attention layer. Subclasses define `mix`, `written_out` and the class variables.
+    """One attention layer. Subclasses define `mix`; those of the zoo also `written_out`, family, cost and paper.
 
-    family: in the survey's taxonomy.
-    cost: time as a function of L, as text.
+    family: in the survey's taxonomy; "own" for a model that is not in it.
+    cost: time as a function of L, as text; with "L²" in it, a model is not measured at great lengths unless asked.
     paper: authors, year, section.
     has_query, has_key: whether the model has this projection; without it, `Projected` holds v in its place, which must
         not be used.
@@ -89,9 +89,9 @@ class Attention(nn.Module, ABC):
         the output hold them first, and all layers of a model have the same number. 0 for most models.
     """
 
-    family: ClassVar[Family]
-    cost: ClassVar[str]
-    paper: ClassVar[str]
+    family: ClassVar[Family] = "own"
+    cost: ClassVar[str] = "L²"
+    paper: ClassVar[str] = "–"
     repeatable: ClassVar[bool] = True
     has_query: ClassVar[bool] = True
     has_key: ClassVar[bool] = True
@@ -158,9 +158,11 @@ class Attention(nn.Module, ABC):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """The heads' outputs (B, H, L, E) before the output projection. B and L are at least 1."""
 
-    @abstractmethod
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """`dense_weights`, for B and L of at least 1."""
+        """`dense_weights`, for B and L of at least 1. Raises UsageError for a model that does not define it."""
+        raise UsageError(
+            f"expected an attention with a matrix of weights, got {type(self).__name__} without written_out"
+        )
 
     def dense_weights(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """The matrix (B, H, L, L) that makes the heads' outputs from v, written out in O(L^2): row i holds the weights

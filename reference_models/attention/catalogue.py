@@ -1,6 +1,7 @@
-"""Finds the X-formers: every file of this package except `base.py`, `operations.py` and this one has an `ATTENTION`.
+"""Finds the X-formers: every file of this package but a few that are named here has an `ATTENTION`.
 
-The package's `__path__` is searched, so a folder that is appended to it adds its files.
+The package's `__path__` is searched, so a folder that is appended to it adds its files. Attentions from elsewhere are
+found by `registration.py`.
 """
 
 import difflib
@@ -10,21 +11,48 @@ import pkgutil
 from lra_data import UsageError
 from reference_models import attention
 from reference_models.attention.base import Attention
+from reference_models.attention.registration import registered, registered_names
 
-_NOT_MODELS = {"base", "catalogue", "operations"}
+_NOT_MODELS = {"base", "catalogue", "operations", "registration"}
 
 
 def attention_names() -> list[str]:
-    """Names of the X-formers, sorted."""
+    """Names of the zoo's X-formers, sorted; attentions from elsewhere are not among them."""
     return sorted({module.name for module in pkgutil.iter_modules(attention.__path__)} - _NOT_MODELS)
 
 
 def attention_class(name: str) -> type[Attention]:
-    """The class of one X-former; raises UsageError for an unknown name and suggests the nearest."""
+    """The class of an X-former, or of an attention from elsewhere.
+
+    Raises UsageError for an unknown name and suggests the nearest.
+    """
     names = attention_names()
     if name not in names:
+        own = registered(name)
+        if own is not None:
+            return own.kind
+        names += registered_names()
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise UsageError(f"unknown attention {name!r}; known: {', '.join(names)}.{hint}")
+        raise UsageError(
+            f"unknown attention {name!r}; known: {', '.join(names)}; your own needs --attention FILE.py:CLASS.{hint}"
+        )
     found: type[Attention] = importlib.import_module(f"{attention.__name__}.{name}").ATTENTION
     return found
+
+
+def source_digest(name: str) -> str | None:
+    """The SHA-256 of the file of an attention from elsewhere; None for a model of the zoo, which its version names."""
+    own = None if name in attention_names() else registered(name)
+    return None if own is None else own.sha256
+
+
+def place_of(name: str) -> str:
+    """The text that names the code of an attention from elsewhere to another process; "" for a model of the zoo.
+
+    Raises UsageError for a class that was given from Python, which another process cannot import.
+    """
+    own = None if name in attention_names() else registered(name)
+    if own is not None and not own.place:
+        raise UsageError(f"expected {name} as FILE.py:CLASS, since another process imports it, got a class from Python")
+    return "" if own is None else own.place

@@ -10,8 +10,10 @@ import click
 from reference_models.commands.progress import shown_count
 from reference_models.commands.ranks import say
 from reference_models.commands.shared_options import (
+    attention_option,
     dataset_options,
     dataset_source,
+    load_attentions,
     machine_options,
     names_of,
     set_threads,
@@ -23,6 +25,7 @@ from reference_models.commands.shared_options import (
 @click.argument("dataset")
 @click.option("--split", default="test", show_default=True, help="Split, or a slice such as test[:1000].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@attention_option
 @dataset_options
 @machine_options
 def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
@@ -39,6 +42,7 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
     from reference_models.model.bundled import checkpoint_folder
     from reference_models.model.checkpoint import load_model
 
+    load_attentions(options["attentions"])
     set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))
     rows = dataset_source(dataset, options).open(split)
@@ -64,6 +68,7 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
 @click.option("--models", help="Names of the models to use, such as linear,local. Default: all.")
 @click.option("--other-seed", type=int, default=2, show_default=True, help="Seed of further examples to compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@attention_option
 @dataset_options
 @machine_options
 def check(
@@ -78,6 +83,7 @@ def check(
     from reference_models.drift.check import trained_on
     from reference_models.model.bundled import BUNDLED
 
+    load_attentions(options["attentions"])
     set_threads(options["threads"])
     source = dataset_source(dataset, options)
     test = source.open("test")

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,8 @@ import click
 from lra_data import LraDataError, UsageError, interrupts
 from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
+from reference_models.commands.shared_options import attention_option, load_attentions
+from reference_models.commands.testing import test
 from reference_models.commands.training import sweep, train
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ _AFTER_INTERRUPT = {
     "table": "no table was made",
     "efficiency": "cells that were measured are kept: run the same command again to continue",
     "span": "no figures were printed",
+    "test": "the remaining properties were not tried",
     "draw": "pictures that were drawn are kept: run the same command again to draw all",
 }
 
@@ -43,13 +47,14 @@ def cli(context: click.Context) -> None:
 @click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def list_models(preset: str, task: str, as_json: bool) -> None:
+@attention_option
+def list_models(preset: str, task: str, as_json: bool, attentions: Sequence[str]) -> None:
     """List the models: family, cost in the length L, paper, and number of parameters in a preset."""
     from reference_models.attention.catalogue import attention_class, attention_names
     from reference_models.model.classifier import count_parameters
 
     rows = []
-    for name in attention_names():
+    for name in [*attention_names(), *load_attentions(attentions)]:
         found = attention_class(name)
         rows.append(
             {
@@ -74,7 +79,8 @@ def list_models(preset: str, task: str, as_json: bool) -> None:
 @click.argument("model")
 @click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
-def describe(model: str, preset: str, task: str) -> None:
+@attention_option
+def describe(model: str, preset: str, task: str, attentions: Sequence[str]) -> None:
     """Print what MODEL computes, where it differs from its paper, and its configuration in a preset."""
     from dataclasses import fields
 
@@ -82,6 +88,7 @@ def describe(model: str, preset: str, task: str) -> None:
     from reference_models.model.classifier import count_parameters
     from reference_models.model.presets import preset as preset_of
 
+    load_attentions(attentions)
     found = attention_class(model)
     click.echo(f"{model}: {found.family}, {found.cost}, {found.paper}\n")
     click.echo((importlib.import_module(found.__module__).__doc__ or "").strip())
@@ -101,14 +108,15 @@ def describe(model: str, preset: str, task: str) -> None:
 @click.option(
     "--out", type=click.Path(), default="docs/images/xformers", show_default=True, help="Folder for the pictures."
 )
-def draw(out: str) -> None:
+@attention_option
+def draw(out: str, attentions: Sequence[str]) -> None:
     """Draw one small picture per model: which positions each position attends to."""
     from pathlib import Path
 
     from reference_models.attention.catalogue import attention_names
     from reference_models.attention_maps.pattern import draw as draw_pattern
 
-    for name in attention_names():
+    for name in [*attention_names(), *load_attentions(attentions)]:
         click.echo(draw_pattern(name, Path(out)))
 
 
@@ -123,7 +131,7 @@ def _made(preset: str, task: str, attention: str) -> "Classifier":
         return Classifier(preset_of(preset, task=task, attention=attention))
 
 
-for command in (train, sweep, evaluate, check, table, efficiency, span):
+for command in (train, sweep, evaluate, check, table, efficiency, span, test):
     cli.add_command(command)
 
 

@@ -10,19 +10,28 @@ import click
 
 from lra_data import paths
 from reference_models.commands.progress import print_line
-from reference_models.commands.shared_options import dataset_options, dataset_source, names_of, set_threads
+from reference_models.commands.shared_options import (
+    attention_option,
+    dataset_options,
+    dataset_source,
+    load_attentions,
+    names_of,
+    set_threads,
+)
 
 
 @click.command(short_help="Print scores next to published ones.")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the table. Default: standard output.")
-def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
+@attention_option
+def table(folders: Sequence[Path], as_json: bool, out: Path | None, attentions: Sequence[str]) -> None:
     """Print a table of trained models' scores next to published ones and the trivial predictors.
 
     FOLDERS are results of `lra-zoo train` and `sweep`; the default is the bundled models. Unfinished trainings are left
-    out and named on stderr.
+    out and named on stderr. A card has all that the table needs, so that --attention may be left out.
     """
+    load_attentions(attentions)
     from reference_models.model.bundled import BUNDLED
     from reference_models.results.tables import as_json as json_of
     from reference_models.results.tables import markdown, read_cards
@@ -59,6 +68,7 @@ def table(folders: Sequence[Path], as_json: bool, out: Path | None) -> None:
     help="JSON Lines file of measurements; those already in it are not repeated.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG file for a plot of time against length.")
+@attention_option
 def efficiency(
     models: str | None,
     lengths: str | None,
@@ -69,10 +79,12 @@ def efficiency(
     cap: float,
     out: Path,
     plot: Path | None,
+    attentions: Sequence[str],
 ) -> None:
     """Measure steps per second and memory by length, as LRA's Table 2 does.
 
-    Each model is compared with a naive and a fused Transformer. Prints a Markdown table; progress goes to stderr.
+    With --attention and without --models, only your own models are measured. Each model is compared with a naive and a
+    fused Transformer. Prints a Markdown table; progress goes to stderr.
     """
     from lra_data import UsageError
     from reference_models.attention.catalogue import attention_names
@@ -84,8 +96,9 @@ def efficiency(
         asked = None if lengths is None else [int(word) for word in lengths.split(",")]
     except ValueError:
         raise UsageError(f"--lengths must be integers such as 1024,4096, got {lengths!r}") from None
+    own = load_attentions(attentions)
     rows = measure(
-        names_of(models) or attention_names(),
+        names_of(models) or own or attention_names(),
         asked,
         out=out,
         device=device,
@@ -112,6 +125,7 @@ def efficiency(
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="Number of CPU threads. Default: torch's own choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@attention_option
 @dataset_options
 def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
     """Measure LRA's required attention span of CHECKPOINT on DATASET, by layer and head."""
@@ -120,6 +134,7 @@ def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: An
     from reference_models.model.bundled import checkpoint_folder
     from reference_models.model.checkpoint import load_model
 
+    load_attentions(options["attentions"])
     set_threads(options["threads"])
     model, _ = load_model(checkpoint_folder(checkpoint))
     found = attention_span(

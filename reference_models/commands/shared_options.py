@@ -1,6 +1,6 @@
 """Options that several commands of `lra-zoo` share, and the objects made from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,28 @@ def dataset_options(command: Decorated) -> Decorated:
     ):
         command = option(command)
     return command
+
+
+def attention_option(command: Decorated) -> Decorated:
+    """`--attention`: the user's own models, by file or module. `load_attentions` makes them known."""
+    option = click.option(
+        "--attention",
+        "attentions",
+        metavar="FILE.py:CLASS",
+        multiple=True,
+        help="Your own attention, as FILE.py:CLASS or PACKAGE.MODULE:CLASS; its name is CLASS. Repeatable.",
+    )
+    decorated: Decorated = option(command)
+    return decorated
+
+
+def load_attentions(places: Sequence[str]) -> list[str]:
+    """Import the attentions that `--attention` names, and return their names."""
+    if not places:
+        return []
+    from reference_models.attention.registration import load
+
+    return [load(place) for place in places]
 
 
 def machine_options(command: Decorated) -> Decorated:

@@ -12,8 +12,10 @@ from reference_models.commands.ending import Ending
 from reference_models.commands.progress import shown_training
 from reference_models.commands.ranks import say
 from reference_models.commands.shared_options import (
+    attention_option,
     dataset_options,
     dataset_source,
+    load_attentions,
     machine_arguments,
     machine_options,
     recipe_changes,
@@ -28,24 +30,34 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Train a model, or continue a training.")
 @click.argument("task")
-@click.argument("model")
+@click.argument("model", required=False)
+@attention_option
 @recipe_options
 @click.option("--head", help="Head for Retrieval: concat, four-way or cross.")
 @dataset_options
 @machine_options
-def train(task: str, model: str, **options: Any) -> None:
+def train(task: str, model: str | None, **options: Any) -> None:
     """Train MODEL on TASK, or continue an earlier training.
 
-    TASK is a task name or the folder of a built set. Ctrl-C and SIGTERM save the training and print the command that
-    continues it. A state is also saved at least once a minute, so that a killed training loses at most a minute.
+    TASK is a task name or the folder of a built set. MODEL may be left out with one --attention, which is then trained.
+    Ctrl-C and SIGTERM save the training and print the command that continues it. A state is also saved at least once a
+    minute, so that a killed training loses at most a minute.
 
     \b
     lra-zoo train listops/mini linear
+    lra-zoo train listops/mini --attention my_attention.py:MyAttention
     torchrun --nproc-per-node=4 --no-python lra-zoo train listops bigbird
     """
     ending = Ending()
     from reference_models.training.runs import Experiment, run
 
+    own = load_attentions(options["attentions"])
+    if model is None:
+        if len(own) != 1:
+            raise UsageError(
+                f"expected a MODEL, or one --attention, got {len(own) or 'none'}: `lra-zoo list` has the names"
+            )
+        (model,) = own
     set_threads(options["threads"])
     experiment = Experiment(
         source=dataset_source(task, options),
@@ -61,6 +73,7 @@ def train(task: str, model: str, **options: Any) -> None:
 
 @click.command(short_help="Train models one after another, unattended.")
 @click.argument("wanted", metavar="TASK:MODEL...", nargs=-1, required=True)
+@attention_option
 @recipe_options
 @dataset_options
 @machine_options
@@ -82,6 +95,7 @@ def sweep(wanted: Sequence[str], part: str | None, **options: Any) -> None:
     from lra_data.building.parts import RANKS, parse_part
     from reference_models.training.runs import Experiment, expand, run_all
 
+    load_attentions(options["attentions"])
     chosen = expand(wanted)
     if part is not None:
         found = parse_part(part)

@@ -32,6 +32,7 @@ from torch.nn import functional
 from reference_models.attention.base import Projected
 from reference_models.attention.full import FullAttention
 from reference_models.attention.operations import key_mask
+from reference_models.attention.registration import load
 from reference_models.model.classifier import Classifier
 from reference_models.model.encoder import AttentionLayer
 from reference_models.model.presets import preset
@@ -51,6 +52,7 @@ class Request:
 
     kinds: of KINDS, in the order of a round; memory is measured for the first.
     model: an X-former's name.
+    place: where the code of an attention from elsewhere is, as `--attention` takes it; "" for a model of the zoo.
     length: L, in tokens; also the model's `max_length`.
     batch: B.
     dtype: "float32", or "bfloat16" for autocast over float32 weights.
@@ -69,6 +71,7 @@ class Request:
     threads: int
     warm_up: int
     steps: int
+    place: str = ""
 
 
 class NaiveAttention(FullAttention):
@@ -249,6 +252,8 @@ def main(arguments: list[str]) -> None:
     """One argument: the request. Lack of memory is a finding; any other error ends the process with its traceback."""
     (text,) = arguments
     fields = json.loads(text)
+    if fields["place"]:
+        load(fields["place"])
     try:
         run(Request(**{**fields, "kinds": tuple(fields["kinds"])}))
     except (RuntimeError, MemoryError) as error:

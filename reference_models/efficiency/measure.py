@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from lra_data import UsageError, paths
+from reference_models.attention.catalogue import place_of, source_digest
 from reference_models.efficiency.cell import KINDS, Request, options_at
 from reference_models.efficiency.cells import Settings, chosen_cells, settings_for
 from reference_models.efficiency.child_process import Finding, run_process
@@ -95,7 +96,8 @@ def _is_of(row: Row, settings: Settings) -> bool:
 
 
 def _is_cell(row: Row, model: str, length: int) -> bool:
-    return (row.model, row.length, row.options) == (model, length, options_at(model, length))
+    same = (row.model, row.length, row.options) == (model, length, options_at(model, length))
+    return same and row.attention_sha256 == source_digest(model)
 
 
 def _may_go_further(row: Row, cap_seconds: float) -> bool:
@@ -125,6 +127,7 @@ def _measure_cell(
         length=length,
         **asdict(settings),
         options=options_at(model, length),
+        attention_sha256=source_digest(model),
         outcome=cell.outcome,
         error=cell.error,
         cap_seconds=cap_seconds,
@@ -139,7 +142,7 @@ def _request(settings: Settings, kinds: tuple[str, ...], model: str, length: int
     """The request for a cell, or for a baseline's memory, which takes no timed steps."""
     shared = {name: getattr(settings, name) for name in ("batch", "dtype", "device", "threads", "warm_up")}
     steps = settings.steps if kinds[0] == "model" else 0
-    return Request(kinds=kinds, model=model, length=length, steps=steps, **shared)
+    return Request(kinds=kinds, model=model, length=length, steps=steps, place=place_of(model), **shared)
 
 
 def _in_words(row: Row) -> str:

@@ -28,6 +28,7 @@ class Row(Record, frozen=True, kw_only=True):
     model, length: the cell.
     device to lra_data: the settings of the run.
     options: options of the attention.
+    attention_sha256: digest of the file of an attention from elsewhere; None for a model of the zoo.
     outcome, error: how the cell's process ended, and its last line of output if it did not end well.
     cap_seconds: time limit of the process.
     seconds, median_seconds: seconds of each timed step, and their median; None without a timed step.
@@ -50,6 +51,7 @@ class Row(Record, frozen=True, kw_only=True):
     torch: str
     lra_data: str
     options: dict[str, Any]
+    attention_sha256: str | None = None
     outcome: Outcome
     error: str | None
     cap_seconds: float

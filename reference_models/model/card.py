@@ -119,6 +119,7 @@ class Card(Record, frozen=True, kw_only=True):
 
     format: version of this record.
     attention: name of the X-former.
+    attention_sha256: digest of the file that defines an attention from elsewhere; None for a model of the zoo.
     task: name of the task, such as "listops/mini".
     parameters: number of trainable parameters.
     recipe: how the model was trained.
@@ -158,6 +159,7 @@ class Card(Record, frozen=True, kw_only=True):
     python: Text
     lra_data: Text
     preset: Text | None = None
+    attention_sha256: Text | None = None
     model: ModelConfig
     sha256: Text
     recorded: dict[Literal["train", "test"], RecordedAnswers] | None = None
@@ -171,7 +173,7 @@ class Card(Record, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         """The bytes of `card.json`."""
         values = builtins(self)
-        absent = {"preset"} if self.preset is None else set()
+        absent = {name for name in ("preset", "attention_sha256") if values[name] is None}
         if self.recorded is None:
             absent |= {"recorded", "fresh", "trivial"}
         kept = {name: value for name, value in values.items() if name not in absent}

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from reference_models.attention.catalogue import source_digest
 from reference_models.model.card import Card, CheckpointError, decode
 from reference_models.model.classifier import Classifier
 
@@ -96,9 +97,16 @@ def read_card(folder: Path) -> Card:
 def load_model(folder: Path) -> tuple[Classifier, Card]:
     """A finished model in evaluation mode, on the CPU, and its card.
 
-    Raises CheckpointError if the digest of the weights differs from the card's.
+    Raises CheckpointError if the digest of the weights differs from the card's, or that of the file of an attention
+    from elsewhere. The card has no code: such an attention is named first (`register`, `--attention`).
     """
     card = read_card(folder)
+    own = source_digest(card.attention) if card.attention_sha256 is not None else None
+    if own != card.attention_sha256:
+        raise CheckpointError(
+            f"{folder / CARD}: expected the file of {card.attention} with sha256 {card.attention_sha256}, got "
+            f"{'none' if own is None else own}: name that file with --attention FILE.py:{card.attention}"
+        )
     path = folder / WEIGHTS
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -94,7 +94,12 @@ def _checked(card: Card, name: str) -> Card:
     """The card, if its names are known and it is complete; otherwise raises UsageError."""
     family, _, variant = card.task.partition("/")
     for entry, expected, value, holds in (
-        ("attention", "the name of an X-former", card.attention, card.attention in attention_names()),
+        (
+            "attention",
+            "the name of an X-former",
+            card.attention,
+            card.attention in attention_names() or card.attention_sha256 is not None,
+        ),
         ("task", "family/preset of a known family", card.task, family in TASKS and bool(variant)),
         ("preset", f"one of {', '.join(PRESETS)}", card.preset, card.preset in PRESETS),
         ("trivial", "shares by name", card.trivial, card.trivial is not None),
@@ -155,6 +160,8 @@ def _command(card: Card) -> str:
             flag = f"--{name.replace('_', '-')}"
             negated = f"--no-{name.replace('_', '-')}"
             words += [flag if value else negated] if isinstance(value, bool) else [flag, str(value).lower()]
+    if card.attention_sha256 is not None:
+        words += ["--attention", f"FILE.py:{card.attention}"]
     return shlex.join(words)
 
 

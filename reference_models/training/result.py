@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import lra_data
+from reference_models.attention.catalogue import source_digest
 from reference_models.devices import World, device_name
 from reference_models.evaluation.model_inputs import reading
 from reference_models.evaluation.scoring import Evaluation
@@ -28,7 +29,13 @@ Plan = Mapping[str, Mapping[str, Any]]
 
 def plan_of(config: ModelConfig, recipe: TrainConfig, splits: Splits) -> Plan:
     """Everything that decides the result, as JSON values."""
-    return {"model": as_json(config), "recipe": as_json(recipe), "data": splits.identities}
+    own = _of_file(source_digest(config.attention))
+    return {"model": as_json(config), "recipe": as_json(recipe), "data": splits.identities, **own}
+
+
+def _of_file(digest: str | None) -> dict[str, dict[str, Any]]:
+    """The part of a plan for an attention from elsewhere, which its file decides."""
+    return {} if digest is None else {"attention": {"sha256": digest}}
 
 
 def check_plan(own: Plan, found: Plan, path: Path) -> None:
@@ -47,7 +54,8 @@ def finished_card(run: Path, plan: Plan, world: World) -> Card:
     """The card in a folder; raises CheckpointError if it is of a training with another plan."""
     card = read_card(run)
     identities = builtins(card.data.identities)
-    found = {"model": as_json(card.model), "recipe": as_json(card.recipe), "data": identities}
+    own = _of_file(card.attention_sha256)
+    found = {"model": as_json(card.model), "recipe": as_json(card.recipe), "data": identities, **own}
     check_plan(plan, found, run / CARD)
     if world.rank == 0:
         (run / STATE).unlink(missing_ok=True)  # left by a run that was killed after it wrote the card
@@ -97,6 +105,7 @@ def new_card(
         python=platform.python_version(),
         lra_data=lra_data.__version__,
         preset=preset,
+        attention_sha256=source_digest(config.attention),
         model=config,
         sha256="",
     )

@@ -19,8 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reference_models.attention.base import Attention, Shape
-from reference_models.attention.catalogue import attention_class, attention_names
+from reference_models.attention.base import Attention
+from reference_models.attention.catalogue import attention_names
+from reference_models.contract.trial import Subject, inputs, lengths_mask
+
+__all__ = [
+    "Options", "assert_same", "build", "cases", "declared", "dense", "inputs", "lengths_mask", "with_gradients",
+]  # fmt: skip
 
 Options = dict[str, Any]
 
@@ -39,19 +44,7 @@ def cases() -> Iterator[tuple[str, Options]]:
 
 def build(name: str, options: Options, *, dtype: torch.dtype = torch.float32, seed: int = 0, **shape: Any) -> Attention:
     """A small model in evaluation mode: width 24, 3 heads of 8, weights drawn from a seed."""
-    torch.manual_seed(seed)
-    given = {"dim": 24, "heads": 3, "head_dim": 8, "max_length": 64, **shape}
-    return attention_class(name)(Shape(**given), **options).to(dtype).eval()
-
-
-def inputs(batch: int, length: int, *, dim: int = 24, dtype: torch.dtype = torch.float32, seed: int = 1) -> Tensor:
-    """x (B, L, D)."""
-    return torch.randn(batch, length, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
-def lengths_mask(lengths: list[int], length: int) -> Tensor:
-    """keep (B, L) of sequences with padding on the right."""
-    return torch.arange(length) < torch.tensor(lengths)[:, None]
+    return Subject(name, options).build(dtype=dtype, seed=seed, **shape)
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
