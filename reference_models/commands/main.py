@@ -46,10 +46,18 @@ def cli(context: click.Context) -> None:
 @cli.command("list", short_help="List the models.")
 @click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
+@click.option("--survey", is_flag=True, help="List the rows of the survey's table instead, here or not.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @attention_option
-def list_models(preset: str, task: str, as_json: bool, attentions: Sequence[str]) -> None:
-    """List the models: family, cost in the length L, paper, and number of parameters in a preset."""
+def list_models(preset: str, task: str, survey: bool, as_json: bool, attentions: Sequence[str]) -> None:
+    """List the models: family, cost in the length L, paper, and number of parameters in a preset.
+
+    With --survey, list the 33 rows of the table of "Efficient Transformers: A Survey": which of them are here, and which
+    mix no tokens.
+    """
+    if survey:
+        _list_survey(as_json)
+        return
     from reference_models.attention.catalogue import attention_class, attention_names
     from reference_models.model.classifier import count_parameters
 
@@ -69,8 +77,29 @@ def list_models(preset: str, task: str, as_json: bool, attentions: Sequence[str]
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     heads = list(rows[0])
-    cells = [heads, *([f"{row[head]:,}" if head == "parameters" else str(row[head]) for head in heads] for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(heads))]
+    _print_table(
+        [heads, *([f"{row[head]:,}" if head == "parameters" else str(row[head]) for head in heads] for row in rows)]
+    )
+
+
+def _list_survey(as_json: bool) -> None:
+    from reference_models.results.survey import SURVEY
+
+    if as_json:
+        click.echo(json.dumps([row._asdict() for row in SURVEY], indent=1, ensure_ascii=False))
+        return
+    _print_table(
+        [
+            ["survey's row", "paper", "class", "cost", "model"],
+            *([row.name, row.paper, row.classes, row.cost, row.model or f"none: {row.reason}"] for row in SURVEY),
+        ]
+    )
+    here = sum(row.model is not None for row in SURVEY)
+    click.echo(f"{len(SURVEY)} rows: {here} are here, {len(SURVEY) - here} are no token mixers")
+
+
+def _print_table(cells: list[list[str]]) -> None:
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     for line in cells:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 

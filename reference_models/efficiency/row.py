@@ -90,7 +90,10 @@ class Row(Record, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         """A line of the file."""
-        return json.dumps(builtins(self), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        values = builtins(self)
+        if self.attention_sha256 is None:
+            del values["attention_sha256"]
+        return json.dumps(values, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def read_rows(path: Path) -> list[Row]:
