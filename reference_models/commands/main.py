@@ -52,8 +52,8 @@ def cli(context: click.Context) -> None:
 def list_models(preset: str, task: str, survey: bool, as_json: bool, attentions: Sequence[str]) -> None:
     """List the models: family, cost in the length L, paper, and number of parameters in a preset.
 
-    With --survey, list the 33 rows of the table of "Efficient Transformers: A Survey": which of them are here, and which
-    mix no tokens.
+    With --survey, list the 33 rows of the table of "Efficient Transformers: A Survey": which of them are here, and
+    which mix no tokens.
     """
     if survey:
         _list_survey(as_json)
