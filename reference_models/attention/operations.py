@@ -42,12 +42,18 @@ def unit(x: Tensor) -> Tensor:
 
 
 def softmax_weights(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax over the last axis in float32 or better; masked entries are 0, and so is a row without any key."""
+    """Softmax over the last axis in float32 or better; masked entries are 0, and so is a row without any key.
+
+    The mask is added, and rows are multiplied by whether they have a key: a mask is smaller than the logits as a rule,
+    and a sum's gradient costs nothing, where filling costs two passes over the logits, forward and backward.
+    """
     wide = logits.to(wide_dtype(logits))
     if mask is None:
         return wide.softmax(dim=-1)
-    weights = wide.masked_fill(~mask, -math.inf).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0.0)  # a row of only -inf is NaN
+    any_key = mask.any(dim=-1, keepdim=True)
+    bias = torch.zeros(mask.shape, dtype=wide.dtype, device=wide.device).masked_fill_(any_key & ~mask, -math.inf)
+    weights: Tensor = (wide + bias).softmax(dim=-1) * any_key  # a row of only -inf would be NaN
+    return weights
 
 
 def key_mask(keep: Tensor | None) -> Tensor | None:
