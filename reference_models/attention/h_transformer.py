@@ -15,9 +15,9 @@ for each token, head and place in a block. The weights are written out.
 
 Differences from the paper: none in the formulas. The blocks begin at the first token, so that the tree does not depend
 on the length, and any length is possible. Which neighbours a block sees follows the authors' released code
-(google/flaxformer, `h_attention.py`): all of them, with the quarter masked; a public port sees the sibling in the tree
-alone. That code has relative positions by default, which its paper does not describe, and takes one maximum for all
-queries of an example, so that a query whose logits are much smaller than another's gets 0; here each query has its own.
+(google/flaxformer, `h_attention.py`): both, with the quarter masked; a public port sees the sibling in the tree alone.
+The authors' code also has relative positions by default, which are left out here, and takes one maximum for all queries
+of an example, so that a query whose logits are much smaller than another's gets almost 0; here each query has its own.
 """
 
 import math
