@@ -58,13 +58,14 @@ class BigBirdAttention(Attention):
         found = self._neighbours(last, kept.shape[1])  # (B, H, n, M) of block numbers
         chosen = found.clamp(min=0)
         example, head = (torch.arange(size, device=x.device) for size in (batch, heads))
-        here = (example[:, None, None, None], head[:, None, None], chosen)
-        mask = kept[here[0], chosen] & (found != _NONE)[..., None]  # (B, H, n, M, b)
+        mask = kept[example[:, None, None, None], chosen] & (found != _NONE)[..., None]  # (B, H, n, M, b)
+        # As rows of one table: index_select's gradient adds rows, where that of an index of three axes adds numbers.
+        here = ((example[:, None] * heads + head)[..., None, None] * kept.shape[1] + chosen).flatten()
         keys = mask.shape[3] * self.block
         mixed = attend(  # one block of one head each: (B H n, 1, b or M b, E)
             q.reshape(-1, 1, self.block, width),
-            k.view(blocks)[here].view(-1, 1, keys, width),
-            v.view(blocks)[here].view(-1, 1, keys, width),
+            k.reshape(-1, self.block * width).index_select(0, here).view(-1, 1, keys, width),
+            v.reshape(-1, self.block * width).index_select(0, here).view(-1, 1, keys, width),
             mask.view(-1, 1, 1, keys),
             dropout=dropout,
         ).view(blocks)

@@ -3,9 +3,9 @@
 from tests.mutants.mutant import Mutant
 
 MUTANTS = [
-    Mutant("pads unmasked", "mask = kept[here[0], chosen]", "mask = torch.ones_like(kept)[here[0], chosen]"),
+    Mutant("pads unmasked", "mask = kept[example", "mask = torch.ones_like(kept)[example"),
     Mutant("pads unmasked for the global blocks", "k, v, key_mask(keep), dropout", "k, v, None, dropout"),
-    Mutant("mask of another example", "mask = kept[here[0], chosen]", "mask = kept.flip(0)[here[0], chosen]"),
+    Mutant("mask of another example", "mask = kept[example", "mask = kept.flip(0)[example"),
     Mutant(
         "what fills up the last block counts, as in the release",
         "self.block, 1, value=False)",
@@ -28,7 +28,7 @@ MUTANTS = [
     Mutant("no global rows", "for chief in (torch.zeros_like(last), last):", "for chief in ():"),
     Mutant("the batch's last block", ".amax(dim=-1)\n\n\nATTENTION", ".amax().expand(len(kept))\n\n\nATTENTION"),
     Mutant("the padded length's last block", "last = _last_block(kept)", "last = _last_block(torch.ones_like(kept))"),
-    Mutant("heads take each other's blocks", "k.view(blocks)[here]", "k.view(blocks).flip(1)[here]"),
+    Mutant("heads take each other's blocks", "k.reshape(-1, self.block * width)", "k.flip(1).reshape(-1, self.block * width)"),
     Mutant("no dropout, as in the ports", "dropout = self.attention_dropout", "dropout = 0.0"),
     Mutant("no dropout of the blocks", "            dropout=dropout,\n", ""),
 ]
