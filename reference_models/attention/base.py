@@ -80,11 +80,12 @@ class Attention(nn.Module, ABC):
         v is x itself, (B, D, L, 1), and the subclass sets `output`, a module from (B, L, D) to (B, L, D).
     repeatable: whether a forward pass in training leaves the model unchanged, so that checkpointing and reversible
         layers may run it again.
-    feed_forward: the part of the sequence that the encoder's feed-forward layers change.
-    pooled: the part that a classifier reads.
     changes_length: whether the output is shorter than the input (see `shortened`).
     no_span: why the weights are not those of a token's neighbours, so that they have no span; "" if they are.
 
+    feed_forward: the part of the sequence that the encoder's feed-forward layers change; like `num_prefix` and `pooled`,
+        it may depend on options, but not on the layer.
+    pooled: the part that a classifier reads.
     num_prefix: number of learned vectors that the encoder puts in front of the tokens, before the first layer. x and
         the output hold them first, and all layers of a model have the same number. 0 for most models.
     """
@@ -96,10 +97,10 @@ class Attention(nn.Module, ABC):
     has_query: ClassVar[bool] = True
     has_key: ClassVar[bool] = True
     has_value: ClassVar[bool] = True
-    feed_forward: ClassVar[Part] = "all"
-    pooled: ClassVar[Literal["tokens", "prefix"]] = "tokens"
     changes_length: ClassVar[bool] = False
     no_span: ClassVar[str] = ""
+    feed_forward: Part = "all"
+    pooled: Literal["tokens", "prefix"] = "tokens"
     num_prefix: int = 0
     output: nn.Module
 
@@ -209,6 +210,12 @@ class Attention(nn.Module, ABC):
         """Names of parameters that get no gradient if only the first `outputs` tokens of the result are read, with the
         reason; where `pooled` is "prefix", the first `outputs` of its vectors. The names for outputs = max_length
         cannot learn in any model.
+        """
+        return {}
+
+    def unread_when_last(self) -> dict[str, str]:
+        """Names of parameters that get no gradient in the last layer, where only the part `pooled` is read, with the
+        reason. In other layers they learn, so training does not reject them.
         """
         return {}
 

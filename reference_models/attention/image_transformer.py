@@ -70,7 +70,7 @@ class ImageTransformerAttention(Attention):
         if mode == "2d" and shape.max_length > num_prefix + grid[0] * grid[1]:
             room = f"num_prefix + {grid[0]} * {grid[1]} = {num_prefix + grid[0] * grid[1]}"
             raise UsageError(f"expected max_length of at most {room}, got {shape.max_length}")
-        self.num_prefix = num_prefix
+        self.num_before = num_prefix
         # In 1d the sequence is a picture of one row.
         self.columns = grid[1] if mode == "2d" else None
         self.block = (height, width) if mode == "2d" else (1, block)
@@ -80,7 +80,7 @@ class ImageTransformerAttention(Attention):
         """See Attention."""
         x, q, k, v = projected
         keep = all_kept(x, keep)
-        first, dropout = self.num_prefix, self.attention_dropout
+        first, dropout = self.num_before, self.attention_dropout
         parts = []
         if first:
             parts.append(attend(q[:, :, :first], k, v, key_mask(keep), dropout=dropout))
@@ -90,7 +90,7 @@ class ImageTransformerAttention(Attention):
 
     def _pixels(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor, dropout: float) -> Tensor:
         """Outputs of the pixels' queries, from their memories and the prefix: (B, H, pixels, E)."""
-        prefix, count = self.num_prefix, q.shape[2] - self.num_prefix
+        prefix, count = self.num_before, q.shape[2] - self.num_before
         columns = self.columns or count
         size = (-(-count // columns), columns)
         block = (min(self.block[0], size[0]), min(self.block[1], size[1]))
@@ -119,7 +119,7 @@ class ImageTransformerAttention(Attention):
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, _ = self.project(x)
-        pixel = torch.arange(x.shape[1], device=x.device) - self.num_prefix
+        pixel = torch.arange(x.shape[1], device=x.device) - self.num_before
         mask = (pixel[:, None] < 0) | (pixel < 0)
         columns = self.columns or self.shape.max_length
         inside = torch.ones_like(mask)

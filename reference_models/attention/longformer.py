@@ -22,13 +22,10 @@ import copy
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
-from reference_models.attention.operations import all_kept, attend, key_mask, padded_to, softmax_weights
-
-_SMALLEST_BLOCK = 16  # of queries that share a stretch of keys: in smaller blocks the overhead of calls dominates
+from reference_models.attention.operations import all_kept, attend, key_mask, softmax_weights, windows
 
 
 class LongformerAttention(Attention):
@@ -70,10 +67,10 @@ class LongformerAttention(Attention):
         x, q, k, v = projected
         keep = all_kept(x, keep)
         if len(set(self.dilations)) == 1:
-            near = self._windows(q, k, v, keep, self.dilations[0])
+            near = self._near(q, k, v, keep, self.dilations[0])
         else:
             by_head = [
-                self._windows(q[:, h : h + 1], k[:, h : h + 1], v[:, h : h + 1], keep, dilation)
+                self._near(q[:, h : h + 1], k[:, h : h + 1], v[:, h : h + 1], keep, dilation)
                 for h, dilation in enumerate(self.dilations)
             ]
             near = torch.cat(by_head, dim=1)
@@ -84,37 +81,20 @@ class LongformerAttention(Attention):
         far = attend(queries, keys, values, key_mask(keep), dropout=self.attention_dropout)
         return torch.cat([far, near[:, :, self.num_global :]], dim=2)
 
-    def _windows(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor, dilation: int) -> Tensor:
-        """Outputs from window and global tokens: (B, H, L, E). The rows of global queries are not used.
-
-        Tokens with the same remainder modulo the dilation form a class of C tokens, in which they are neighbours. Each
-        class is cut into n blocks of queries. A block takes the keys from `margin` before it to `margin` after it, S in
-        all.
-        """
-        batch, heads, length, width = q.shape
-        size = -(-length // dilation)  # C
-        block = -(-size // max(1, size // max(self.radius, _SMALLEST_BLOCK)))  # blocks of about one size
-        margin = min(self.radius, -(-size // block) * block - block)
-
-        def stretches(x: Tensor, first: Tensor) -> Tensor:
-            """Keys of each block, global ones first: (B, L, ...) and (B, g, ...) to (B d n, g + S, ...)."""
-            x = _overlapping(_classes(x, dilation, block), block, margin)
-            x = x.view(batch, dilation, *x.shape[1:])
-            first = first[:, None, None].expand(-1, *x.shape[1:3], *first.shape[1:])
-            return torch.cat([first, x], dim=3).flatten(0, 2)
-
-        queries = _classes(q.transpose(1, 2), dilation, block).reshape(-1, block, heads, width)
-        k, v = k.transpose(1, 2), v.transpose(1, 2)
-        keys, values = stretches(k, k[:, : self.num_global]), stretches(v, v[:, : self.num_global])
-        is_global = torch.arange(length, device=q.device) < self.num_global
-        kept = stretches(keep & ~is_global, keep[:, : self.num_global])  # (B d n, g + S); a global token counts once
-        near = _band(block, margin, self.radius, q.device)
-        mask = kept[:, None, None] & functional.pad(near, [kept.shape[1] - near.shape[1], 0], value=True)
-        mixed = attend(
-            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), mask, dropout=self.attention_dropout
-        )  # (B d n, H, b, E)
-        mixed = mixed.transpose(1, 2).reshape(batch, dilation, -1, heads, width)[:, :, :size]
-        return mixed.permute(0, 3, 2, 1, 4).flatten(2, 3)[:, :, :length]
+    def _near(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor, dilation: int) -> Tensor:
+        """Outputs from window and global tokens: (B, H, L, E). The rows of global queries are not used."""
+        is_global = torch.arange(q.shape[2], device=q.device) < self.num_global
+        seen_by_all = k[:, :, : self.num_global], v[:, :, : self.num_global], keep[:, : self.num_global]
+        return windows(
+            q,
+            k,
+            v,
+            keep & ~is_global,  # a global token counts once
+            seen_by_all,
+            radius=self.radius,
+            dilation=dilation,
+            dropout=self.attention_dropout,
+        )
 
     def unread(self, outputs: int) -> dict[str, str]:
         """See Attention."""
@@ -137,24 +117,6 @@ class LongformerAttention(Attention):
             logits, mask = torch.where(is_global, far, logits), mask | is_global
         kept = key_mask(keep)
         return softmax_weights(logits, mask if kept is None else mask & kept)
-
-
-def _classes(x: Tensor, dilation: int, block: int) -> Tensor:
-    """Tokens by their remainder modulo the dilation, padded to whole blocks: (B, L, ...) to (B d, n b, ...)."""
-    by_remainder = padded_to(x, dilation, 1).reshape(x.shape[0], -1, dilation, *x.shape[2:]).transpose(1, 2)
-    return padded_to(by_remainder.flatten(0, 1), block, 1)
-
-
-def _overlapping(x: Tensor, block: int, margin: int) -> Tensor:
-    """(B, n b, ...) to a view (B, n, S, ...): each block with `margin` tokens on either side."""
-    around = functional.pad(x, [0, 0] * (x.ndim - 2) + [margin, margin])
-    return around.unfold(1, block + 2 * margin, block).movedim(-1, 2)
-
-
-def _band(block: int, margin: int, radius: int, device: torch.device) -> Tensor:
-    """Which keys of a stretch are near which query of its block: (b, S)."""
-    query, key = torch.arange(block, device=device), torch.arange(block + 2 * margin, device=device) - margin
-    return (key - query[:, None]).abs() <= radius
 
 
 ATTENTION = LongformerAttention

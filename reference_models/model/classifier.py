@@ -83,10 +83,13 @@ class Classifier(nn.Module):
         """
         last = self.config.num_layers - 1
         read = {last: 1} if self.config.pooling == "cls" and self.cross is None else {}
+        every = self.config.positions_count
+        found = [attention.unread(read.get(layer, every)) for layer, attention in enumerate(self.attentions)]
+        found[last] = {**found[last], **self.attentions[last].unread_when_last()}
         return {
             f"encoder.attentions.{layer}.attention.{name}": reason
-            for layer, attention in enumerate(self.attentions)
-            for name, reason in attention.unread(read.get(layer, self.config.positions_count)).items()
+            for layer, names in enumerate(found)
+            for name, reason in names.items()
         }
 
     def check_options(self) -> None:

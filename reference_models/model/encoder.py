@@ -40,11 +40,6 @@ class Encoder(nn.Module):
         kind = attention_class(config.attention)
         if config.reversible and not kind.repeatable:
             raise UsageError(f"expected an attention that may run twice for reversible layers, got {config.attention}")
-        if config.reversible and (kind.changes_length or kind.feed_forward != "all"):
-            raise UsageError(
-                "expected an attention whose layers change all positions and no length for reversible layers, got "
-                f"{config.attention}"
-            )
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         nn.init.normal_(self.embedding.weight)
         self.cls = nn.Parameter(torch.zeros(config.dim)) if config.pooling == "cls" else None
@@ -56,8 +51,13 @@ class Encoder(nn.Module):
         self.attentions = nn.ModuleList(AttentionLayer(config, layer) for layer in range(config.num_layers))
         self.feed_forwards = nn.ModuleList(FeedForward(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim, eps=EPSILON)
-        self.num_prefix = cast(AttentionLayer, self.attentions[0]).attention.num_prefix
-        self._kind = kind
+        first = cast(AttentionLayer, self.attentions[0]).attention
+        if config.reversible and (first.changes_length or first.feed_forward != "all"):
+            raise UsageError(
+                "expected an attention whose layers change all positions and no length for reversible layers, got "
+                f"{config.attention}"
+            )
+        self.num_prefix, self._pooled, self._part_fed = first.num_prefix, first.pooled, first.feed_forward
         self.prefix = nn.Parameter(torch.randn(self.num_prefix, config.dim)) if self.num_prefix else None
 
     def forward(self, tokens: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -86,18 +86,18 @@ class Encoder(nn.Module):
                 x, keep = residual + attention(x, keep), shorter
                 x = self._fed(feed_forward, x)
         if self.prefix is not None:
-            if self._kind.pooled == "prefix":
+            if self._pooled == "prefix":
                 return self.norm(x[:, : self.num_prefix]), None
             x, keep = x[:, self.num_prefix :], None if keep is None else keep[:, self.num_prefix :]
         return self.norm(x), keep
 
     def _fed(self, feed_forward: nn.Module, x: Tensor) -> Tensor:
         """x with the feed-forward layer's share added to the part of the sequence that the model says."""
-        if self._kind.feed_forward == "all":
+        if self._part_fed == "all":
             x = x + feed_forward(x)
             return x
         front, tokens = x[:, : self.num_prefix], x[:, self.num_prefix :]
-        if self._kind.feed_forward == "prefix":
+        if self._part_fed == "prefix":
             return torch.cat([front + feed_forward(front), tokens], dim=1)
         return torch.cat([front, tokens + feed_forward(tokens)], dim=1)
 

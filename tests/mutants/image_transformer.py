@@ -39,5 +39,5 @@ MUTANTS = [
     Mutant("no room for a prefix", "shape.max_length > num_prefix + grid[0]", "shape.max_length > grid[0]"),
     Mutant("wrong scale of the dense weights", "/ self.shape.head_dim**0.5", "/ self.shape.head_dim", BASE),
     Mutant("dense weights of a memory one too short", "place >= start - memory", "place > start - memory"),
-    Mutant("dropout in evaluation", "self.num_prefix, self.attention_dropout", "self.num_prefix, self.shape.dropout"),
+    Mutant("dropout in evaluation", "self.num_before, self.attention_dropout", "self.num_before, self.shape.dropout"),
 ]

@@ -145,7 +145,7 @@ def test_a_token_before_the_picture_needs_room_beside_it() -> None:
         ImageTransformerAttention(shape, mode="2d")
     ImageTransformerAttention(shape, mode="2d", num_prefix=1)
     model = ImageTransformerAttention(shape)
-    assert (model.block, model.memory, model.num_prefix) == ((1, 256), (0, 256), 0)
+    assert (model.block, model.memory, model.num_before) == ((1, 256), (0, 256), 0)
 
 
 @pytest.mark.parametrize(
