@@ -138,7 +138,8 @@ class Attention(nn.Module, ABC):
         batch, length = x.shape[:2]
         padding = functional.pad(x, (0, 0, 0, int(length == 0), 0, int(batch == 0)))
         nothing = torch.zeros(padding.shape[:2], dtype=torch.bool, device=x.device)
-        mixed: Tensor = self.output(joined(self.mix(self.project(padding), nothing)))[:batch, :length]
+        # A layer that shortens gives another length, which is also 0 for L = 0.
+        mixed: Tensor = self.output(joined(self.mix(self.project(padding), nothing)))[:batch, : None if length else 0]
         # The Compressive Transformer's convolution learns from the auxiliary loss alone.
         every = torch.stack([parameter.sum().to(mixed.dtype) for parameter in self.parameters()])
         return mixed + every.sum()
