@@ -76,7 +76,7 @@ class AxialAttention(Attention):
             raise UsageError(f"expected max_length of at most {room}, got {shape.max_length}")
         self.mode = mode
         self.columns = grid[1]
-        self.num_prefix = num_prefix
+        self.off_grid = num_prefix
         self.axis: Axis = "column" if mode == "alternate" and shape.layer % 2 else "row"
         if mode == "sum":
             width = shape.heads * shape.head_dim
@@ -85,7 +85,7 @@ class AxialAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         x, q, k, v = projected
-        if (x.shape[1] - self.num_prefix) % self.columns:
+        if (x.shape[1] - self.off_grid) % self.columns:
             keep = all_kept(x, keep)  # so that the padding of the last row is masked
         if self.mode == "sum":
             return self._lines(q, k, v, keep, "row") + self._lines(*self._project_columns(x), keep, "column")
@@ -99,14 +99,14 @@ class AxialAttention(Attention):
 
     def _with_prefix(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, on_grid: Tensor) -> Tensor:
         """(B, H, L, E): the prefix looks at all tokens; then the outputs on the grid."""
-        if not self.num_prefix:
+        if not self.off_grid:
             return on_grid
-        prefix = attend(q[:, :, : self.num_prefix], k, v, key_mask(keep), dropout=self.attention_dropout)
+        prefix = attend(q[:, :, : self.off_grid], k, v, key_mask(keep), dropout=self.attention_dropout)
         return torch.cat([prefix, on_grid], dim=2)
 
     def _lines(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, axis: Axis) -> Tensor:
         """Attention along rows or along columns: (B, H, L, E)."""
-        prefix, batch, count = self.num_prefix, len(q), q.shape[2] - self.num_prefix
+        prefix, batch, count = self.off_grid, len(q), q.shape[2] - self.off_grid
 
         def lines(x: Tensor) -> Tensor:
             """(B, N, ...) to (B n, S, ...): n rows or columns of S tokens."""
@@ -137,7 +137,7 @@ class AxialAttention(Attention):
 
     def _crosses(self, q: Tensor, k: Tensor, v: Tensor, keep: Tensor) -> Tensor:
         """One softmax over prefix, row and column: the outputs on the grid (B, H, N, E)."""
-        prefix, columns, count = self.num_prefix, self.columns, q.shape[2] - self.num_prefix
+        prefix, columns, count = self.off_grid, self.columns, q.shape[2] - self.off_grid
         if count <= 0:
             return q[:, :, prefix:]
 
@@ -178,9 +178,9 @@ class AxialAttention(Attention):
 
     def unread(self, outputs: int) -> dict[str, str]:
         """See Attention."""
-        on_grid = self.shape.max_length - self.num_prefix
+        on_grid = self.shape.max_length - self.off_grid
         longest = min(on_grid, self.columns) if self.axis == "row" else -(-on_grid // self.columns)
-        if self.mode != "alternate" or self.num_prefix or longest > 1:
+        if self.mode != "alternate" or self.off_grid or longest > 1:
             return {}
         reason = (
             f"each {self.axis} of the grid has one token, whose weight is 1: choose a grid with longer {self.axis}s"
@@ -192,7 +192,7 @@ class AxialAttention(Attention):
         values of `value_column`.
         """
         _, q, k, _ = self.project(x)
-        place = torch.arange(x.shape[1], device=x.device) - self.num_prefix
+        place = torch.arange(x.shape[1], device=x.device) - self.off_grid
         always = (place[:, None] < 0) | (place < 0)
         row, column = place // self.columns, place % self.columns
         masks = {"row": always | (row[:, None] == row), "column": always | (column[:, None] == column)}

@@ -83,8 +83,8 @@ class Attention(nn.Module, ABC):
     changes_length: whether the output is shorter than the input (see `shortened`).
     no_span: why the weights are not those of a token's neighbours, so that they have no span; "" if they are.
 
-    feed_forward: the part of the sequence that the encoder's feed-forward layers change; like `num_prefix` and `pooled`,
-        it may depend on options, but not on the layer.
+    feed_forward: the part of the sequence that the encoder's feed-forward layers change; like `num_prefix` and
+        `pooled`, it may depend on options, but not on the layer.
     pooled: the part that a classifier reads.
     num_prefix: number of learned vectors that the encoder puts in front of the tokens, before the first layer. x and
         the output hold them first, and all layers of a model have the same number. 0 for most models.
@@ -139,7 +139,8 @@ class Attention(nn.Module, ABC):
         batch, length = x.shape[:2]
         padding = functional.pad(x, (0, 0, 0, int(length == 0), 0, int(batch == 0)))
         nothing = torch.zeros(padding.shape[:2], dtype=torch.bool, device=x.device)
-        mixed: Tensor = self.output(joined(self.mix(self.project(padding), nothing)))[:batch, :length]
+        # A layer that shortens gives another length, which is also 0 for L = 0.
+        mixed: Tensor = self.output(joined(self.mix(self.project(padding), nothing)))[:batch, : None if length else 0]
         # The Compressive Transformer's convolution learns from the auxiliary loss alone.
         every = torch.stack([parameter.sum().to(mixed.dtype) for parameter in self.parameters()])
         return mixed + every.sum()

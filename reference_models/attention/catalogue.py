@@ -13,7 +13,7 @@ from reference_models import attention
 from reference_models.attention.base import Attention
 from reference_models.attention.registration import registered, registered_names
 
-_NOT_MODELS = {"base", "catalogue", "operations", "registration"}
+_NOT_MODELS = {"base", "catalogue", "convolutions", "operations", "registration", "windows"}
 
 
 def attention_names() -> list[str]:

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
-from reference_models.attention.operations import all_kept, attend, key_mask, softmax_weights, windows
+from reference_models.attention.operations import all_kept, attend, key_mask, softmax_weights
+from reference_models.attention.windows import windows
 
 
 class LongformerAttention(Attention):

@@ -28,7 +28,11 @@ MUTANTS = [
     Mutant("no global rows", "for chief in (torch.zeros_like(last), last):", "for chief in ():"),
     Mutant("the batch's last block", ".amax(dim=-1)\n\n\nATTENTION", ".amax().expand(len(kept))\n\n\nATTENTION"),
     Mutant("the padded length's last block", "last = _last_block(kept)", "last = _last_block(torch.ones_like(kept))"),
-    Mutant("heads take each other's blocks", "k.reshape(-1, self.block * width)", "k.flip(1).reshape(-1, self.block * width)"),
+    Mutant(
+        "heads take each other's blocks",
+        "k.reshape(-1, self.block * width)",
+        "k.flip(1).reshape(-1, self.block * width)",
+    ),
     Mutant("no dropout, as in the ports", "dropout = self.attention_dropout", "dropout = 0.0"),
     Mutant("no dropout of the blocks", "            dropout=dropout,\n", ""),
 ]

@@ -5,6 +5,8 @@ from typing import NamedTuple
 # What several models share.
 BASE = "reference_models/attention/base.py"
 OPERATIONS = "reference_models/attention/operations.py"
+WINDOWS = "reference_models/attention/windows.py"
+CONVOLUTIONS = "reference_models/attention/convolutions.py"
 
 
 class Mutant(NamedTuple):
