@@ -18,14 +18,14 @@ Differences from the paper, of which there is no public code:
 - The paper has cluster layers at places 15 and 20 of the 24 layers of a pretrained model, and the question in front of
   each window. Here `cluster_every` counts from the last layer, and nothing is in front.
 - The paper keeps recent inputs in a memory bank, and runs k-means on it once in one or several epochs. Here each update
-  is one iteration of k-means, for which sums and counts of inputs are enough.
+  is one iteration of k-means, for which the mean and the number of each cluster's inputs are enough.
 - Inputs and centroids are unit vectors for k-means, so the nearest centroid is the one with the greatest μ · x.
 - Centroids are random at first. A centroid that was nearest to no token is moved close to the one with the most tokens
   (the second to that with the second most, and so on), whose tokens it then shares, as in the library faiss.
 - Windows begin at all multiples of m below L, so the windows of a token do not depend on L or on padding. The last ones
   are shorter, and so is the last chunk.
 - Padding is last in the order, is masked as a key, and is not counted by k-means.
-- In training a forward pass adds to the sums: it must not run twice (checkpointing, reversible layers).
+- In training a forward pass changes these means: it must not run twice (checkpointing, reversible layers).
 """
 
 import torch
@@ -60,12 +60,12 @@ class ClusterFormerAttention(Attention):
     Dropout is on the weights. torch.compile works (tests/reference_models).
     """
 
-    repeatable = False  # training adds to the sums
+    repeatable = False  # training changes the means
     family = "learnable pattern"
     cost = "L log L"
     paper = "Wang et al. 2020, §3"
     centroids: Tensor
-    sums: Tensor
+    means: Tensor
     counts: Tensor
 
     def __init__(
@@ -92,8 +92,8 @@ class ClusterFormerAttention(Attention):
         if self.by_cluster:
             drawn = torch.randn(num_clusters, shape.dim, generator=self.generator())
             self.register_buffer("centroids", functional.normalize(drawn, dim=-1))
-            # Of each cluster since the last update: the sum of its inputs, as unit vectors, and their number.
-            self.register_buffer("sums", torch.zeros(num_clusters, shape.dim))
+            # Of each cluster since the last update: the mean of its inputs, as unit vectors, and their number.
+            self.register_buffer("means", torch.zeros(num_clusters, shape.dim))
             self.register_buffer("counts", torch.zeros(num_clusters))
 
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
@@ -150,13 +150,13 @@ class ClusterFormerAttention(Attention):
 
     @torch.no_grad()
     def _add(self, x: Tensor, cluster: Tensor) -> None:
-        """Add the inputs of all processes to the sums of their clusters."""
-        clusters, dim = self.sums.shape
+        """Add the inputs of all processes to the means of their clusters."""
+        clusters, dim = self.means.shape
         inputs = functional.pad(unit(x), (0, 1), value=1.0).flatten(0, 1)
         total = inputs.new_zeros(clusters + 1, dim + 1).index_add(0, cluster.flatten(), inputs)[:-1]  # without padding
-        sums, counts = torch.split(sum_over_ranks(total.contiguous()), [dim, 1], dim=-1)
-        self.sums.add_(sums)
-        self.counts.add_(counts[:, 0])
+        sums, added = torch.split(sum_over_ranks(total), [dim, 1], dim=-1)
+        self.counts.add_(added[:, 0])
+        self.means.add_((sums - added * self.means) / self.counts.clamp(min=1.0)[:, None])
 
     def on_step(self, step: int) -> None:
         """Updates the centroids every `update_every` steps, if there were tokens; the same in all processes."""
@@ -165,11 +165,11 @@ class ClusterFormerAttention(Attention):
         empty = self.counts == 0
         largest = self.counts.argsort(descending=True, stable=True)[: int((~empty).sum())]
         shared = largest[(empty.cumsum(dim=0) - 1) % len(largest)]  # of an empty one: the cluster that it shares
-        moved = functional.normalize(self.sums, dim=-1)
+        moved = functional.normalize(self.means, dim=-1)
         aside = functional.normalize(torch.randn(moved.shape, generator=self.generator(step=step)), dim=-1).to(moved)
         near = functional.normalize(moved[shared] + _APART * aside, dim=-1)
         self.centroids.copy_(torch.where(empty[:, None], near, moved))
-        self.sums.zero_()
+        self.means.zero_()
         self.counts.zero_()
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:

@@ -55,17 +55,21 @@ MUTANTS = [
         "functional.pad(unit(x), (0, 1), value=1.0)",
         "functional.pad(x.to(wide_dtype(x)), (0, 1), value=1.0)",
     ),
-    Mutant("the last pass alone", "self.sums.add_(sums)", "self.sums.copy_(sums)"),
-    Mutant("counts of the last pass alone", "self.counts.add_(counts[:, 0])", "self.counts.copy_(counts[:, 0])"),
-    Mutant("sums are kept", "        self.sums.zero_()\n", ""),
+    Mutant("the last pass alone", "self.means.add_((sums - added * self.means) /", "self.means.copy_(sums /"),
+    Mutant("counts of the last pass alone", "self.counts.add_(added[:, 0])", "self.counts.copy_(added[:, 0])"),
+    Mutant(
+        "passes weigh the same",
+        "sums - added * self.means) / self.counts",
+        "sums - added * self.means) / (2 * added[:, 0])",
+    ),
     Mutant("counts are kept", "        self.counts.zero_()\n", ""),
-    Mutant("each process for itself", "sum_over_ranks(total.contiguous())", "total"),
+    Mutant("each process for itself", "sum_over_ranks(total)", "total"),
     Mutant(
         "ranks do not add up", "torch.distributed.all_reduce(x)", "torch.distributed.all_reduce(x.clone())", OPERATIONS
     ),
     Mutant("updated at every step", "step % self.update_every or ", ""),
     Mutant("never updated", "        self.centroids.copy_(", "        torch.zeros_like(self.centroids).copy_("),
-    Mutant("centroids of any length", "moved = functional.normalize(self.sums, dim=-1)", "moved = self.sums"),
+    Mutant("centroids of any length", "moved = functional.normalize(self.means, dim=-1)", "moved = self.means"),
     Mutant(
         "empty centroids stay",
         "torch.where(empty[:, None], near, moved)",
@@ -88,7 +92,7 @@ MUTANTS = [
         "functional.normalize(drawn, dim=-1), persistent=False)",
     ),
     Mutant(
-        "sums not saved",
+        "means not saved",
         "torch.zeros(num_clusters, shape.dim))",
         "torch.zeros(num_clusters, shape.dim), persistent=False)",
     ),

@@ -28,10 +28,6 @@ SLOPE = 1.1
 WINDOWS = {"cluster_every": None}
 
 
-def SLOPE_OPTIONS(length: int) -> Options:  # noqa: N802
-    return {"window": 64}
-
-
 def build(options: Options, **given: Any) -> ClusterFormerAttention:
     model = harness.build("cluster_former", options, **given)
     assert isinstance(model, ClusterFormerAttention)
@@ -145,6 +141,17 @@ def test_chunks_are_equal_and_cross_the_borders_of_clusters() -> None:
     assert torch.equal(seen, expected)
 
 
+def test_padding_between_tokens_is_left_out() -> None:
+    """Clusters and chunks are those of the kept tokens alone."""
+    model = build({"window": 6, "num_clusters": 4}, dtype=torch.float64)
+    x, keep = inputs(2, 30, dtype=torch.float64), inputs(2, 30)[..., 0] > -0.4
+    for row in range(2):
+        alone = model(x[row : row + 1, keep[row]])
+        torch.testing.assert_close(model(x, keep)[row, keep[row]], alone[0], rtol=0, atol=1e-12)
+        exact = model.dense_weights(x, keep)[row][:, keep[row]][..., keep[row]]
+        torch.testing.assert_close(exact, model.dense_weights(x[row : row + 1, keep[row]])[0], rtol=0, atol=1e-12)
+
+
 def test_windows_overlap_by_what_the_stride_leaves() -> None:
     model = build({"window": 8, **WINDOWS}, dtype=torch.float64)  # stride 7, as 224 of 256
     assert model.stride == 7
@@ -209,7 +216,7 @@ def test_an_update_is_an_iteration_of_k_means() -> None:
     for place, empty in enumerate((~full).nonzero()[:, 0].tolist()):
         beside = expected[largest[place % len(largest)]]
         assert 1e-3 < (model.centroids[empty] - beside).norm() < 0.02
-    assert not model.sums.any()
+    assert not model.means.any()
     assert not model.counts.any()
     after = model.centroids.clone()
     model.on_step(8)
@@ -267,7 +274,7 @@ def test_padding_teaches_nothing() -> None:
         model = build({"num_clusters": 9}).train()
         model(content, keep)
         assert model.counts.sum() == 41
-        states.append((model.sums.clone(), model.counts.clone()))
+        states.append((model.means.clone(), model.counts.clone()))
     assert all(torch.equal(one, two) for one, two in zip(*states, strict=True))
 
 
@@ -279,7 +286,7 @@ def test_what_is_learned_is_saved_in_mid_interval() -> None:
         layer(inputs(2, 30, seed=4))
         layer.on_step(2)
     assert torch.equal(model.centroids, other.centroids)
-    assert not {"centroids", "sums", "counts"} & dict(model.named_parameters()).keys()
+    assert not {"centroids", "means", "counts"} & dict(model.named_parameters()).keys()
 
 
 SECOND = """
