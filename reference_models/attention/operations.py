@@ -1,4 +1,4 @@
-"""Operations that several attentions share: heads, masks, softmax, padding, segments, initial weights.
+"""Operations that several attentions share: heads, masks, softmax, padding, segments, initial weights, ranks.
 
 Letters are those of `base.py`. An operation of one attention alone is in that attention's file.
 """
@@ -160,3 +160,16 @@ def shifted(rows: Tensor, keys: int) -> Tensor:
     *front, count, width = rows.shape
     after_the_first = rows.flatten(-2)[..., count - 1 : count - 1 + count * (width - 1)]
     return torch.narrow(after_the_first.view(*front, count, width - 1), -1, 0, keys)
+
+
+def num_ranks() -> int:
+    """Number of processes that train together."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if there else 1
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """x, summed over the processes that train together, in place."""
+    if num_ranks() > 1:
+        torch.distributed.all_reduce(x)
+    return x

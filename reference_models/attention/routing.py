@@ -32,7 +32,15 @@ from torch.nn import functional
 
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
-from reference_models.attention.operations import all_kept, attend, padded_to, softmax_weights, unit
+from reference_models.attention.operations import (
+    all_kept,
+    attend,
+    num_ranks,
+    padded_to,
+    softmax_weights,
+    sum_over_ranks,
+    unit,
+)
 
 
 class RoutingAttention(Attention):
@@ -157,9 +165,7 @@ class RoutingAttention(Attention):
         with torch.no_grad():
             total = (torch.cat([unit, torch.ones_like(unit[..., :1])], dim=-1) * weight[..., None]).flatten(0, 2)
             total = total.new_zeros(heads * clusters, width + 1).index_add(0, nearest.flatten(), total)
-            if _ranks() > 1:
-                torch.distributed.all_reduce(total)
-            sums, counts = torch.split(total.view(heads, clusters, -1), [width, 1], dim=-1)
+            sums, counts = torch.split(sum_over_ranks(total).view(heads, clusters, -1), [width, 1], dim=-1)
             moved = self.decay * self.centroids + (1 - self.decay) * sums / counts.clamp(min=1.0)
             self.centroids.copy_(torch.where(counts > 0, functional.normalize(moved, dim=-1), self.centroids))
         return loss
@@ -188,17 +194,9 @@ class RoutingAttention(Attention):
         return (ahead.sum(dim=-1) < self._sizes(kept)[:, None, None]) & kept[:, None]
 
 
-def _ranks() -> int:
-    """Number of processes that train together."""
-    there = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if there else 1
-
-
 def _mean_over_ranks(tokens: Tensor) -> Tensor:
     """Mean tokens per rank, at least 1: the ranks' mean loss is then the loss of one process with all tokens."""
-    if _ranks() > 1:
-        torch.distributed.all_reduce(tokens)
-    return (tokens / _ranks()).clamp(min=1.0)
+    return (sum_over_ranks(tokens) / num_ranks()).clamp(min=1.0)
 
 
 def _rows(x: Tensor, members: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ MUTANTS = [
         "+ clusters * torch.arange(heads, device=unit.device)[:, None]",
         "+ 0 * torch.arange(heads, device=unit.device)[:, None]",
     ),
-    Mutant("each process for itself", "torch.distributed.all_reduce(total)", "pass"),
+    Mutant("each process for itself", "sum_over_ranks(total)", "total"),
     Mutant("loss reaches nothing", "(unit - chosen)", "(unit.detach() - chosen)"),
     Mutant("loss not scaled", "loss = self.beta * (", "loss = ("),
     Mutant(
