@@ -49,7 +49,7 @@ class FunnelAttention(Attention):
     """
 
     family = "downsampling"
-    cost = "L^2"
+    cost = "L²"
     paper = "Dai et al. 2020, §2"
     changes_length = True
     no_span = "queries are pairs of tokens, and later layers have no tokens"

@@ -54,7 +54,7 @@ class MegaAttention(Attention):
     """
 
     family = "not attention"
-    cost = "L^2"
+    cost = "L², or L c with chunks of c"
     paper = "Ma et al. 2023, §3"
     has_query = False
     has_key = False

@@ -58,7 +58,7 @@ class TokenLearnerAttention(Attention):
     """
 
     family = "downsampling"
-    cost = "S^2"
+    cost = "L², later S²"
     paper = "Ryoo et al. 2021, §2"
     changes_length = True
     no_span = "heads look at learned tokens, which have no place"

@@ -32,16 +32,24 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     "set_transformer": {"num_inducing": 8},
     "transformer_xl": {"segment": 16, "memory": 16},
     "compressive": {"segment": 16, "memory": 16, "compressed": 8},
+    "cluster_former": {"window": 8, "num_clusters": 8},
+    "funnel": {"form": "local", "separate_cls": False},
+    "h_transformer": {"rank": 4},
+    "mega": {"chunk": 16},
+    "poolingformer": {"window": 3, "pooling_window": 16},
+    "s4d": {"state": 8, "step_min": 0.02, "step_max": 0.2},
+    "short_conv": {"kernel": 9},
+    "token_learner": {"form": "local"},
 }
 
 
 def pattern(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The weights averaged over heads, each row scaled by its greatest: uint8 (3 L, 3 L), black is the greatest."""
+    """The sizes of the weights, averaged over heads, in each row as shares of its greatest: uint8 (3 L, 3 L)."""
     torch.manual_seed(0)
     shape = Shape(dim=32, heads=2, head_dim=16, max_length=LENGTH, layer=1, num_layers=2)
     model = attention_class(name)(shape, **OPTIONS.get(name, {})).eval()
     with torch.no_grad():
-        weights = model.dense_weights(torch.randn(1, LENGTH, 32))[0].mean(dim=0)
+        weights = model.dense_weights(torch.randn(1, LENGTH, 32))[0].abs().mean(dim=0)
     shares = weights / weights.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
     shades = _MOST_BRIGHT - (shares.sqrt() * _MOST_BRIGHT).round().clamp(0, _MOST_BRIGHT).to(torch.uint8).numpy()
     return np.kron(shades, np.ones((_SCALE, _SCALE), dtype=np.uint8))

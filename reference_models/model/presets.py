@@ -9,18 +9,21 @@ The release's settings for an attention and a task are used where our module has
 code differs from its option, or never read the configuration, a comment says so.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from lra_data import UsageError
 from reference_models.attention.catalogue import attention_class
 from reference_models.model.config import ModelConfig
+from reference_models.model.preset_options import options_of
 
 PRESETS = ("lra-paper", "lra-release", "xiong", "mini")
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
-# The five models that are not in the benchmark.
-NOT_IN_LRA = ("compressive", "image_transformer", "routing", "set_transformer", "transformer_xl")
+# The models that the benchmark compares.
+IN_LRA = (
+    "bigbird", "full", "linear", "linformer", "local", "longformer", "performer", "reformer", "sinkhorn", "sparse",
+    "synthesizer",
+)  # fmt: skip
 
 _VOCABULARY = {
     "listops": {"vocab_size": 16, "num_classes": 10},
@@ -144,10 +147,12 @@ def preset(name: str, *, task: str, attention: str) -> ModelConfig:
     attention_class(attention)
     settings = {"attention": attention, **_VOCABULARY[task], **_SETTINGS[name](task, attention)}
     notes = [settings.pop("note", "")]
-    if attention in NOT_IN_LRA and name.startswith("lra"):
+    if attention not in IN_LRA and name.startswith("lra"):
         notes.append("not among the benchmark's models: it has the task's Transformer configuration")
     return ModelConfig(
-        **settings, options=_options(name, task, attention), note="; ".join(note for note in notes if note)
+        **settings,
+        options=options_of(name, task, attention, cls=settings.get("pooling", "cls") == "cls"),
+        note="; ".join(note for note in notes if note),
     )
 
 
@@ -184,60 +189,3 @@ def _mini(task: str, attention: str) -> dict[str, Any]:
 
 
 _SETTINGS = {"lra-paper": _lra_paper, "lra-release": _lra_release, "xiong": _xiong, "mini": _mini}
-
-
-def _options(name: str, task: str, attention: str) -> dict[str, Any]:
-    """The attention's options in a preset; options that are not named keep their defaults, which follow the papers."""
-    picture = task in ("image", "pathfinder")
-    if attention == "image_transformer" and picture:
-        # 8 x 8 queries see their own block and 8 pixels more on each side of a 32 x 32 picture.
-        return {"mode": "2d", "grid": (32, 32), "num_prefix": int(_has_cls(name, task, attention))}
-    table = _OPTIONS if name != "mini" else _MINI_LISTOPS_OPTIONS if task == "listops" else _MINI_OPTIONS
-    chosen: Mapping[str, Any] = table.get(attention, {})
-    if attention == "linformer" and name == "lra-release":
-        # The release's configuration for Text sets 32, which never reaches the model.
-        return {**chosen, "k": 16}
-    if attention == "local" and picture and name.startswith("lra"):
-        return {**chosen, "block": 64}
-    return dict(chosen)
-
-
-def _has_cls(name: str, task: str, attention: str) -> bool:
-    return bool(_SETTINGS[name](task, attention).get("pooling", "cls") == "cls")
-
-
-_OPTIONS: dict[str, Mapping[str, Any]] = {
-    "local": {"block": 50},
-    "sparse": {"pattern": "fixed", "stride": 50, "summary": 10},
-    "longformer": {"window": 512},
-    "bigbird": {"block": 64, "num_random": 3},
-}
-
-# Sizes that cover the same share of 512 or 1,024 positions as the published sizes cover of 2,000 to 4,000.
-_MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
-    "local": {"block": 64},
-    "sparse": {"pattern": "fixed", "stride": 32, "summary": 8},
-    "longformer": {"window": 128},
-    "bigbird": {"block": 32, "num_random": 3},
-    "linformer": {"k": 64},
-    "sinkhorn": {"block": 64},
-    "image_transformer": {"mode": "1d", "block": 64, "memory": 64},
-    "transformer_xl": {"segment": 128, "memory": 128},
-    "compressive": {"segment": 128, "memory": 128, "compressed": 64},
-}
-
-# The same shares of 128 positions; options whose defaults follow from the length are not named.
-_MINI_LISTOPS_OPTIONS: dict[str, Mapping[str, Any]] = {
-    "local": {"block": 16},
-    "sparse": {"pattern": "fixed", "stride": 16, "summary": 4},
-    "longformer": {"window": 32},
-    "bigbird": {"block": 8, "num_random": 3},
-    "linformer": {"k": 32},
-    "reformer": {"chunk": 16},
-    "routing": {"local_window": 16},
-    "set_transformer": {"num_inducing": 32},
-    "sinkhorn": {"block": 16},
-    "image_transformer": {"mode": "1d", "block": 16, "memory": 16},
-    "transformer_xl": {"segment": 32, "memory": 32},
-    "compressive": {"segment": 32, "memory": 32, "compressed": 16},
-}

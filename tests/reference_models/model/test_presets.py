@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from reference_models.attention.catalogue import attention_names
+from reference_models.attention.catalogue import attention_class, attention_names
 from reference_models.model.classifier import Classifier, count_parameters
 from reference_models.model.config import ModelConfig
-from reference_models.model.presets import NOT_IN_LRA, PRESETS, TASKS, preset
+from reference_models.model.presets import IN_LRA, PRESETS, TASKS, preset
 
 # A formula over the released configurations; it gives the two counts that google-research/long-range-arena#2 quotes
 # (CIFAR Performer 248,458, Retrieval 1,087,618).
@@ -71,13 +71,15 @@ def test_every_model_has_every_preset(name: str, task: str) -> None:
     for attention in attention_names():
         config = preset(name, task=task, attention=attention)
         assert (config.attention, config.num_sequences) == (attention, 2 if task == "retrieval" else 1)
-        assert ("not among the benchmark's" in config.note) == (attention in NOT_IN_LRA and name.startswith("lra"))
+        assert ("not among the benchmark's" in config.note) == (attention not in IN_LRA and name.startswith("lra"))
         assert parameters(config) > 0
 
 
-def test_there_are_sixteen() -> None:
-    assert len(attention_names()) == 16
-    assert set(NOT_IN_LRA) < set(attention_names())
+def test_there_are_thirty_and_three_for_comparison() -> None:
+    contrasts = {name for name in attention_names() if attention_class(name).family == "not attention"}
+    assert contrasts == {"mega", "s4d", "short_conv"}
+    assert len(attention_names()) == 33
+    assert set(IN_LRA) < set(attention_names())
 
 
 def test_unknown_names_are_refused() -> None:
