@@ -44,7 +44,9 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command("list", short_help="List the models.")
-@click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
+@click.option(
+    "--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong, mini or published."
+)
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
 @click.option("--survey", is_flag=True, help="List the rows of the survey's table instead, here or not.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -106,7 +108,9 @@ def _print_table(cells: list[list[str]]) -> None:
 
 @cli.command(short_help="Describe a model.")
 @click.argument("model")
-@click.option("--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong or mini.")
+@click.option(
+    "--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong, mini or published."
+)
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
 @attention_option
 def describe(model: str, preset: str, task: str, attentions: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The named models: `lra-paper`, `lra-release`, `xiong`, `mini`, each for a task and an attention.
+"""The named models: `lra-paper`, `lra-release`, `xiong`, `mini`, each for a task and an attention; and `published`.
 
 Sources: the appendix of "Long Range Arena" (Tay et al. 2021) for `lra-paper`; the configuration files of
 google-research/long-range-arena at cd31e5c for `lra-release`; mlpen/Nystromformer at 5689313, `LRA/code/lra_config.py`,
@@ -15,8 +15,12 @@ from lra_data import UsageError
 from reference_models.attention.catalogue import attention_class
 from reference_models.model.config import ModelConfig
 from reference_models.model.preset_options import options_of
+from reference_models.model.published import published_model
 
+# Those of every model and task, and one of the models whose authors published settings for a task.
 PRESETS = ("lra-paper", "lra-release", "xiong", "mini")
+PUBLISHED = "published"
+PRESET_NAMES = (*PRESETS, PUBLISHED)
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
 # The models that the benchmark compares.
@@ -141,10 +145,13 @@ _XIONG: dict[str, int] = {"listops": 2000, "text": 4000, "retrieval": 4000, "ima
 
 def preset(name: str, *, task: str, attention: str) -> ModelConfig:
     """A preset's model for a task (a family of `lra_data`) and an attention; raises UsageError for unknown names."""
-    for what, given, known in (("preset", name, PRESETS), ("task", task, TASKS)):
+    for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
             raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
     attention_class(attention)
+    if name == PUBLISHED:
+        own: dict[str, Any] = {**_VOCABULARY[task], **published_model(attention, task)}
+        return ModelConfig(attention=attention, **own)
     settings = {"attention": attention, **_VOCABULARY[task], **_SETTINGS[name](task, attention)}
     notes = [settings.pop("note", "")]
     if attention not in IN_LRA and name.startswith("lra"):

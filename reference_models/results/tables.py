@@ -20,7 +20,7 @@ from reference_models.attention.catalogue import attention_names
 from reference_models.evaluation.significance import wilson
 from reference_models.model.card import Card, CheckpointError
 from reference_models.model.checkpoint import CARD, read_card
-from reference_models.model.presets import PRESETS, TASKS
+from reference_models.model.presets import PRESET_NAMES, TASKS
 from reference_models.results.published import AUDIT, CHANCE, SOURCES, fails, published
 from reference_models.training.recipes import recipe
 
@@ -101,7 +101,7 @@ def _checked(card: Card, name: str) -> Card:
             card.attention in attention_names() or card.attention_sha256 is not None,
         ),
         ("task", "family/preset of a known family", card.task, family in TASKS and bool(variant)),
-        ("preset", f"one of {', '.join(PRESETS)}", card.preset, card.preset in PRESETS),
+        ("preset", f"one of {', '.join(PRESET_NAMES)}", card.preset, card.preset in PRESET_NAMES),
         ("trivial", "shares by name", card.trivial, card.trivial is not None),
     ):
         if not holds:
@@ -153,7 +153,7 @@ def _published(source: str, model: str, task: str) -> float | str | None:
 def _command(card: Card) -> str:
     """The command that makes the result, for any MODEL: the preset, and the options that differ from its recipe."""
     preset = str(card.preset)
-    usual = asdict(recipe(preset, task=card.task.partition("/")[0]))
+    usual = asdict(recipe(preset, task=card.task.partition("/")[0], attention=card.attention))
     words = ["lra-zoo", "train", card.task, "MODEL", "--preset", preset]
     for name, value in asdict(card.recipe).items():
         if value != usual[name]:

@@ -7,7 +7,8 @@ schedule and optimiser; `LRA/code/lra_config.py` of mlpen/Nystromformer for `xio
 from typing import Any
 
 from lra_data import UsageError
-from reference_models.model.presets import PRESETS, TASKS
+from reference_models.model.presets import PRESET_NAMES, PUBLISHED, TASKS
+from reference_models.model.published import published_recipe
 from reference_models.model.train_config import TrainConfig
 
 _RELEASE: dict[str, dict[str, Any]] = {
@@ -44,11 +45,18 @@ _MINI_PICTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe(name: str, *, task: str) -> TrainConfig:
-    """A preset's recipe for a task (a family of `lra_data`); raises UsageError for unknown names."""
-    for what, given, known in (("preset", name, PRESETS), ("task", task, TASKS)):
+def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig:
+    """A preset's recipe for a task (a family of `lra_data`); raises UsageError for unknown names.
+
+    attention: only the preset `published` needs it, where each model has a recipe of its own.
+    """
+    for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
             raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+    if name == PUBLISHED:
+        if attention is None:
+            raise UsageError(f"expected the model's name with the preset {PUBLISHED}, got none")
+        return TrainConfig(**published_recipe(attention, task))
     if name == "mini":
         settings = _MINI_PICTURES.get(task, {"steps": 4000, "learning_rate": 2e-3})
         return TrainConfig(**settings, warmup=200, clip_norm=1.0, weight_decay=0.01, beta2=0.99)

@@ -79,7 +79,7 @@ class Experiment:
         model = preset(self.preset, task=family, attention=self.attention)
         if self.head is not None:
             model = replace(model, head=self.head)
-        training = replace(recipe(self.preset, task=family), **self.changes)
+        training = replace(recipe(self.preset, task=family, attention=self.attention), **self.changes)
         return replace(model, seed=training.seed), training
 
 

@@ -7,6 +7,8 @@ from reference_models.attention.catalogue import attention_class, attention_name
 from reference_models.model.classifier import Classifier, count_parameters
 from reference_models.model.config import ModelConfig
 from reference_models.model.presets import IN_LRA, PRESETS, TASKS, preset
+from reference_models.model.published import published_tasks
+from reference_models.training.recipes import recipe
 
 # A formula over the released configurations; it gives the two counts that google-research/long-range-arena#2 quotes
 # (CIFAR Performer 248,458, Retrieval 1,087,618).
@@ -83,9 +85,34 @@ def test_there_are_thirty_and_three_for_comparison() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown preset 'lra'; known: lra-paper, lra-release, xiong, mini"):
+    with pytest.raises(ValueError, match="unknown preset 'lra'; known: lra-paper, lra-release, xiong, mini, published"):
         preset("lra", task="listops", attention="full")
     with pytest.raises(ValueError, match="unknown task 'cifar'"):
         preset("mini", task="cifar", attention="full")
     with pytest.raises(ValueError, match=r"unknown attention 'perfomer'.*Did you mean 'performer'"):
         preset("mini", task="image", attention="perfomer")
+
+
+def test_published_settings_are_of_models_whose_authors_have_some() -> None:
+    found = {name: published_tasks(name) for name in attention_names() if published_tasks(name)}
+    assert set(found) == {"long_short", "luna", "mega", "nystromformer", "s4d"}
+    for name, tasks in found.items():
+        for task in tasks:
+            config = preset("published", task=task, attention=name)
+            assert parameters(config) > 0
+            assert recipe("published", task=task, attention=name).steps >= 5000
+    assert found["long_short"] == ("listops", "text", "retrieval")
+    # Xiong et al. 2021: the harness's own model, with 64 landmarks and a convolution of 35.
+    theirs = preset("published", task="text", attention="nystromformer")
+    assert (theirs.options, theirs.dim, theirs.num_layers) == ({"num_landmarks": 64, "kernel": 35}, 64, 2)
+    # fairseq's inverse square root peaks at the rate that it is given.
+    assert recipe("published", task="image", attention="luna").rate(4000) == pytest.approx(5e-3)
+
+
+def test_other_models_have_no_published_settings() -> None:
+    with pytest.raises(ValueError, match=r"expected a model with published settings: nystromformer, .* got 'full'"):
+        preset("published", task="text", attention="full")
+    with pytest.raises(ValueError, match="of long_short: listops, text, retrieval; got 'image'"):
+        preset("published", task="image", attention="long_short")
+    with pytest.raises(ValueError, match="expected the model's name with the preset published, got none"):
+        recipe("published", task="text")
