@@ -57,7 +57,7 @@ class ClusterFormerAttention(Attention):
     cluster_every: the last layer and every such layer before it are cluster layers; None for windows in all layers.
     update_every: number of steps between updates of the centroids.
 
-    Dropout is on the weights. torch.compile works (tests/reference_models).
+    Dropout is on the weights. torch.compile works (tests/reference_models trace it only).
     """
 
     repeatable = False  # training changes the means
