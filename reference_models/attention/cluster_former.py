@@ -1,4 +1,4 @@
-"""Cluster-Former: layers of sliding windows alternate with layers in which tokens of the same cluster meet.
+"""Cluster-Former: sliding windows alternate with attention within chunks of tokens that are sorted by cluster.
 
     window layer:   O_i = mean of Attn(i, W_n) over the windows W_n = {n m, …, n m + l - 1} with i in W_n, n >= 0
     cluster layer:  O_i = Attn(i, {j: floor(r_j / l) = floor(r_i / l)})
@@ -118,7 +118,7 @@ class ClusterFormerAttention(Attention):
         count = -(-length // stride)
         missing = (count - 1) * stride + size - length
         if missing:
-            keep = all_kept(q.flatten(2), keep)
+            keep = all_kept(q.flatten(2), keep)  # so that what is missing from the last windows is masked
 
         def cut(x: Tensor) -> Tensor:
             """(B, L, ...) to (B n, l, ...), a view where windows do not overlap."""

@@ -117,7 +117,7 @@ def test_one_cluster_is_local_attention(options: Options, length: int) -> None:
         )
 
 
-def test_tokens_of_a_cluster_meet_wherever_they_are() -> None:
+def test_tokens_of_a_cluster_see_each_other_at_any_distance() -> None:
     """Three kinds of tokens, shuffled; a query and a key have one cluster, and positions stay in order."""
     model = build({"window": 10, "num_clusters": 3}, dtype=torch.float64)
     kinds = torch.randperm(30, generator=torch.Generator().manual_seed(0)) % 3
