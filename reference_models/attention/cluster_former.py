@@ -1,4 +1,4 @@
-"""Cluster-Former: layers of sliding windows alternate with layers in which tokens of the same cluster meet.
+"""Cluster-Former: sliding windows alternate with attention within chunks of tokens that are sorted by cluster.
 
     window layer:   O_i = mean of Attn(i, W_n) over the windows W_n = {n m, …, n m + l - 1} with i in W_n, n >= 0
     cluster layer:  O_i = Attn(i, {j: floor(r_j / l) = floor(r_i / l)})
@@ -57,7 +57,7 @@ class ClusterFormerAttention(Attention):
     cluster_every: the last layer and every such layer before it are cluster layers; None for windows in all layers.
     update_every: number of steps between updates of the centroids.
 
-    Dropout is on the weights. torch.compile works (tests/reference_models).
+    Dropout is on the weights. torch.compile works (tests/reference_models trace it only).
     """
 
     repeatable = False  # training changes the means
@@ -118,7 +118,7 @@ class ClusterFormerAttention(Attention):
         count = -(-length // stride)
         missing = (count - 1) * stride + size - length
         if missing:
-            keep = all_kept(q.flatten(2), keep)
+            keep = all_kept(q.flatten(2), keep)  # so that what is missing from the last windows is masked
 
         def cut(x: Tensor) -> Tensor:
             """(B, L, ...) to (B n, l, ...), a view where windows do not overlap."""

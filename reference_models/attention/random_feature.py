@@ -39,7 +39,7 @@ Kernel = Literal["gaussian", "arc-cosine"]
 
 
 class RandomFeatureAttention(Attention):
-    """Attention by random features of unit vectors. torch.compile works (tests/reference_models).
+    """Attention by random features of unit vectors. torch.compile works (tests/reference_models trace it only).
 
     features: M; "gaussian" has a sine and a cosine of each of the M projections.
     tau: τ, the temperature.
