@@ -1,4 +1,4 @@
-"""Sixteen X-formers as their papers define them, in one encoder, with trained weights that check `lra_data`'s datasets.
+"""X-formers as their papers define them, in one encoder, with trained weights that check `lra_data`'s datasets.
 
     from reference_models import Classifier, preset
     model = Classifier(preset("mini", task="listops", attention="performer"))

@@ -39,7 +39,7 @@ _TASK_HELP = "Task: listops, text, retrieval, image or pathfinder."
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Sixteen X-formers in one encoder: list, train, evaluate and measure them."""
+    """X-formers in one encoder, the zoo's and your own: list, test, train, evaluate and measure them."""
     interrupts.say_when_interrupted(_AFTER_INTERRUPT.get(context.invoked_subcommand or "", ""))
 
 

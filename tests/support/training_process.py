@@ -1,4 +1,4 @@
-"""Small trainings of all sixteen models, and what the tests of the trainer start as processes of their own.
+"""Small trainings of all models, and what the tests of the trainer start as processes of their own.
 
     training_process.py kill FOLDER SEED        trains each model twice: undisturbed, and killed in mid-training; then
                                                 one, killed within each of its writes

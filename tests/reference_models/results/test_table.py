@@ -70,15 +70,18 @@ def test_column_averages_of_lra_are_those_it_prints() -> None:
 
 
 def test_published_numbers_are_those_that_were_read() -> None:
-    """A digest, since averages do not notice a slip of 0.01: these were compared with the tables, digit by digit."""
+    """A digest, since averages do not notice a slip of 0.01: these were compared with the tables, digit by digit.
+
+    The rows of Nyströmformer and Luna were compared with a second reading of them.
+    """
     text = json.dumps({key: source.scores for key, source in SOURCES.items()}, sort_keys=True)
     assert (
-        hashlib.sha256(text.encode()).hexdigest() == "8cbdf015ceab87a9d8de57e769f64f63c63c73e4ef7e2931856c61627085399f"
+        hashlib.sha256(text.encode()).hexdigest() == "6e1e5c07e7e2e06f052c85a766998d626f4a59f08d5db9c397d5206fb2165651"
     )
 
 
 def test_published_models_are_ours() -> None:
-    assert {model for _, model in published_averages()} == set(IN_LRA)
+    assert {model for _, model in published_averages()} == {*IN_LRA, "luna", "nystromformer"}
     assert set(SOURCES["lra"].scores) == set(IN_LRA)
     assert set(TASKS) == {*FAMILIES, "path-x"}
     assert set(COLUMNS) <= set(SOURCES)
