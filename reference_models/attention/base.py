@@ -83,9 +83,8 @@ class Attention(nn.Module, ABC):
     changes_length: whether the output is shorter than the input (see `shortened`).
     no_span: why the weights are not those of a token's neighbours, so that they have no span; "" if they are.
 
-    feed_forward: the part of the sequence that the encoder's feed-forward layers change; like `num_prefix` and
-        `pooled`, it may depend on options, but not on the layer.
-    pooled: the part that a classifier reads.
+    feed_forward: the part of the sequence that the encoder's feed-forward layers change.
+    pooled: the part that a classifier reads. Like `feed_forward` it may depend on options, but not on the layer.
     num_prefix: number of learned vectors that the encoder puts in front of the tokens, before the first layer. x and
         the output hold them first, and all layers of a model have the same number. 0 for most models.
     """

@@ -46,6 +46,8 @@ _OPTIONS: dict[str, Mapping[str, Any]] = {
     "sparse": {"pattern": "fixed", "stride": 50, "summary": 10},
     "longformer": {"window": 512},
     "bigbird": {"block": 64, "num_random": 3},
+    # The paper's 230 global tokens hold sentences and passages, which the input here does not mark.
+    "etc": {"radius": 84, "num_global": 64},
     # Linear in the length, as the other models; the authors call it MEGA-chunk.
     "mega": {"chunk": 128},
 }
@@ -62,6 +64,8 @@ _MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
     "transformer_xl": {"segment": 128, "memory": 128},
     "compressive": {"segment": 128, "memory": 128, "compressed": 64},
     "cluster_former": {"window": 64, "num_clusters": 32, "update_every": 20},
+    "etc": {"radius": 42, "num_global": 16},
+    "luna": {"projected_length": 64},
     "mega": {"chunk": 128},
     "poolingformer": {"window": 32, "pooling_window": 128},
     "s4d": {"state": 16},
@@ -83,7 +87,9 @@ _MINI_LISTOPS_OPTIONS: dict[str, Mapping[str, Any]] = {
     "transformer_xl": {"segment": 32, "memory": 32},
     "compressive": {"segment": 32, "memory": 32, "compressed": 16},
     "cluster_former": {"window": 16, "num_clusters": 16, "update_every": 20},
+    "etc": {"radius": 8, "num_global": 8},
     "h_transformer": {"rank": 8},
+    "luna": {"projected_length": 32},
     "mega": {"chunk": 32},
     "poolingformer": {"window": 8, "pooling_window": 32},
     "s4d": {"state": 16},

@@ -79,7 +79,7 @@ def _luna(rate: float, warmup: int, steps: int, batch_size: int, weight_decay: f
     }  # fmt: skip
 
 
-_LUNA: Settings = {"options": {"num_vectors": 16, "tie_kv": True}, "attention_dropout": 0.1, "dropout": 0.1}
+_LUNA: Settings = {"options": {"projected_length": 16, "tie_kv": True}, "attention_dropout": 0.1, "dropout": 0.1}
 
 
 def _s4d(

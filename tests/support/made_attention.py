@@ -127,7 +127,8 @@ def spans(weights: NDArray[Any]) -> float:
 
 def by_example(model: Classifier, inputs: list[NDArray[Any]]) -> NDArray[Any]:
     """(layers, heads): each sequence alone and without padding, the encoder's layers one after another, in NumPy."""
-    encoder, front = model.encoder, int(model.config.pooling == "cls")
+    encoder = model.encoder
+    front = encoder.num_prefix + int(model.config.pooling == "cls")
     rows = []
     for tokens in inputs:
         n, of_layers = len(tokens), []
@@ -135,6 +136,7 @@ def by_example(model: Classifier, inputs: list[NDArray[Any]]) -> NDArray[Any]:
         x = encoder.embedding(torch.from_numpy(tokens.astype(np.int64))[None])
         x = x if encoder.cls is None else torch.cat([encoder.cls[None, None], x], dim=1)
         x = x + encoder.positions[: x.shape[1]]
+        x = x if encoder.prefix is None else torch.cat([encoder.prefix[None], x], dim=1)
         keep = torch.ones(x.shape[:2], dtype=torch.bool)
         for layer, feed_forward in zip(encoder.attentions, encoder.feed_forwards, strict=True):
             assert isinstance(layer, AttentionLayer)

@@ -89,14 +89,13 @@ def test_every_model_against_each_example_alone_and_unpadded(name: str, pooling:
     model = model_of(SMALL, attention=name, options=options, pooling=pooling).eval()
     found = attention_span(model, LISTOPS, examples=5, seed=3)
     assert all(len(heads) == 3 for heads in found.tokens.heads)
-    if name in ("linformer", "set_transformer"):
+    no_span = model.attentions[0].no_span
+    if name == "linformer" or no_span:
         assert found.tokens.heads == ((NOT_A_DISTRIBUTION,) * 3,) * 2
         assert (found.tokens.mean, found.tokens.ratio) == (NOT_A_DISTRIBUTION,) * 2
         assert found.cls_share in (None, found.tokens.heads)
-        reason = "over tokens: heads look at inducing points" if name == "set_transformer" else r": row sums differ"
-        assert all(
-            fault.startswith(f"{NOT_A_DISTRIBUTION}{' ' * (name[0] == 's')}{reason}") for fault in found.faults[0]
-        )
+        reason = f" over tokens: {no_span}; " if no_span else ": row sums differ"
+        assert all(fault.startswith(f"{NOT_A_DISTRIBUTION}{reason}") for fault in found.faults[0])
         return
     expected = by_example(model, [LISTOPS[place]["inputs"] for place in drawn(12, 5, 3)])
     for of_layer, should, faults in zip(found.tokens.heads, expected, found.faults, strict=True):
