@@ -209,6 +209,13 @@ def test_dense_weights_are_products_of_the_parts() -> None:
     assert short.shape == (1, 3, 3, 3)
 
 
+def test_only_a_sigmoid_sees_a_bias() -> None:
+    """Added to all scores of a map, it changes no softmax, so it would never learn more than rounding errors."""
+    for maps in ("softmax", "sigmoid"):
+        names = dict(made({"maps": maps}).named_parameters())
+        assert ("to_maps.2.bias" in names) == (maps == "sigmoid")
+
+
 def test_layers_begin_differently() -> None:
     one, two = (build("token_learner", {"form": "local"}, num_layers=2, layer=layer) for layer in (0, 1))
     assert not torch.equal(one.get_parameter("mixing"), two.get_parameter("mixing"))
