@@ -21,6 +21,7 @@ from tests.support.harness import Options
 MODELS: dict[str, Options] = {
     "luna": {"projected_length": 4},
     "etc": {"radius": 2, "num_global": 4, "sharing": "none"},
+    "perceiver": {"num_latents": 4},
 }
 NUM_PREFIX = 4
 
@@ -164,3 +165,40 @@ def changed(model: Classifier, change: Callable[[Tensor], None]) -> bool:
 def test_all_of_them_are_read(name: str) -> None:
     for row in range(NUM_PREFIX):
         assert changed(model_of(name), lambda prefix, row=row: prefix[row].mul_(-2.0))  # type: ignore[misc]
+
+
+def test_only_the_perceivers_latents_are_read_and_fed() -> None:
+    """Tokens reach the classifier as keys alone: the mean, or the first of CLS pooling, is of latents."""
+    model = model_of("perceiver")
+    inputs, lengths = batch()
+    vectors, mask = model.encoder(inputs[:, 0], torch.arange(20) < lengths)
+    assert vectors.shape == (3, NUM_PREFIX, 12)
+    assert mask is None
+    # Layer 0 reads the tokens and layer 1 does not: without the share of layer 0, tokens do not matter.
+    for layer, matters in ((0, False), (1, True)):
+        other = model_of("perceiver")
+        with torch.no_grad():
+            other.attentions[layer].get_parameter("output.prefix.weight").zero_()
+        logits = other(inputs, lengths)
+        assert torch.allclose(logits, logits[:1].expand_as(logits), rtol=0, atol=1e-6) != matters
+
+
+def test_the_perceivers_read_out_has_no_vectors_in_front() -> None:
+    options: Options = {"num_latents": 4, "form": "read-out"}
+    for pooling in ("mean", "cls"):
+        model = model_of("perceiver", pooling, options=options).train()
+        assert (model.encoder.num_prefix, model.encoder.prefix) == (0, None)
+        vectors, _ = model.encoder(torch.ones(1, 20, dtype=torch.int64))
+        assert vectors.shape == (1, 20 + (pooling == "cls"), 12)
+        logits = model(*batch())
+        (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))).sum().backward()
+        assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert model_of("perceiver", options=options, reversible=True)(*batch()).shape == (3, 3)
+
+
+def test_lunas_feed_forward_layers_leave_p() -> None:
+    model = model_of("luna", num_layers=1)
+    seen: list[Tensor] = []
+    model.encoder.feed_forwards[0].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    model(*batch())
+    assert [part.shape for part in seen] == [(3, 20, 12)]
