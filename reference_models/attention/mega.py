@@ -54,6 +54,7 @@ class MegaAttention(Attention):
     """
 
     family = "not attention"
+    no_span = "queries and keys are averages of many tokens"
     cost = "L², or L c with chunks of c"
     paper = "Ma et al. 2023, §3"
     has_query = False

@@ -58,6 +58,7 @@ class PoolingformerAttention(Attention):
     """
 
     family = "fixed pattern"
+    no_span = "the second level looks at pooled outputs of the first"
     cost = "L·(w1 + w2/ξ)"
     paper = "Zhang et al. 2021, §3"
 

@@ -50,6 +50,7 @@ class S4DAttention(Attention):
     """
 
     family = "not attention"
+    no_span = "each channel has weights of its own, of both signs"
     cost = "L log L"
     paper = "Gu et al. 2022, §3"
     has_query = False

@@ -36,6 +36,7 @@ class ShortConvAttention(Attention):
     """
 
     family = "not attention"
+    no_span = "each channel has weights of its own, of both signs"
     cost = "L K"
     paper = "Wu et al. 2019, §2"
     has_query = False

@@ -226,11 +226,11 @@ def _faults(layer: Measured, no_span: str) -> tuple[str, ...]:
 
 def _fault(no_span: str, deviation: float, least: float, share: float) -> str:
     numbers = f"row sums differ from 1 by up to {deviation:.2g}, least entry {least:.2g}"
+    if no_span:
+        return f"{NOT_A_DISTRIBUTION} over tokens: {no_span}; {numbers}"
     # Written so that NaN is a fault, too.
     if not (deviation <= _SUM_TOLERANCE and least >= _LEAST_ENTRY):
         return f"{NOT_A_DISTRIBUTION}: {numbers}"
-    if no_span:
-        return f"{NOT_A_DISTRIBUTION} over tokens: {no_span}; {numbers}"
     if share < _LEAST_SHARE:
         return f"{NOT_A_DISTRIBUTION} over tokens: all weight of a sequence goes to CLS; {numbers}"
     return ""

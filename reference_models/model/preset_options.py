@@ -50,6 +50,8 @@ _OPTIONS: dict[str, Mapping[str, Any]] = {
     "etc": {"radius": 84, "num_global": 64},
     # Linear in the length, as the other models; the authors call it MEGA-chunk.
     "mega": {"chunk": 128},
+    "nystromformer": {"num_landmarks": 64, "kernel": 35},
+    "perceiver": {"num_latents": 256, "tower_layers": 1},
 }
 
 # Sizes that cover the same share of 512 or 1,024 positions as the published sizes cover of 2,000 to 4,000.
@@ -65,8 +67,11 @@ _MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
     "compressive": {"segment": 128, "memory": 128, "compressed": 64},
     "cluster_former": {"window": 64, "num_clusters": 32, "update_every": 20},
     "etc": {"radius": 42, "num_global": 16},
+    "long_short": {"window": 8, "rank": 16},
     "luna": {"projected_length": 64},
     "mega": {"chunk": 128},
+    "nystromformer": {"num_landmarks": 32, "kernel": 35},
+    "perceiver": {"num_latents": 64, "tower_layers": 1},
     "poolingformer": {"window": 32, "pooling_window": 128},
     "s4d": {"state": 16},
     "short_conv": {"kernel": 15},
@@ -89,8 +94,11 @@ _MINI_LISTOPS_OPTIONS: dict[str, Mapping[str, Any]] = {
     "cluster_former": {"window": 16, "num_clusters": 16, "update_every": 20},
     "etc": {"radius": 8, "num_global": 8},
     "h_transformer": {"rank": 8},
+    "long_short": {"window": 8, "rank": 8},
     "luna": {"projected_length": 32},
     "mega": {"chunk": 32},
+    "nystromformer": {"num_landmarks": 16, "kernel": 9},
+    "perceiver": {"num_latents": 32, "tower_layers": 1},
     "poolingformer": {"window": 8, "pooling_window": 32},
     "s4d": {"state": 16},
     "short_conv": {"kernel": 7},

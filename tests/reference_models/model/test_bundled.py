@@ -16,7 +16,7 @@ from reference_models.efficiency.row import read_rows
 from reference_models.evaluation.significance import wilson
 from reference_models.model.bundled import BUNDLED, bundled_names
 from reference_models.model.checkpoint import CARD, WEIGHTS, load_model
-from reference_models.model.presets import preset
+from reference_models.model.presets import IN_LRA, preset
 from reference_models.results.tables import markdown, read_cards
 from reference_models.training.recipes import recipe
 from reference_models.training.runs import Source
@@ -32,10 +32,12 @@ ANSWERED = 200
 QUICK = ("listops/mini/", "pathfinder/32-easy/linear")
 
 
-def test_all_sixteen_learned_listops() -> None:
-    assert [name for name in NAMES if name.startswith("listops/mini/")] == [
-        f"listops/mini/{name}" for name in attention_names()
-    ]
+def test_sixteen_learned_listops() -> None:
+    """The benchmark's eleven, and five more; the others are not trained yet."""
+    names = {*IN_LRA, "compressive", "image_transformer", "routing", "set_transformer", "transformer_xl"}
+    found = [name.rpartition("/")[2] for name in NAMES if name.startswith("listops/mini/")]
+    assert (found, len(found)) == (sorted(names), 16)
+    assert names < set(attention_names())
 
 
 def test_some_were_trained_on_pathfinder_and_on_text() -> None:

@@ -22,8 +22,10 @@ def test_each_row_is_a_model_of_its_paper() -> None:
     for row in SURVEY:
         if row.model is not None:
             author, year = row.paper.split(" et al. ")
-            assert author in attention_class(row.model).paper, row.model
-            assert year[:4] in attention_class(row.model).paper, row.model
+            paper = attention_class(row.model).paper
+            assert author in paper, row.model
+            # Of a preprint and its conference, the survey names one and the model the other.
+            assert any(str(int(year[:4]) + later) in paper for later in (-1, 0, 1)), row.model
 
 
 def test_each_model_is_in_the_table_or_known_not_to_be() -> None:
