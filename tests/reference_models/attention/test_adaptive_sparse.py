@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference_models.attention import adaptive_sparse as adaptive_sparse_module
 from reference_models.attention.adaptive_sparse import AdaptiveSparseAttention, entmax
 from reference_models.attention.operations import joined
 from tests.support.harness import Options, assert_same, build, inputs, lengths_mask, with_gradients
@@ -169,12 +170,21 @@ def test_masked_keys_have_no_weight_and_no_gradient() -> None:
     assert order.grad.isfinite().all()
 
 
-def test_rows_end_on_their_own() -> None:
-    """A row that takes longer changes no bit of another."""
-    z = logits(4, 60)
-    slow = (-(0.9 ** torch.arange(60, dtype=torch.float64)))[None]
-    order = of_order(1.9)
-    assert torch.equal(entmax(torch.cat([z, slow]), order)[:4], entmax(z, order))
+@pytest.mark.parametrize("alpha", [1.3, 1.9])
+def test_rows_and_pieces_are_solved_on_their_own(alpha: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit: neither a row that takes longer nor the number of rows solved at a time changes another."""
+    z, order = logits(2, 100, 60).float(), of_order(alpha, 3).float()
+    together = entmax(z, order)
+    alone = [torch.cat([entmax(row[None, None], order) for row in rows], dim=1) for rows in z]
+    assert torch.equal(torch.cat(alone), together)
+    monkeypatch.setattr(adaptive_sparse_module, "_PIECE", 60 * 2 * 7)
+    assert torch.equal(entmax(z, order), together)
+
+
+def test_rows_sum_to_one_in_float32_too() -> None:
+    """A threshold's last digit counts once for each of thousands of weights."""
+    weights = entmax(logits(20, 3000, scale=1e-3).float(), of_order(2.0).float())
+    torch.testing.assert_close(weights.double().sum(dim=-1), torch.ones(20, dtype=torch.float64), rtol=0, atol=1e-6)
 
 
 def plain(model: AdaptiveSparseAttention, x: Tensor, keep: Tensor) -> Tensor:

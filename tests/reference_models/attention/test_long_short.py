@@ -150,6 +150,15 @@ def test_the_window_alone_is_a_band_of_blocks(window: int) -> None:
     assert torch.equal((model.dense_weights(x) > 0)[0, 0], mask)
 
 
+@pytest.mark.parametrize("options", [{}, {"window": 0}, {"rank": 0}])
+def test_a_sequence_of_padding_alone_gives_zeros(options: Options) -> None:
+    """Its slots, which the norm shifts, are no keys; the released code gives NaN."""
+    model = long_short(options)
+    mixed = model.mix(model.project(inputs(3, LENGTH, dtype=torch.float64)), KEEP)
+    assert not mixed[2].any()
+    assert mixed[:2].any()
+
+
 def test_slots_reach_what_the_window_does_not() -> None:
     x = inputs(1, 40, dtype=torch.float64).requires_grad_()
     for rank, reached in ((0, 8), (2, 40)):
