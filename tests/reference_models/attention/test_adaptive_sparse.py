@@ -1,5 +1,7 @@
 """The Adaptively Sparse Transformer: alpha-entmax against sorting and bisection, the model against loops."""
 
+import math
+from fractions import Fraction
 from functools import partial
 
 import pytest
@@ -154,6 +156,14 @@ def test_the_gradient_of_alpha_is_exact_near_one() -> None:
         (exact,) = torch.autograd.grad(bisected(z, order), order, gradient)
         (found,) = torch.autograd.grad(entmax(z.float(), narrow), narrow, gradient.float())
         torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-5)
+
+
+def test_the_remainder_of_the_exponential_keeps_its_digits() -> None:
+    """Through the point where the series ends."""
+    y = [sign * size for size in (1e-12, 1e-4, 0.03, 0.0999, 0.1001, 1.0, 6.0) for sign in (1, -1)]
+    expected = [float(sum(Fraction(each) ** k / math.factorial(k + 2) for k in range(60))) for each in y]
+    found = adaptive_sparse_module._second_remainder(torch.tensor(y, dtype=torch.float64))
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-13, atol=0)
 
 
 def test_masked_keys_have_no_weight_and_no_gradient() -> None:

@@ -152,7 +152,7 @@ def test_the_window_alone_is_a_band_of_blocks(window: int) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"window": 0}, {"rank": 0}])
 def test_a_sequence_of_padding_alone_gives_zeros(options: Options) -> None:
-    """Its slots, which the norm shifts, are no keys; the released code gives NaN."""
+    """Its slots, which the norm shifts, are not keys."""
     model = long_short(options)
     mixed = model.mix(model.project(inputs(3, LENGTH, dtype=torch.float64)), KEEP)
     assert not mixed[2].any()
