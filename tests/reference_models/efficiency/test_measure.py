@@ -250,7 +250,9 @@ def test_cuda(tmp_path: Path) -> None:
 
 def test_default_lengths() -> None:
     """Every model is measured at 8K and 16K, but those with an L² in their cost."""
-    assert {name for name in attention_names() if lengths_of(name) == SHORT} == {"full", "sinkhorn", "synthesizer"}
+    assert {name for name in attention_names() if lengths_of(name) == SHORT} == {
+        "adaptive_sparse", "full", "funnel", "mega", "memory_compressed", "sinkhorn", "synthesizer", "token_learner",
+    }  # fmt: skip
     assert lengths_of("linear") == lengths_of("routing") == (1024, 2048, 3072, 4096, 8192, 16384)
 
 

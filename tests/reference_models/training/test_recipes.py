@@ -163,7 +163,9 @@ def test_every_preset_evaluates_and_is_seeded_alike(name: str) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ValueError, match=r"^unknown preset 'nano'; known: lra-paper, lra-release, xiong, mini$"):
+    with pytest.raises(
+        ValueError, match=r"^unknown preset 'nano'; known: lra-paper, lra-release, xiong, mini, published$"
+    ):
         recipe("nano", task="listops")
     with pytest.raises(
         ValueError, match=r"^unknown task 'path-x'; known: listops, text, retrieval, image, pathfinder$"
