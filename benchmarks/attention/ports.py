@@ -159,8 +159,14 @@ PORTS = [
         package="routing-transformer==1.6.1",
         make="routing_transformer.routing_transformer:SelfAttention",
         arguments={
-            "dim": DIM, "depth": 1, "max_seq_len": LENGTH, "heads": HEADS, "local_attn_heads": 1, "window_size": 64,
-            "local_attn_window_size": 64, "rel_pos_emb": False,
+            "dim": DIM,
+            "depth": 1,
+            "max_seq_len": LENGTH,
+            "heads": HEADS,
+            "local_attn_heads": 1,
+            "window_size": 64,
+            "local_attn_window_size": 64,
+            "rel_pos_emb": False,
         },  # fmt: skip
         mask="input_mask",
         ours={"num_clusters": 64, "window_size": 64, "local_window": 64},
@@ -196,7 +202,9 @@ PORTS = [
         package="reformer-pytorch==1.4.4",
         make="reformer_pytorch:LSHSelfAttention",
         arguments={
-            **_REFORMER, "attend_across_buckets": False, "allow_duplicate_attention": False,
+            **_REFORMER,
+            "attend_across_buckets": False,
+            "allow_duplicate_attention": False,
             "random_rotations_per_head": True,
         },  # fmt: skip
         mask="input_mask",

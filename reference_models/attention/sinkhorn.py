@@ -109,7 +109,7 @@ class SinkhornAttention(Attention):
     def _shared_out(self, q: Tensor, pairs: Tensor, share: Tensor) -> Tensor:
         """softmax(q k^T / sqrt(E) + log share) v (B H, groups, S, E + 1).
 
-        q: (B H, groups, S, E + 1), the last feature sqrt(E), which meets the logarithm as the last feature of a key: the
+        q: (B H, groups, S, E + 1); its last feature, sqrt(E), meets the logarithm as the last feature of a key: the
             fused kernels take no mask that learns.
         pairs: (B H, groups, M, 2 E + 1).
         share: (B H, groups, M).

@@ -37,7 +37,11 @@ MUTANTS = [
         "mask = kept.flatten(0, 1)[:, None, None] & (",
         "mask = kept.flatten(0, 1)[:, None, None].fill_(True) & (",
     ),
-    Mutant("evaluation moves centroids", "kept) if self.training else None", "kept)"),
+    Mutant(
+        "evaluation moves centroids",
+        "        if self.training:\n            nearest",
+        "        if True:\n            nearest",
+    ),
     Mutant("centroids of any length", "functional.normalize(moved, dim=-1)", "moved"),
     Mutant(
         "empty centroids shrink",
