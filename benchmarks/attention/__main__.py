@@ -53,8 +53,8 @@ def main() -> None:
     beside = options.beside is not None
     found = [
         f"{cpu_model()}, one thread, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{datetime.now(UTC).date()}. Medians of {options.rounds} rounds, CPU milliseconds, forward and backward, float32, "
-        f"L = {LENGTH}, B = {BATCH}, H = {HEADS}, E = {WIDTH}, D = {DIM}; with a mask, {KEPT} tokens.",
+        f"{datetime.now(UTC).date()}. Medians of {options.rounds} rounds, CPU milliseconds, forward and backward, "
+        f"float32, L = {LENGTH}, B = {BATCH}, H = {HEADS}, E = {WIDTH}, D = {DIM}; with a mask, {KEPT} tokens.",
         "",
         f"| model | port | ours, ms | port, ms | port / ours |{' before, ms | port / before |' if beside else ''} "
         "the port |",

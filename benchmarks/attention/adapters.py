@@ -1,4 +1,4 @@
-"""Layers from (B, L, D) to (B, L, D) around ports that have another form. Imports of ports are inside: see `ports.py`."""
+"""Layers from (B, L, D) to (B, L, D) around ports that have another form. Each imports its port when it is made."""
 
 from importlib import import_module
 from types import SimpleNamespace
@@ -120,7 +120,7 @@ def compressive(*, segment: int) -> nn.Module:
 
     def call(x: Tensor, keep: Tensor) -> Tensor:
         memories, found = None, []
-        for part, kept in zip(x.split(segment, dim=1), keep.split(segment, dim=1), strict=True):
+        for part, kept in zip(torch.split(x, segment, dim=1), torch.split(keep, segment, dim=1), strict=True):
             out, memory, _ = core(part, memories=memories, input_mask=kept)
             memories = (memory.mem, memory.compressed_mem)
             found.append(out)

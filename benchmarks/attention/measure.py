@@ -83,7 +83,7 @@ def race(port: Port, zoos: list[Zoo], folder: Path, rounds: int) -> Row:
             return Row(port=port, name=name, skipped="is not installed")
     try:
         return _raced(port, name, zoos, rounds)
-    except Exception as error:  # noqa: BLE001 - a port may fail in any way
+    except Exception as error:  # a port may fail in any way
         text = (str(error).splitlines() or [""])[0]
         return Row(port=port, name=name, skipped=f"{type(error).__name__}: {text[:120]}")
 

@@ -170,8 +170,8 @@ PORTS = [
         },  # fmt: skip
         mask="input_mask",
         ours={"num_clusters": 64, "window_size": 64, "local_window": 64},
-        differs="top-k, whose ties are in any order; local heads see whole neighbouring blocks, ours |i - j| <= 64; plain "
-        "q · k; padding counts in clusters, means and loss",
+        differs="top-k, whose ties are in any order; local heads see whole neighbouring blocks, ours |i - j| <= 64; "
+        "plain q · k; padding counts in clusters, means and loss",
         needs=(*_KEYS, "mixture-of-experts==0.2.3"),
     ),
     Port(

@@ -87,11 +87,12 @@ class PerformerAttention(Attention):
             values = functional.pad(v.to(k.dtype), (0, 1), value=1.0)  # the last column counts the keys
             if padding is not None:
                 values = values.masked_fill(padding, 0.0)
-            mixed, norms = (q @ (k.transpose(-1, -2) @ values)).split([v.shape[-1], 1], dim=-1)
-            return (mixed * norms.masked_fill(norms == 0, 1.0).reciprocal()).to(v.dtype)  # 0 without any key, else >= 1
+            mixed, norms = torch.split(q @ (k.transpose(-1, -2) @ values), [v.shape[-1], 1], dim=-1)
+            mixed = mixed * norms.masked_fill(norms == 0, 1.0).reciprocal()  # 0 without any key, else >= 1
+            return mixed.to(v.dtype)
 
     def _mapped(self, q: Tensor, k: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Features of queries and of keys, up to a factor for each query, which D cancels. Those of padding are finite."""
+        """Features of queries and of keys, up to a factor for each query; for padding, any finite ones."""
         if self.kernel == "relu":
             return self._products(q).relu() + _RELU_FLOOR, self._products(k).relu() + _RELU_FLOOR
         lengths = self._lengths(k)
@@ -109,11 +110,12 @@ class PerformerAttention(Attention):
     def _products(self, x: Tensor) -> Tensor:
         """w_m x in float32 or better: (B, H, L, M). x: q or k; it is divided by E^1/4 first."""
         x = x.to(wide_dtype(x)).contiguous()
-        return x @ (self.directions.to(x.dtype) / self.shape.head_dim**0.25).T
+        products: Tensor = x @ (self.directions.to(x.dtype) / self.shape.head_dim**0.25).T
+        return products
 
     def _lengths(self, x: Tensor) -> Tensor:
         """- |x|^2 / 2 in float32 or better: (B, H, L, 1). x is divided by E^1/4 first."""
-        return x.to(wide_dtype(x)).square().sum(dim=-1, keepdim=True) * (-0.5 / self.shape.head_dim**0.5)
+        return torch.mul(x.to(wide_dtype(x)).square().sum(dim=-1, keepdim=True), -0.5 / self.shape.head_dim**0.5)
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. Features as in the paper, in float64, since no maximum is taken for each feature."""

@@ -115,7 +115,7 @@ class SinkhornAttention(Attention):
         share: (B H, groups, M).
         """
         width = q.shape[-1] - 1
-        k, v = pairs.split([width, width + 1], dim=-1)
+        k, v = torch.split(pairs, [width, width + 1], dim=-1)
         weight = share.clamp_min(_FEW).log()[..., None].to(k.dtype)
         k = torch.cat([k, weight], dim=-1)
         mask = (share > _FEW)[..., None, :]

@@ -20,7 +20,7 @@ MUTANTS = [
     Mutant("no denominator", " * norms.masked_fill(norms == 0, 1.0).reciprocal()", " / k.shape[-2]"),
     Mutant("logits divided twice", "self.shape.head_dim**0.25", "self.shape.head_dim**0.5"),
     Mutant("logits not divided", " / self.shape.head_dim**0.25", ""),
-    Mutant("lengths of keys left out", "(-0.5 / self.shape.head_dim**0.5)", "0.0"),
+    Mutant("lengths of keys left out", ", -0.5 / self.shape.head_dim**0.5)", ", 0.0)"),
     Mutant(
         "the kernel's option is ignored",
         'if self.kernel == "relu":\n            return',
@@ -28,8 +28,8 @@ MUTANTS = [
     ),
     Mutant(
         "ReLU features without directions",
-        "return x @ (self.directions.to(x.dtype) / self.shape.head_dim**0.25).T",
-        "return x / self.shape.head_dim**0.25",
+        "x @ (self.directions.to(x.dtype) / self.shape.head_dim**0.25).T",
+        "x / self.shape.head_dim**0.25",
     ),
     Mutant("directions not orthogonal", "q, r = torch.linalg.qr(drawn)", "q, r = drawn, drawn"),
     Mutant("QR's sign left", " * r.diagonal(dim1=-2, dim2=-1).sign()[:, None, :]", ""),
