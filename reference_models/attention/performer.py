@@ -23,6 +23,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
@@ -80,43 +81,53 @@ class PerformerAttention(Attention):
     def mix(self, projected: Projected, keep: Tensor | None) -> Tensor:
         """See Attention."""
         _, q, k, v = projected
-        with torch.autocast(v.device.type, enabled=False):
-            q, k = self._mapped(q, k, keep)  # (B, H, L, M)
-            sums = k.transpose(-1, -2) @ v.to(k.dtype)  # (B, H, M, E)
-            norms = q @ k.sum(dim=-2)[..., None]  # (B, H, L, 1)
-            return (q @ sums / norms.masked_fill(norms == 0, 1.0)).to(v.dtype)  # 0 without any key, else >= 1
-
-    def _mapped(self, q: Tensor, k: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Features of queries and of keys, up to a factor for each query, which D cancels."""
-        q, k = self._projections(q), self._projections(k)
         padding = None if keep is None else ~keep[:, None, :, None]
+        with torch.autocast(v.device.type, enabled=False):
+            q, k = self._mapped(q, k, padding)  # (B, H, L, M)
+            values = functional.pad(v.to(k.dtype), (0, 1), value=1.0)  # the last column counts the keys
+            if padding is not None:
+                values = values.masked_fill(padding, 0.0)
+            mixed, norms = torch.split(q @ (k.transpose(-1, -2) @ values), [v.shape[-1], 1], dim=-1)
+            mixed = mixed * norms.masked_fill(norms == 0, 1.0).reciprocal()  # 0 without any key, else >= 1
+            return mixed.to(v.dtype)
+
+    def _mapped(self, q: Tensor, k: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Features of queries and of keys, up to a factor for each query; for padding, any finite ones."""
         if self.kernel == "relu":
-            q, k = q.relu() + _RELU_FLOOR, k.relu() + _RELU_FLOOR
-            return q, k if padding is None else k.masked_fill(padding, 0.0)
+            return self._products(q).relu() + _RELU_FLOOR, self._products(k).relu() + _RELU_FLOOR
+        lengths = self._lengths(k)
         if padding is not None:
-            k = k.masked_fill(padding, -math.inf)
+            lengths = lengths.masked_fill(padding, -math.inf)
+        k = self._products(k) + lengths
         peak = k.detach().amax(dim=-2, keepdim=True)  # (B, H, 1, M)
         peak = peak.masked_fill(peak == -math.inf, 0.0)  # without any key
-        q = q + peak
-        return (q - q.detach().amax(dim=-1, keepdim=True)).exp(), (k - peak).exp()
+        k = k.sub_(peak)
+        if padding is not None:
+            k = k.masked_fill_(padding, 0.0)  # the exponential of -inf would be slow
+        q = self._products(q).add_(peak)  # |q|^2 is a factor of the query
+        return q.sub_(q.detach().amax(dim=-1, keepdim=True)).exp_(), k.exp_()
 
-    def _projections(self, x: Tensor) -> Tensor:
-        """w_m x, and for the softmax kernel - |x|^2 / 2, in float32 or better: (B, H, L, M).
+    def _products(self, x: Tensor) -> Tensor:
+        """w_m x in float32 or better: (B, H, L, M). x: q or k; it is divided by E^1/4 first."""
+        x = x.to(wide_dtype(x)).contiguous()
+        products: Tensor = x @ (self.directions.to(x.dtype) / self.shape.head_dim**0.25).T
+        return products
 
-        x: q or k; it is divided by E^1/4 first.
-        """
-        x = x.to(wide_dtype(x)) / self.shape.head_dim**0.25
-        products = x @ self.directions.to(x.dtype).T
-        return products if self.kernel == "relu" else products - x.square().sum(dim=-1, keepdim=True) / 2
+    def _lengths(self, x: Tensor) -> Tensor:
+        """- |x|^2 / 2 in float32 or better: (B, H, L, 1). x is divided by E^1/4 first."""
+        return torch.mul(x.to(wide_dtype(x)).square().sum(dim=-1, keepdim=True), -0.5 / self.shape.head_dim**0.5)
 
     def written_out(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """See Attention. Features as in the paper, in float64, since no maximum is taken for each feature."""
         _, q, k, _ = self.project(x)
-        q, k = self._projections(q.double()), self._projections(k.double())
+        q, k = (x.double() for x in (q, k))
+        lengths = self._lengths(q), self._lengths(k)
+        q, k = self._products(q), self._products(k)
         kept = torch.ones_like(k[..., :1], dtype=torch.bool) if keep is None else keep[:, None, :, None]
         if self.kernel == "relu":
             q, k = (features.clamp(min=0) + _RELU_FLOOR for features in (q, k))
         else:
+            q, k = q + lengths[0], k + lengths[1]
             most = torch.where(kept, k, -1e300).amax(dim=(-1, -2), keepdim=True)
             q, k = (q - q.amax(dim=-1, keepdim=True)).exp(), torch.where(kept, k - most, -math.inf).exp()
         similar = torch.einsum("bhim,bhjm->bhij", q, k) * kept.transpose(-1, -2)

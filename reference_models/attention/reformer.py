@@ -28,6 +28,7 @@ Not here: reversible layers (`reference_models/model/reversible.py`), feed-forwa
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,10 +93,10 @@ class ReformerAttention(Attention):
         place = order.argsort(dim=-1)  # the place of each token
         queries, values = _sorted(q, order, m), _sorted(v, order, m)  # (B, H, n, L / m, m, E)
         logits = (queries @ _looking_back(unit(queries).to(q.dtype)).transpose(-1, -2)).to(wide_dtype(q))
-        logits = logits - self._penalty(bucket, place // m, order, keep, m, logits.dtype)
-        partition = logits.logsumexp(dim=-1)
-        weights = self.drop(logits.softmax(dim=-1).to(v.dtype))
-        found = (weights @ _looking_back(values)).flatten(3, 4)
+        logits = logits + self._bias(bucket, place // m, order, keep, m, logits.dtype)
+        weights = logits.softmax(dim=-1)
+        partition: Tensor = _LogSumExp.apply(logits, weights)  # type: ignore[no-untyped-call]
+        found = (self.drop(weights.to(v.dtype)) @ _looking_back(values)).flatten(3, 4)
         found = found.gather(3, place[..., None].expand(found.shape))
         shares = partition.flatten(3).gather(3, place).softmax(dim=2)
         return (shares[..., None] * found).sum(dim=2)[:, :, :length].to(v.dtype)
@@ -136,28 +137,48 @@ class ReformerAttention(Attention):
         return -(-length // self.chunk) if self.num_buckets is None else self.num_buckets // 2
 
     @torch.no_grad()
-    def _penalty(
-        self, bucket: Tensor, chunk: Tensor, order: Tensor, keep: Tensor, m: int, dtype: torch.dtype
-    ) -> Tensor:
-        """What is subtracted from each logit, (B, H, n, L / m, m, keys): log N if the query sees the key in N rounds;
-        infinity if it does not see it in this round, or if the key is padding; 1e5 if the key is the query itself, also
-        for padding, so that no row is empty.
+    def _bias(self, bucket: Tensor, chunk: Tensor, order: Tensor, keep: Tensor, m: int, dtype: torch.dtype) -> Tensor:
+        """What is added to each logit, (B, H, n, L / m, m, keys): - log N if the query sees the key in N rounds;
+        - infinity if it does not see it in this round, or if the key is padding; -1e5 if the key is the query itself,
+        also for padding, so that no row is empty.
         """
+        # A query sees a key in a round if the query's number less the key's is 0 or 1.
+        chunks = order.shape[-1] // m
+        numbers = chunk if self.across_buckets else bucket * (chunks + 1) + chunk
+        if (2 * self._columns(order.shape[-1]) + 1) * (chunks + 1) < 2**31:  # half the memory to read
+            numbers = numbers.int()
         kept = keep[:, None, None].expand(-1, bucket.shape[1], 1, -1)
-        facts = _sorted(torch.cat([bucket, chunk, kept.to(bucket.dtype)], dim=2).transpose(2, 3), order, m)
-        queries, keys = facts[..., :, None, :], _looking_back(facts)[..., None, :, :]
-        seen, rounds = [], torch.zeros((), dtype=dtype, device=keep.device)
+        facts = _sorted(torch.cat([numbers, kept.to(numbers.dtype)], dim=2).transpose(2, 3), order, m)
+        facts = facts.movedim(-1, 0).contiguous()  # (n + 1, B, H, n, L / m, m)
+        seen, keys = [], [_looking_back(fact[..., None])[..., None, :, 0] for fact in facts]
         for number in range(self.num_hashes):
-            apart = queries[..., self.num_hashes + number] - keys[..., self.num_hashes + number]
-            met = (apart == 0) | (apart == 1)  # _looking_back puts the last chunk before the first
-            if not self.across_buckets:
-                met &= queries[..., number] == keys[..., number]
-            rounds = rounds + met
-            seen.append(met[:, :, number])
-        visible = torch.stack(seen, dim=2) & keys[..., -1].bool()
-        own = torch.ones(m, keys.shape[-2], dtype=torch.bool, device=keep.device).tril(keys.shape[-2] - m)
-        own = own & ~own.tril(keys.shape[-2] - m - 1)
-        return rounds.log().masked_fill(~visible, math.inf).masked_fill(own, _SELF)
+            seen.append((facts[number][..., None] - keys[number]).bitwise_right_shift_(1) == 0)
+        bias = torch.ones(seen[0].shape, dtype=dtype, device=keep.device)  # log 0 would be slow
+        for this in range(self.num_hashes):
+            for other in range(self.num_hashes):
+                if other != this:
+                    bias[:, :, this] += seen[other][:, :, this]
+        visible = torch.stack([met[:, :, number] for number, met in enumerate(seen)], dim=2) & keys[-1].bool()
+        own = bias.diagonal(bias.shape[-1] - m, dim1=-2, dim2=-1)
+        bias.log_().neg_().masked_fill_(~visible, -math.inf)
+        own.fill_(-_SELF)
+        return bias
+
+
+class _LogSumExp(torch.autograd.Function):
+    """log sum exp of logits over the last axis, from their softmax: exponentials are slow where they are nearly 0."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, weights: Tensor) -> Tensor:
+        """The greatest logit less the logarithm of its weight."""
+        ctx.save_for_backward(weights)
+        return logits.amax(dim=-1) - weights.amax(dim=-1).log()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of a logit is its weight."""
+        (weights,) = ctx.saved_tensors
+        return gradients[0][..., None] * weights, None
 
 
 def _sorted(x: Tensor, order: Tensor, m: int) -> Tensor:

@@ -19,7 +19,7 @@ Differences from the paper:
 - A token's mean divides by the number of its clusters (the authors' code adds 0.01 to it). Centroids move towards a
   mean (the paper uses a sum); a centroid that is nearest to no token stays. Centroids keep length 1.
 - Padding is in no cluster, no mean and no loss, and w follows from the kept tokens of each sequence.
-- Ties go to the earlier token: this needs a stable sort instead of top-k, hence the log L.
+- Ties go to the earlier token, which top-k alone does not promise.
 - In training a forward pass moves the centroids: it must not run twice (checkpointing, reversible layers).
 """
 
@@ -124,8 +124,9 @@ class RoutingAttention(Attention):
         """Heads that attend within clusters."""
         batch, heads, length, _ = q.shape
         unit_q, unit_k, kept = unit(q), unit(k), all_kept(q, keep)
+        scores_q, scores_k = self._scores(unit_q), self._scores(unit_k)
         first = length * torch.arange(batch * heads, device=q.device).view(batch, heads, 1, 1)  # of each example, head
-        of_q, of_k = (self._members(x, kept) + first for x in (unit_q, unit_k))  # (B, H, k, w)
+        of_q, of_k = (self._members(x, kept) + first for x in (scores_q, scores_k))  # (B, H, k, w)
         taken = torch.arange(of_q.shape[-1], device=q.device) < self._sizes(kept)[:, None]  # (B, w): fewer if padded
         scale, mask = None, None if keep is None else taken[:, None, None]
         if self.normalized:
@@ -135,30 +136,43 @@ class RoutingAttention(Attention):
         total = torch.cat([found * weight, weight.expand(*found.shape[:3], 1)], dim=-1).flatten(0, 2)
         total = total.new_zeros(batch * heads * length, total.shape[-1]).index_add(0, of_q.flatten(), total)
         mean = total[:, :-1] / total[:, -1:].clamp(min=1.0)
-        self._loss = self._learn(torch.cat([unit_q, unit_k], dim=2), kept) if self.training else None
+        if self.training:
+            nearest = torch.cat([scores_q.argmax(dim=2), scores_k.argmax(dim=2)], dim=2)
+            self._loss = self._learn(torch.cat([unit_q, unit_k], dim=2), nearest, kept)
+        else:
+            self._loss = None
         return mean.view(batch, heads, length, -1).to(v.dtype)
 
     @torch.no_grad()
     def _scores(self, unit: Tensor) -> Tensor:
-        """μ_c · x^ as (B, H, k, L)."""
+        """μ_c · x^ as float32 (B, H, k, L)."""
         with torch.autocast(unit.device.type, enabled=False):
-            return self.centroids.to(unit.dtype) @ unit.transpose(-1, -2)
+            return (self.centroids.to(unit.dtype) @ unit.transpose(-1, -2)).float()
 
-    def _members(self, unit: Tensor, kept: Tensor) -> Tensor:
-        """Positions (B, H, k, w) of each cluster's tokens, nearest first; w is for a sequence without padding."""
-        scores = self._scores(unit).masked_fill(~kept[:, None, None], -math.inf)
-        most = -(-unit.shape[2] // self.num_clusters) if self.window_size is None else self.window_size
-        return scores.sort(dim=-1, descending=True, stable=True).indices[..., :most]
+    def _members(self, scores: Tensor, kept: Tensor) -> Tensor:
+        """Positions (B, H, k, w) of each cluster's tokens, nearest first; w is for a sequence without padding.
+
+        Scores and positions are ranked as one whole number, so that a partial sort suffices for the order of ties: the
+        bits of a float32 order positive numbers as int32, and negative ones too once all but the sign are flipped.
+        """
+        length = scores.shape[-1]
+        bits = (scores.masked_fill(~kept[:, None, None], -math.inf) + 0.0).view(torch.int32)  # -0.0 becomes 0.0
+        order = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() * 2**32 - torch.arange(length, device=scores.device)
+        most = -(-length // self.num_clusters) if self.window_size is None else min(self.window_size, length)
+        return order.topk(most, dim=-1).indices
 
     def _sizes(self, kept: Tensor) -> Tensor:
         """w of each sequence (B)."""
         tokens = kept.sum(dim=1)
         return -(-tokens // self.num_clusters) if self.window_size is None else tokens.clamp(max=self.window_size)
 
-    def _learn(self, unit: Tensor, kept: Tensor) -> Tensor:
-        """Returns the commitment loss of q^ and k^ (B, H, 2 L, E), and moves the centroids towards them."""
+    def _learn(self, unit: Tensor, nearest: Tensor, kept: Tensor) -> Tensor:
+        """Returns the commitment loss of q^ and k^ (B, H, 2 L, E), and moves the centroids towards them.
+
+        nearest: (B, H, 2 L), the cluster of each.
+        """
         heads, clusters, width = self.centroids.shape
-        nearest = self._scores(unit).argmax(dim=2) + clusters * torch.arange(heads, device=unit.device)[:, None]
+        nearest = nearest + clusters * torch.arange(heads, device=unit.device)[:, None]
         weight = kept.repeat(1, 2)[:, None].expand(nearest.shape).to(unit.dtype)
         chosen = self.centroids.flatten(0, 1)[nearest].to(unit.dtype)
         loss = self.beta * (weight * (unit - chosen).square().sum(dim=-1)).sum() / _mean_over_ranks(weight.sum())

@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Projected, Shape
-from reference_models.attention.operations import all_kept, padded_to, segments, softmax_weights, wide_dtype
+from reference_models.attention.operations import all_kept, attend, padded_to, segments, softmax_weights, wide_dtype
 
 _BLOCK = 50  # b, if max_length is greater
 _FEW = 1e-6  # a sorted key with a smaller share of tokens is masked, which avoids dividing by nearly 0
@@ -91,25 +91,35 @@ class SinkhornAttention(Attention):
         keep = all_kept(x, keep)
         order = self.sorting(x, keep).to(v.dtype)
         kept = padded_to(keep, self.block, 1, value=False).view(len(x), 1, -1, self.block)
-        q, k, v = (segments(part, self.block) for part in (q / self.shape.head_dim**0.5, k, v))  # (B, H, n, b, E)
-        k, v = (part.masked_fill(~kept[..., None], 0.0) for part in (k, v))
+        # A key, its value, and a 0 that makes the value as wide as a key with its logarithm: (B, H, L, 2 E + 1).
+        pairs = torch.cat([k, v, v.new_zeros(()).expand(*v.shape[:3], 1)], dim=-1)
+        pairs = segments(pairs, self.block).masked_fill(~kept[..., None], 0.0)  # (B, H, n, b, 2 E + 1)
         share = order @ kept.to(order.dtype)  # (B, H, n, b): the share of tokens in a sorted key
-        keys, values = (
-            (order @ part.flatten(3)).view(part.shape) / share.clamp_min(_FEW)[..., None].to(part.dtype)
-            for part in (k, v)
-        )
+        moved = (order @ pairs.flatten(3)).view(pairs.shape) * share.clamp_min(_FEW).reciprocal()[..., None].to(v.dtype)
+        q = segments(functional.pad(q, (0, 1), value=q.shape[-1] ** 0.5), self.block)
         if self.sortcut is None:
             share = torch.cat([share, kept.to(share.dtype).expand(share.shape)], dim=-1)
-            keys, values = torch.cat([keys, k], dim=-2), torch.cat([values, v], dim=-2)
+            moved = torch.cat([moved, pairs], dim=-2)
         else:  # all queries are one group, with one group of keys
             q = q.flatten(2, 3)[:, :, None]
-            share, keys, values = (
-                part[:, :, : self.sortcut].flatten(2, 3)[:, :, None] for part in (share, keys, values)
-            )
-        share = share[..., None, :]  # (B, H, groups, 1, M)
-        weights = softmax_weights(q @ keys.transpose(-1, -2) + share.clamp_min(_FEW).log(), share > _FEW).to(v.dtype)
-        mixed = self.drop(weights) @ values
-        return mixed.flatten(2, 3)[:, :, : x.shape[1]]
+            share, moved = (part[:, :, : self.sortcut].flatten(2, 3)[:, :, None] for part in (share, moved))
+        mixed = self._shared_out(q.flatten(0, 1), moved.flatten(0, 1), share.flatten(0, 1))
+        return mixed.view(*v.shape[:2], -1, mixed.shape[-1])[:, :, : x.shape[1], : v.shape[-1]]
+
+    def _shared_out(self, q: Tensor, pairs: Tensor, share: Tensor) -> Tensor:
+        """softmax(q k^T / sqrt(E) + log share) v (B H, groups, S, E + 1).
+
+        q: (B H, groups, S, E + 1); its last feature, sqrt(E), meets the logarithm as the last feature of a key: the
+            fused kernels take no mask that learns.
+        pairs: (B H, groups, M, 2 E + 1).
+        share: (B H, groups, M).
+        """
+        width = q.shape[-1] - 1
+        k, v = torch.split(pairs, [width, width + 1], dim=-1)
+        weight = share.clamp_min(_FEW).log()[..., None].to(k.dtype)
+        k = torch.cat([k, weight], dim=-1)
+        mask = (share > _FEW)[..., None, :]
+        return attend(q, k, v, mask, dropout=self.attention_dropout, scale=width**-0.5)
 
     def sorting(self, x: Tensor, keep: Tensor) -> Tensor:
         """R (B, H, n, n) in float32 or better: row I holds the weights of block I for each block; rows sum to 1."""

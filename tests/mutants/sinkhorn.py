@@ -5,19 +5,19 @@ from tests.mutants.mutant import Mutant
 MUTANTS = [
     Mutant(
         "the sum of all blocks, as in the release",
-        "(order @ part.flatten(3)).view(part.shape)",
-        "part.sum(dim=2, keepdim=True).expand(part.shape)",
+        "(order @ pairs.flatten(3)).view(pairs.shape)",
+        "pairs.sum(dim=2, keepdim=True).expand(pairs.shape)",
     ),
-    Mutant("sorted backwards", "(order @ part.flatten(3))", "(order.transpose(-1, -2) @ part.flatten(3))"),
+    Mutant("sorted backwards", "(order @ pairs.flatten(3))", "(order.transpose(-1, -2) @ pairs.flatten(3))"),
     Mutant(
         "values are the keys, as in a port",
-        "        if self.sortcut is None:\n            share",
-        "        values = keys\n        if self.sortcut is None:\n            share",
+        "        k = torch.cat([k, weight], dim=-1)",
+        "        v = functional.pad(k, (0, 1))\n        k = torch.cat([k, weight], dim=-1)",
     ),
     Mutant(
         "blocks of strided tokens, as in the release",
-        "segments(part, self.block) for part",
-        "padded_to(part, self.block, 2).unflatten(2, (self.block, -1)).transpose(2, 3).contiguous() for part",
+        "segments(pairs, self.block)",
+        "padded_to(pairs, self.block, 2).unflatten(2, (self.block, -1)).transpose(2, 3).contiguous()",
     ),
     Mutant("sort net not trained", "return scores.exp()", "return scores.exp().detach()"),
     Mutant("columns not normalised", "scores = scores - scores.logsumexp(dim=-2, keepdim=True)\n", "pass\n"),
@@ -29,14 +29,18 @@ MUTANTS = [
     Mutant("noise of the wrong sign", "return -uniform", "return uniform"),
     Mutant("temperature multiplies", "(scores / self.temperature)", "(scores * self.temperature)"),
     Mutant("padding is summed", "x.masked_fill(~keep[..., None], 0.0), self.block", "x, self.block"),
-    Mutant("padding is sorted", "part.masked_fill(~kept[..., None], 0.0)", "part"),
+    Mutant("padding is sorted", ".masked_fill(~kept[..., None], 0.0)", ""),
     Mutant(
         "blocks of padding are sorted",
         "both = filled[:, :, None] & filled[:, None] |",
         "both = filled[:, :, None] | ~filled[:, :, None] |",
     ),
-    Mutant("share of padding forgotten", "+ share.clamp_min(_FEW).log(), share > _FEW)", ", share > _FEW)"),
-    Mutant("mean not taken", "/ share.clamp_min(_FEW)[..., None].to(part.dtype)", ""),
+    Mutant(
+        "share of padding forgotten",
+        "share.clamp_min(_FEW).log()[..., None].to",
+        "torch.zeros_like(share)[..., None].to",
+    ),
+    Mutant("mean not taken", " * share.clamp_min(_FEW).reciprocal()[..., None].to(v.dtype)", ""),
     Mutant(
         "own block left out", "[share, kept.to(share.dtype).expand(share.shape)]", "[share, torch.zeros_like(share)]"
     ),
@@ -45,14 +49,16 @@ MUTANTS = [
         "self.block, 1, value=False).view(len(x), 1,",
         "self.block, 1, value=True).view(len(x), 1,",
     ),
-    Mutant("wrong scale", "for part in (q / self.shape.head_dim**0.5, k, v))", "for part in (q, k, v))"),
+    Mutant("wrong scale", "scale=width**-0.5", "scale=1.0"),
+    Mutant("logarithm scaled", "value=q.shape[-1] ** 0.5", "value=1.0"),
+    Mutant("sorted keys of other blocks' padding", "mask = (share > _FEW)", "mask = (share > -1.0)"),
     Mutant("SortCut takes the last", "part[:, :, : self.sortcut]", "part[:, :, -self.sortcut :]"),
     Mutant(
         "one order for all heads",
         "[..., :count].transpose(1, 2)\n",
         "[..., :count].transpose(1, 2)[:, :1].repeat(1, self.shape.heads, 1, 1)\n",
     ),
-    Mutant("no dropout", "self.drop(weights)", "weights"),
+    Mutant("no dropout", "dropout=self.attention_dropout", "dropout=0.0"),
     Mutant(
         "bfloat16 in the sort net",
         "(x.device.type, enabled=False)",
