@@ -167,7 +167,7 @@ PORTS = [
             "window_size": 64,
             "local_attn_window_size": 64,
             "rel_pos_emb": False,
-        },  # fmt: skip
+        },
         mask="input_mask",
         ours={"num_clusters": 64, "window_size": 64, "local_window": 64},
         differs="top-k, whose ties are in any order; local heads see whole neighbouring blocks, ours |i - j| <= 64; "
@@ -206,7 +206,7 @@ PORTS = [
             "attend_across_buckets": False,
             "allow_duplicate_attention": False,
             "random_rotations_per_head": True,
-        },  # fmt: skip
+        },
         mask="input_mask",
         variant="the paper's",
         differs="draws rotations in each forward pass; a second 1 / sqrt(E); chunks wrap round; padding is hashed",

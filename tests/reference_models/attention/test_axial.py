@@ -14,6 +14,7 @@ from torch import Tensor
 from reference_models.attention.axial import AxialAttention
 from reference_models.attention.base import Attention
 from reference_models.attention.operations import joined
+from reference_models.contract import properties
 from tests.support.harness import Options, assert_same, build, dense, inputs, lengths_mask, with_gradients
 
 # "sum" is tested by the contract below: its values are two projections, and its rows sum to 2.
@@ -217,7 +218,7 @@ def test_lines_are_as_cheap_as_their_fused_kernels() -> None:
         found = []
         for length in (1024, 2048):
             model = build("axial", options, max_length=2048, layer=layer, num_layers=2).train()
-            found.append(contract()._saved_bytes(model, inputs(1, length), lengths_mask([length - 3], length)))
+            found.append(properties.saved_bytes(model, inputs(1, length), lengths_mask([length - 3], length)))
         assert math.log2(found[1] / found[0]) <= 1.1
 
 
