@@ -308,6 +308,7 @@ def centroids_of_one_of_two(rank: int) -> Tensor:
     return model.centroids
 
 
+@pytest.mark.slow  # the routing transformer's, by the same sums, is quick
 def test_two_processes_learn_as_one_does(tmp_path: Path) -> None:
     alone = build({"num_clusters": 9, "update_every": 1}).train()
     alone(inputs(2, 20), lengths_mask([20, 7], 20))

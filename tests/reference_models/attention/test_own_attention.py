@@ -237,10 +237,15 @@ def test_the_smallest_example_is_shown(file: Path) -> None:
     [
         ("logits.softmax(dim=-1)", "(logits - logits.mean(dim=0)).softmax(dim=-1)", "A sequence alone"),
         ("@ v", "@ v.detach()", "Each parameter gets"),
-        ("logits.softmax(dim=-1)", "(logits * 40).exp()", "Forward and backward"),
-        ("self.scaled_logits(q, k)", "self.scaled_logits(q, k) + torch.rand(())", "Evaluation is deterministic"),
-        ("@ v", "@ v + torch.randn_like(v)", "Evaluation is deterministic"),
-        ("-1e30", "float('-inf')", "A sequence without any token"),
+        pytest.param("logits.softmax(dim=-1)", "(logits * 40).exp()", "Forward and backward", marks=pytest.mark.slow),
+        pytest.param(
+            "self.scaled_logits(q, k)",
+            "self.scaled_logits(q, k) + torch.rand(())",
+            "Evaluation is deterministic",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("@ v", "@ v + torch.randn_like(v)", "Evaluation is deterministic", marks=pytest.mark.slow),
+        pytest.param("-1e30", "float('-inf')", "A sequence without any token", marks=pytest.mark.slow),
     ],
 )
 def test_faults_are_found(file: Path, old: str, new: str, property_of: str) -> None:
