@@ -117,16 +117,19 @@ def compressive(*, segment: int) -> nn.Module:
     core = import_module("compressive_transformer_pytorch.compressive_transformer_pytorch").SelfAttention(
         DIM, segment, segment, segment, heads=HEADS
     )
+    positions = nn.Parameter(torch.randn(HEADS, 3 * segment, WIDTH))
 
     def call(x: Tensor, keep: Tensor) -> Tensor:
         memories, found = None, []
         for part, kept in zip(torch.split(x, segment, dim=1), torch.split(keep, segment, dim=1), strict=True):
-            out, memory, _ = core(part, memories=memories, input_mask=kept)
+            out, memory, _ = core(part, memories=memories, pos_emb=positions, input_mask=kept)
             memories = (memory.mem, memory.compressed_mem)
             found.append(out)
         return torch.cat(found, dim=1)
 
-    return Whole(core, call)
+    layer = Whole(core, call)
+    layer.register_parameter("positions", positions)
+    return layer
 
 
 def axial() -> nn.Module:

@@ -133,7 +133,7 @@ PORTS = [
         arguments={"window": 512},
         mask="keep",
         ours={"window": 512, "num_global": 1},
-        differs="a query with one global token; writes the window's weights out",
+        differs="writes the window's weights out; one projection of all tokens for each global query",
     ),
     Port(
         model="bigbird",
@@ -149,7 +149,7 @@ PORTS = [
         package="isab-pytorch==0.3.0",
         make=adapters.isab,
         arguments={"points": 64},
-        mask="mask",
+        mask="keep",
         ours={"num_inducing": 64},
         differs="the inducing points are not projected by an output matrix of their own",
         needs=(_EINOPS,),
@@ -167,7 +167,7 @@ PORTS = [
             "window_size": 64,
             "local_attn_window_size": 64,
             "rel_pos_emb": False,
-        },  # fmt: skip
+        },
         mask="input_mask",
         ours={"num_clusters": 64, "window_size": 64, "local_window": 64},
         differs="top-k, whose ties are in any order; local heads see whole neighbouring blocks, ours |i - j| <= 64; "
@@ -206,7 +206,7 @@ PORTS = [
             "attend_across_buckets": False,
             "allow_duplicate_attention": False,
             "random_rotations_per_head": True,
-        },  # fmt: skip
+        },
         mask="input_mask",
         variant="the paper's",
         differs="draws rotations in each forward pass; a second 1 / sqrt(E); chunks wrap round; padding is hashed",
@@ -238,9 +238,9 @@ PORTS = [
         package="compressive-transformer-pytorch==0.4.0",
         make=adapters.compressive,
         arguments={"segment": 1024},
-        mask="input_mask",
+        mask="keep",
         ours={"segment": 1024, "memory": 1024, "compressed": 1024, "rate": 4},
-        differs="no relative positions given; one segment a call; compresses the memory in training",
+        differs="learned positions; its auxiliary loss is part of the forward pass in training",
         needs=(_EINOPS, "mogrifier==0.0.5"),
     ),
     Port(
