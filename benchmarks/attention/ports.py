@@ -276,7 +276,7 @@ PORTS = [
         mask="mask",
         ours={"rank": 16},
         differs="a maximum for each level, and no counts: rows do not sum to 1",
-        needs=(_EINOPS, "rotary-embedding-torch==0.8.9"),
+        needs=(_EINOPS, "rotary-embedding-torch==0.2.3"),
     ),
     Port(
         model="long_short",
@@ -285,7 +285,7 @@ PORTS = [
         arguments={**_LAYER, "window_size": 128, "segment_size": 16, "r": 1, "causal": True},
         mask="mask",
         differs="causal, with segments of 16; rotary positions; keys are values",
-        needs=(_EINOPS, "rotary-embedding-torch==0.8.9"),
+        needs=(_EINOPS, "rotary-embedding-torch==0.2.3"),
     ),
     Port(
         model="perceiver",
