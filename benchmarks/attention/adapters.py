@@ -1,5 +1,6 @@
 """Layers from (B, L, D) to (B, L, D) around ports that have another form. Each imports its port when it is made."""
 
+import inspect
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +71,20 @@ def local(*, block: int) -> nn.Module:
         window_size=block, look_backward=0, look_forward=0, autopad=True, use_rotary_pos_emb=False
     )
     return Layer(core, lambda q, k, v, keep: core(q, k, v, mask=keep))
+
+
+def mended_sinkhorn(**options: Any) -> nn.Module:
+    """lucidrains' layer with one letter changed, so that sorted values are made of values and not of keys."""
+    module = import_module("sinkhorn_transformer.sinkhorn_transformer")
+    source = inspect.getsource(module.SinkhornAttention)
+    fault = "b_v_r = b_k_r.reshape(bh, buckets"
+    if source.count(fault) != 1:
+        raise RuntimeError("expected the fault in sorted values once")
+    names = dict(vars(module))
+    exec(source.replace(fault, fault.replace("b_k_r", "b_v_r")), names)
+    layer: nn.Module = module.SinkhornSelfAttention(**options)
+    layer.sinkhorn_attention.__class__ = names["SinkhornAttention"]
+    return layer
 
 
 def longformer(*, window: int) -> nn.Module:

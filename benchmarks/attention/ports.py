@@ -189,6 +189,17 @@ PORTS = [
     Port(
         model="sinkhorn",
         package="sinkhorn-transformer==0.11.4",
+        make=adapters.mended_sinkhorn,
+        arguments={**_SINKHORN, "non_permutative": False, "use_simple_sort_net": True, "sinkhorn_iter": 8},
+        mask="input_mask",
+        ours={"block": 64},
+        variant="Sinkhorn, fault mended",
+        differs="as above, but sorted values are sorted values",
+        needs=_KEYS,
+    ),
+    Port(
+        model="sinkhorn",
+        package="sinkhorn-transformer==0.11.4",
         make="sinkhorn_transformer.sinkhorn_transformer:SinkhornSelfAttention",
         arguments={**_SINKHORN},
         mask="input_mask",
