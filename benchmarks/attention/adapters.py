@@ -1,5 +1,6 @@
 """Layers from (B, L, D) to (B, L, D) around ports that have another form. Each imports its port when it is made."""
 
+import inspect
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +73,20 @@ def local(*, block: int) -> nn.Module:
     return Layer(core, lambda q, k, v, keep: core(q, k, v, mask=keep))
 
 
+def mended_sinkhorn(**options: Any) -> nn.Module:
+    """lucidrains' layer with one letter changed, so that sorted values are made of values and not of keys."""
+    module = import_module("sinkhorn_transformer.sinkhorn_transformer")
+    source = inspect.getsource(module.SinkhornAttention)
+    fault = "b_v_r = b_k_r.reshape(bh, buckets"
+    if source.count(fault) != 1:
+        raise RuntimeError("expected the fault in sorted values once")
+    names = dict(vars(module))
+    exec(source.replace(fault, fault.replace("b_k_r", "b_v_r")), names)
+    layer: nn.Module = module.SinkhornSelfAttention(**options)
+    layer.sinkhorn_attention.__class__ = names["SinkhornAttention"]
+    return layer
+
+
 def longformer(*, window: int) -> nn.Module:
     modeling = import_module("transformers.models.longformer.modeling_longformer")
     config = import_module("transformers").LongformerConfig(
@@ -117,16 +132,19 @@ def compressive(*, segment: int) -> nn.Module:
     core = import_module("compressive_transformer_pytorch.compressive_transformer_pytorch").SelfAttention(
         DIM, segment, segment, segment, heads=HEADS
     )
+    positions = nn.Parameter(torch.randn(HEADS, 3 * segment, WIDTH))
 
     def call(x: Tensor, keep: Tensor) -> Tensor:
         memories, found = None, []
         for part, kept in zip(torch.split(x, segment, dim=1), torch.split(keep, segment, dim=1), strict=True):
-            out, memory, _ = core(part, memories=memories, input_mask=kept)
+            out, memory, _ = core(part, memories=memories, pos_emb=positions, input_mask=kept)
             memories = (memory.mem, memory.compressed_mem)
             found.append(out)
         return torch.cat(found, dim=1)
 
-    return Whole(core, call)
+    layer = Whole(core, call)
+    layer.register_parameter("positions", positions)
+    return layer
 
 
 def axial() -> nn.Module:

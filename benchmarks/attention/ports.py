@@ -133,7 +133,7 @@ PORTS = [
         arguments={"window": 512},
         mask="keep",
         ours={"window": 512, "num_global": 1},
-        differs="a query with one global token; writes the window's weights out",
+        differs="writes the window's weights out; one projection of all tokens for each global query",
     ),
     Port(
         model="bigbird",
@@ -149,7 +149,7 @@ PORTS = [
         package="isab-pytorch==0.3.0",
         make=adapters.isab,
         arguments={"points": 64},
-        mask="mask",
+        mask="keep",
         ours={"num_inducing": 64},
         differs="the inducing points are not projected by an output matrix of their own",
         needs=(_EINOPS,),
@@ -184,6 +184,17 @@ PORTS = [
         variant="Sinkhorn",
         differs="sorted values are sorted keys (a fault, which saves a product); masks a block as the one with the "
         "greatest weight is masked; new noise for each example",
+        needs=_KEYS,
+    ),
+    Port(
+        model="sinkhorn",
+        package="sinkhorn-transformer==0.11.4",
+        make=adapters.mended_sinkhorn,
+        arguments={**_SINKHORN, "non_permutative": False, "use_simple_sort_net": True, "sinkhorn_iter": 8},
+        mask="input_mask",
+        ours={"block": 64},
+        variant="Sinkhorn, fault mended",
+        differs="as above, but sorted values are sorted values",
         needs=_KEYS,
     ),
     Port(
@@ -238,9 +249,9 @@ PORTS = [
         package="compressive-transformer-pytorch==0.4.0",
         make=adapters.compressive,
         arguments={"segment": 1024},
-        mask="input_mask",
+        mask="keep",
         ours={"segment": 1024, "memory": 1024, "compressed": 1024, "rate": 4},
-        differs="no relative positions given; one segment a call; compresses the memory in training",
+        differs="learned positions; its auxiliary loss is part of the forward pass in training",
         needs=(_EINOPS, "mogrifier==0.0.5"),
     ),
     Port(
@@ -276,7 +287,7 @@ PORTS = [
         mask="mask",
         ours={"rank": 16},
         differs="a maximum for each level, and no counts: rows do not sum to 1",
-        needs=(_EINOPS, "rotary-embedding-torch==0.8.9"),
+        needs=(_EINOPS, "rotary-embedding-torch==0.2.3"),
     ),
     Port(
         model="long_short",
@@ -285,7 +296,7 @@ PORTS = [
         arguments={**_LAYER, "window_size": 128, "segment_size": 16, "r": 1, "causal": True},
         mask="mask",
         differs="causal, with segments of 16; rotary positions; keys are values",
-        needs=(_EINOPS, "rotary-embedding-torch==0.8.9"),
+        needs=(_EINOPS, "rotary-embedding-torch==0.2.3"),
     ),
     Port(
         model="perceiver",

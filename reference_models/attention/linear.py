@@ -43,7 +43,7 @@ class LinearAttention(Attention):
         with torch.autocast(v.device.type, enabled=False):
             q, k = elu_plus_1(q), elu_plus_1(k)
             if keep is not None:
-                k = k.masked_fill(~keep[:, None, :, None], 0.0)
+                k = k.masked_fill_(~keep[:, None, :, None], 0.0)
             sums = k.transpose(-1, -2) @ v.to(k.dtype)  # (B, H, E, E): features x width of v
             norms = q @ k.sum(dim=-2)[..., None]  # (B, H, L, 1)
             return (q @ sums * (norms + self.eps).reciprocal()).to(v.dtype)
@@ -62,7 +62,7 @@ def elu_plus_1(x: Tensor) -> Tensor:
     """φ in float32 or better: x + 1 above 0, else exp(x); elu(x) + 1 would round exp(x) to 0 below about -17."""
     x = x.to(wide_dtype(x))
     above = x.relu()
-    return above + (x - above).exp()  # three fast passes; torch.where and clamp are slow on the way back
+    return above + (x - above).exp_()  # three fast passes; torch.where and clamp are slow on the way back
 
 
 ATTENTION = LinearAttention

@@ -28,7 +28,6 @@ Not here: reversible layers (`reference_models/model/reversible.py`), feed-forwa
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,7 +94,9 @@ class ReformerAttention(Attention):
         logits = (queries @ _looking_back(unit(queries).to(q.dtype)).transpose(-1, -2)).to(wide_dtype(q))
         logits = logits + self._bias(bucket, place // m, order, keep, m, logits.dtype)
         weights = logits.softmax(dim=-1)
-        partition: Tensor = _LogSumExp.apply(logits, weights)  # type: ignore[no-untyped-call]
+        # The logsumexp is the greatest logit less the logarithm of its weight; exponentials that underflow are slow.
+        most = logits.detach().argmax(dim=-1, keepdim=True)
+        partition = (logits.gather(-1, most) - weights.gather(-1, most).log()).squeeze(-1)
         found = (self.drop(weights.to(v.dtype)) @ _looking_back(values)).flatten(3, 4)
         found = found.gather(3, place[..., None].expand(found.shape))
         shares = partition.flatten(3).gather(3, place).softmax(dim=2)
@@ -163,22 +164,6 @@ class ReformerAttention(Attention):
         bias.log_().neg_().masked_fill_(~visible, -math.inf)
         own.fill_(-_SELF)
         return bias
-
-
-class _LogSumExp(torch.autograd.Function):
-    """log sum exp of logits over the last axis, from their softmax: exponentials are slow where they are nearly 0."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, weights: Tensor) -> Tensor:
-        """The greatest logit less the logarithm of its weight."""
-        ctx.save_for_backward(weights)
-        return logits.amax(dim=-1) - weights.amax(dim=-1).log()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The gradient of a logit is its weight."""
-        (weights,) = ctx.saved_tensors
-        return gradients[0][..., None] * weights, None
 
 
 def _sorted(x: Tensor, order: Tensor, m: int) -> Tensor:

@@ -93,7 +93,7 @@ class SinkhornAttention(Attention):
         kept = padded_to(keep, self.block, 1, value=False).view(len(x), 1, -1, self.block)
         # A key, its value, and a 0 that makes the value as wide as a key with its logarithm: (B, H, L, 2 E + 1).
         pairs = torch.cat([k, v, v.new_zeros(()).expand(*v.shape[:3], 1)], dim=-1)
-        pairs = segments(pairs, self.block).masked_fill(~kept[..., None], 0.0)  # (B, H, n, b, 2 E + 1)
+        pairs = segments(pairs.masked_fill_(~keep[:, None, :, None], 0.0), self.block)  # (B, H, n, b, 2 E + 1)
         share = order @ kept.to(order.dtype)  # (B, H, n, b): the share of tokens in a sorted key
         moved = (order @ pairs.flatten(3)).view(pairs.shape) * share.clamp_min(_FEW).reciprocal()[..., None].to(v.dtype)
         q = segments(functional.pad(q, (0, 1), value=q.shape[-1] ** 0.5), self.block)
@@ -136,8 +136,7 @@ class SinkhornAttention(Attention):
             both = filled[:, :, None] & filled[:, None] | torch.eye(count, dtype=torch.bool, device=x.device)
             scores = (scores / self.temperature).masked_fill(~both[:, None], -math.inf)
             for _ in range(self.iterations):
-                scores = scores - scores.logsumexp(dim=-2, keepdim=True)
-                scores = scores - scores.logsumexp(dim=-1, keepdim=True)
+                scores = scores.log_softmax(dim=-2).log_softmax(dim=-1)
             return scores.exp()
 
     def unread(self, outputs: int) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 MUTANTS = [
-    Mutant("pads unmasked", "k = k.masked_fill(~keep[:, None, :, None], 0.0)", "pass"),
+    Mutant("pads unmasked", "k = k.masked_fill_(~keep[:, None, :, None], 0.0)", "pass"),
     Mutant(
         "keys are masked before the feature map",
         "            q, k = elu_plus_1(q), elu_plus_1(k)\n            if keep",
@@ -23,9 +23,9 @@ MUTANTS = [
         "q, k = elu_plus_1(q), elu_plus_1(k)",
         "q, k = elu_plus_1(q / 8**0.5), elu_plus_1(k)",
     ),
-    Mutant("elu without the one", "above + (x - above).exp()", "torch.nn.functional.elu(x)"),
-    Mutant("elu that rounds to 0", "above + (x - above).exp()", "torch.nn.functional.elu(x) + 1"),
-    Mutant("exponentials of all x", "(x - above).exp()", "x.exp()"),
+    Mutant("elu without the one", "above + (x - above).exp_()", "torch.nn.functional.elu(x)"),
+    Mutant("elu that rounds to 0", "above + (x - above).exp_()", "torch.nn.functional.elu(x) + 1"),
+    Mutant("exponentials of all x", "(x - above).exp_()", "x.exp()"),
     Mutant("sums in bf16 under autocast", "enabled=False", "enabled=torch.is_autocast_enabled('cpu')"),
     Mutant("causal", "sums = k.transpose(-1, -2) @ v.to(k.dtype)", "sums = k.tril().transpose(-1, -2) @ v.to(k.dtype)"),
 ]

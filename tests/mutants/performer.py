@@ -10,7 +10,7 @@ MUTANTS = [
         "values = torch.cat([values[..., :-1].masked_fill(padding, 0.0), values[..., -1:]], dim=-1)",
     ),
     Mutant("padding in the keys' maximum", "lengths.masked_fill(padding, -math.inf)", "lengths"),
-    Mutant("features of padding are not finite", "k = k.masked_fill_(padding, 0.0)", "pass"),
+    Mutant("features of padding are infinite", "k.masked_fill_(padding, 0.0)", "k.masked_fill_(padding, 1e3)"),
     Mutant("mask of another example", "~keep[:, None, :, None]", "~keep.flip(0)[:, None, :, None]"),
     Mutant("maximum of the keys over the batch", "amax(dim=-2, keepdim=True)", "amax().reshape(1, 1, 1, 1)"),
     Mutant("maximum of each key", "amax(dim=-2, keepdim=True)", "amax(dim=-1, keepdim=True)"),

@@ -47,8 +47,8 @@ MUTANTS = [
     Mutant("steps draw the same", "self.generator(step=step)", "self.generator()"),
     Mutant("global generator", "generator=self.generator(step=step)", "generator=torch.manual_seed(step)"),
     Mutant("wide softmax lost", ".transpose(-1, -2)).to(wide_dtype(q))", ".transpose(-1, -2)).float()"),
-    Mutant("sum without its gradient", "return gradients[0][..., None] * weights, None", "return None, None"),
-    Mutant("maximum for the sum", "logits.amax(dim=-1) - weights.amax(dim=-1).log()", "logits.amax(dim=-1)"),
+    Mutant("sum without its gradient", "(logits.gather(-1, most)", "(logits.detach().gather(-1, most)"),
+    Mutant("maximum for the sum", " - weights.gather(-1, most).log()", ""),
     Mutant("two chunks back", "bitwise_right_shift_(1)", "bitwise_right_shift_(2)"),
     Mutant("zero queries explode", "_EPSILON = 1e-6", "_EPSILON = 1e-30", OPERATIONS),
 ]

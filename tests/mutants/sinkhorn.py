@@ -16,11 +16,12 @@ MUTANTS = [
     ),
     Mutant(
         "blocks of strided tokens, as in the release",
-        "segments(pairs, self.block)",
-        "padded_to(pairs, self.block, 2).unflatten(2, (self.block, -1)).transpose(2, 3).contiguous()",
+        "        pairs = segments(",
+        "        segments = lambda x, b: padded_to(x, b, 2).unflatten(2, (b, -1)).transpose(2, 3).contiguous()\n"
+        "        pairs = segments(",
     ),
     Mutant("sort net not trained", "return scores.exp()", "return scores.exp().detach()"),
-    Mutant("columns not normalised", "scores = scores - scores.logsumexp(dim=-2, keepdim=True)\n", "pass\n"),
+    Mutant("columns not normalised", "scores.log_softmax(dim=-2).log_softmax", "scores.log_softmax"),
     Mutant("softmax for Sinkhorn, as in the release", "for _ in range(self.iterations):", "for _ in range(1):"),
     Mutant("noise in evaluation", "            if self.training:\n", "            if True:\n"),
     Mutant("no noise", "            if self.training:\n", "            if False:\n"),
@@ -29,7 +30,7 @@ MUTANTS = [
     Mutant("noise of the wrong sign", "return -uniform", "return uniform"),
     Mutant("temperature multiplies", "(scores / self.temperature)", "(scores * self.temperature)"),
     Mutant("padding is summed", "x.masked_fill(~keep[..., None], 0.0), self.block", "x, self.block"),
-    Mutant("padding is sorted", ".masked_fill(~kept[..., None], 0.0)", ""),
+    Mutant("padding is sorted", ".masked_fill_(~keep[:, None, :, None], 0.0)", ""),
     Mutant(
         "blocks of padding are sorted",
         "both = filled[:, :, None] & filled[:, None] |",

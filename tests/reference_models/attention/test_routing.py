@@ -294,3 +294,11 @@ def test_compiles() -> None:
         found.append((*with_gradients(partial(run, keep=keep), x, keep), model.centroids))
     for one, two in zip(*found, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_members_are_the_nearest_and_ties_go_to_the_earlier_token() -> None:
+    """Minus zero equals zero, and negative scores are in order."""
+    scores = torch.tensor([-0.0, 0.0, -1.0, 1.0, 0.0, -2.0, 3.0]).view(1, 1, 1, 7)
+    kept = torch.tensor([[True] * 6 + [False]])
+    found = build({"window_size": 6})._members(scores, kept)
+    assert found.flatten().tolist() == [3, 0, 1, 4, 2, 5]
