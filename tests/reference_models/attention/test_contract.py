@@ -17,9 +17,9 @@ from tests.support.harness import Options, build, cases, declared, inputs, lengt
 CASES = [pytest.param(name, options, id=f"{name}-{options}") for name, options in cases()]
 
 
-def first_two(name: str) -> list[Options]:
-    """As a model is made without options, as a rule, and its first variant."""
-    found: list[Options] = declared(name, "CASES", None)[:2]
+def first(name: str) -> list[Options]:
+    """As a model is made without options, as a rule."""
+    found: list[Options] = declared(name, "CASES", None)[:1]
     return found
 
 
@@ -105,9 +105,7 @@ def test_every_parameter_gets_a_gradient(name: str, options: Options) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        pytest.param(
-            name, options, id=f"{name}-{options}", marks=[] if options in first_two(name) else pytest.mark.slow
-        )
+        pytest.param(name, options, id=f"{name}-{options}", marks=[] if options in first(name) else pytest.mark.slow)
         for name, options in cases()
     ],
 )

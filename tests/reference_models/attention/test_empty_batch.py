@@ -94,7 +94,7 @@ def test_the_batch_of_a_rank_without_examples(attention: str) -> None:
 
 @every_attention
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in ("mini", "lra-paper") else [pytest.mark.slow]) for name in PRESETS]
+    "name", [pytest.param(name, marks=[] if name == "mini" else [pytest.mark.slow]) for name in PRESETS]
 )
 def test_every_presets_model_takes_it(attention: str, name: str) -> None:
     for task in TASKS:

@@ -66,7 +66,7 @@ def test_sinkhorn_has_a_sort_net_for_each_head_and_the_others_head(task: str, re
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in ("lra-release", "mini") else [pytest.mark.slow]) for name in PRESETS],
+    [pytest.param(name, marks=[] if name == "mini" else [pytest.mark.slow]) for name in PRESETS],
 )
 @pytest.mark.parametrize("task", TASKS)
 def test_every_model_has_every_preset(name: str, task: str) -> None:
