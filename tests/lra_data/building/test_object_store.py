@@ -130,7 +130,10 @@ def test_a_stopped_build_goes_on_and_reads_no_shard(
     assert stored(root) == whole
 
 
-@pytest.mark.parametrize("damage", ["no marker", "other bytes", "no shard", "digests"])
+@pytest.mark.parametrize(
+    "damage",
+    ["no marker", "other bytes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("no shard", "digests"))],
+)
 def test_what_was_damaged_is_made_again(whole: dict[str, bytes], root: str, damage: str) -> None:
     with pytest.raises(Interruption):
         lra_data.build(MINI, root, **OPTIONS, engine=OneAtATime(lambda jobs: jobs, stop_after=2))

@@ -57,7 +57,7 @@ def test_kernel_and_oracle_draw_200_pictures_the_same(preset: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "preset", [pytest.param(name, marks=[] if name.startswith(("32", "64")) else [pytest.mark.slow]) for name in CLEAN]
+    "preset", [pytest.param(name, marks=[] if name.startswith("32") else [pytest.mark.slow]) for name in CLEAN]
 )
 def test_kernel_and_oracle_draw_the_same_clean_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 16)), split="test", seed=2**64 - 1)
@@ -78,7 +78,7 @@ WHOLE = [
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("preset", "count"),
-    [(preset, -(-count // 4)) for preset, count in WHOLE]
+    [(preset, -(-count // 4)) for preset, count in WHOLE if preset.startswith(("32", "128"))]
     + [pytest.param(*case, marks=pytest.mark.slow) for case in WHOLE],
 )
 def test_all_earlier_attempts_fail_in_the_oracle_too(preset: str, count: int) -> None:

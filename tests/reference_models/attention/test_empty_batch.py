@@ -111,8 +111,8 @@ def test_every_presets_model_takes_it(attention: str, name: str) -> None:
     "changes",
     [
         {"head": "concat"},
-        {"head": "four-way", "pooling": "cls"},
-        {"head": "cross"},
+        pytest.param({"head": "four-way", "pooling": "cls"}, marks=pytest.mark.slow),
+        pytest.param({"head": "cross"}, marks=pytest.mark.slow),
         {"head": "cross", "pooling": "cls", "positions": "learned"},
         {"reversible": True},
         {"reversible": True, "head": "concat", "num_layers": 2},

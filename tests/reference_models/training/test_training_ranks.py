@@ -28,7 +28,7 @@ from tests.support.training_process import (
 from tests.support.trainings import child, distances, final_weights
 
 # One of each kind: without state, drawn features, hashed buckets, centroids that move, a loss of its own.
-QUICK = ["linear", "reformer", "compressive"]
+QUICK = ["linear", "compressive"]
 OTHERS = [name for name in attention_names() if name not in QUICK]
 
 
