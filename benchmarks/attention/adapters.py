@@ -165,19 +165,6 @@ def perceiver(*, latents: int) -> nn.Module:
     )
 
 
-def token_learner(*, tokens: int) -> nn.Module:
-    module = import_module("tokenlearner_pytorch.tokenlearner_pytorch")
-    side = int(LENGTH**0.5)
-    learner, fuser = module.TokenLearner(tokens), module.TokenFuser(side, side, DIM, tokens)
-
-    def call(x: Tensor, _: Tensor | None) -> Tensor:
-        grid = x.view(len(x), side, side, DIM)
-        mixed: Tensor = fuser(learner(grid), grid).view(x.shape)
-        return mixed
-
-    return Whole(nn.ModuleList([learner, fuser]), call)
-
-
 def entmax() -> nn.Module:
     core = SimpleNamespace(alpha=nn.Parameter(torch.tensor(1.5)))
     bisect = import_module("entmax").entmax_bisect

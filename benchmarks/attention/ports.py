@@ -308,13 +308,6 @@ PORTS = [
         needs=(_EINOPS,),
     ),
     Port(
-        model="token_learner",
-        package="tokenlearner-pytorch==0.1.2",
-        make=adapters.token_learner,
-        arguments={"tokens": 8},
-        differs="no mask; a loop over tokens; no attention among them",
-    ),
-    Port(
         model="adaptive_sparse",
         package="entmax==1.3",
         make=adapters.entmax,
