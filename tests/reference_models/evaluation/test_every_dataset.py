@@ -93,6 +93,8 @@ DOCUMENT_OPTIONS = {
     "transformer_xl": {"segment": 64, "memory": 64},
     "compressive": {"segment": 64, "memory": 64, "compressed": 32},
 }
+# Each step has a draw of its own: with 64 features, an evaluation's is far from those that 50 steps have seen.
+MORE_FEATURES = {"random_feature": {"features": 512}}
 
 Open = Callable[[str, str], Dataset]
 
@@ -103,6 +105,7 @@ def small(name: str, form: str) -> ModelConfig:
     config = preset("mini", task=chosen.family, attention=name)
     if chosen.length < config.max_length:
         config = replace(config, options={**config.options, **DOCUMENT_OPTIONS.get(name, {})})
+    config = replace(config, options={**config.options, **MORE_FEATURES.get(name, {})})
     return replace(
         config,
         max_length=chosen.length,
