@@ -9,13 +9,14 @@ The release's settings for an attention and a task are used where our module has
 code differs from its option, or never read the configuration, a comment says so.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from lra_data import UsageError
 from reference_models.attention.catalogue import attention_class
 from reference_models.model.config import ModelConfig
 from reference_models.model.preset_options import options_of
-from reference_models.model.published import published_model
+from reference_models.model.published import changes_of_xiong, published_model
 
 # Those of every model and task, and one of the models whose authors published settings for a task.
 PRESETS = ("lra-paper", "lra-release", "xiong", "mini")
@@ -150,6 +151,9 @@ def preset(name: str, *, task: str, attention: str) -> ModelConfig:
             raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
     attention_class(attention)
     if name == PUBLISHED:
+        changes = changes_of_xiong(attention, task)
+        if changes is not None:
+            return replace(preset("xiong", task=task, attention=attention), **changes)
         own: dict[str, Any] = {**_VOCABULARY[task], **published_model(attention, task)}
         return ModelConfig(attention=attention, **own)
     settings = {"attention": attention, **_VOCABULARY[task], **_SETTINGS[name](task, attention)}

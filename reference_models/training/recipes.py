@@ -8,7 +8,7 @@ from typing import Any
 
 from lra_data import UsageError
 from reference_models.model.presets import PRESET_NAMES, PUBLISHED, TASKS
-from reference_models.model.published import published_recipe
+from reference_models.model.published import changes_of_xiong, published_recipe
 from reference_models.model.train_config import TrainConfig
 
 _RELEASE: dict[str, dict[str, Any]] = {
@@ -56,6 +56,8 @@ def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig
     if name == PUBLISHED:
         if attention is None:
             raise UsageError(f"expected the model's name with the preset {PUBLISHED}, got none")
+        if changes_of_xiong(attention, task) is not None:
+            return recipe("xiong", task=task)
         return TrainConfig(**published_recipe(attention, task))
     if name == "mini":
         settings = _MINI_PICTURES.get(task, {"steps": 4000, "learning_rate": 2e-3})
