@@ -1,23 +1,20 @@
 """Cluster-Former: against sorting and windows by plain loops, in its limits, and its k-means."""
 
-import datetime
 import itertools
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from reference_models.attention.base import Shape
 from reference_models.attention.cluster_former import ClusterFormerAttention
 from reference_models.attention.operations import joined
-from tests.conftest import ROOT
 from tests.support import harness
 from tests.support.harness import Options, assert_same, dense, inputs, lengths_mask, with_gradients
+from tests.support.two_ranks import two_ranks
 
 CASES: list[Options] = [
     {},
@@ -289,17 +286,6 @@ def test_what_is_learned_is_saved_in_mid_interval() -> None:
     assert not {"centroids", "means", "counts"} & dict(model.named_parameters()).keys()
 
 
-SECOND = """
-import sys
-import torch.distributed as distributed
-from tests.reference_models.attention.test_cluster_former import centroids_of_one_of_two
-
-distributed.init_process_group("gloo", init_method=sys.argv[1], rank=1, world_size=2)
-centroids_of_one_of_two(1)
-distributed.destroy_process_group()
-"""
-
-
 def centroids_of_one_of_two(rank: int) -> Tensor:
     model = build({"num_clusters": 9, "update_every": 1}).train()
     model(inputs(2, 20)[rank : rank + 1], lengths_mask([20, 7], 20)[rank : rank + 1])
@@ -313,16 +299,8 @@ def test_two_processes_learn_as_one_does(tmp_path: Path) -> None:
     alone = build({"num_clusters": 9, "update_every": 1}).train()
     alone(inputs(2, 20), lengths_mask([20, 7], 20))
     alone.on_step(1)
-    place = f"file://{tmp_path}/meet"
-    second = subprocess.Popen([sys.executable, "-c", SECOND, place], cwd=ROOT)
-    distributed.init_process_group(
-        "gloo", init_method=place, rank=0, world_size=2, timeout=datetime.timedelta(seconds=60)
-    )
-    try:
+    with two_ranks(tmp_path, __name__, centroids_of_one_of_two.__name__):
         torch.testing.assert_close(centroids_of_one_of_two(0), alone.centroids, rtol=0, atol=1e-6)
-    finally:
-        distributed.destroy_process_group()
-    assert second.wait(timeout=60) == 0
 
 
 def test_a_forward_pass_may_not_run_twice() -> None:

@@ -1,23 +1,20 @@
 """Routing Transformer: against memberships from plain loops, in its limits, and its online k-means."""
 
 import copy
-import datetime
 import math
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from reference_models.attention.operations import joined
 from reference_models.attention.routing import RoutingAttention
-from tests.conftest import ROOT
 from tests.support import harness
 from tests.support.harness import Options, dense, inputs, lengths_mask, with_gradients
+from tests.support.two_ranks import two_ranks
 
 CASES: list[Options] = [
     {},
@@ -216,17 +213,6 @@ def test_a_model_can_be_copied_after_a_forward_pass() -> None:
     assert model.auxiliary_loss() is not None
 
 
-SECOND = """
-import sys
-import torch.distributed as distributed
-from tests.reference_models.attention.test_routing import centroids_of_one_of_two
-
-distributed.init_process_group("gloo", init_method=sys.argv[1], rank=1, world_size=2)
-centroids_of_one_of_two(1)
-distributed.destroy_process_group()
-"""
-
-
 def centroids_of_one_of_two(rank: int) -> Tensor:
     model = build({"decay": 0.5}).train()
     model(inputs(2, 20)[rank : rank + 1], lengths_mask([20, 7], 20)[rank : rank + 1])
@@ -236,16 +222,8 @@ def centroids_of_one_of_two(rank: int) -> Tensor:
 def test_two_processes_move_centroids_as_one_does(tmp_path: Path) -> None:
     alone = build({"decay": 0.5}).train()
     alone(inputs(2, 20), lengths_mask([20, 7], 20))
-    place = f"file://{tmp_path}/meet"
-    second = subprocess.Popen([sys.executable, "-c", SECOND, place], cwd=ROOT)
-    distributed.init_process_group(
-        "gloo", init_method=place, rank=0, world_size=2, timeout=datetime.timedelta(seconds=60)
-    )
-    try:
+    with two_ranks(tmp_path, __name__, centroids_of_one_of_two.__name__):
         torch.testing.assert_close(centroids_of_one_of_two(0), alone.centroids, rtol=0, atol=1e-6)
-    finally:
-        distributed.destroy_process_group()
-    assert second.wait(timeout=60) == 0
 
 
 def test_layers_have_centroids_of_their_own() -> None:
