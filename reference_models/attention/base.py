@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lra_data import UsageError
-from reference_models.attention.operations import joined, projection, split_heads, wide_dtype
+from reference_models.attention.operations import (
+    joined,
+    picked,
+    projection,
+    real_tokens,
+    split_heads,
+    spread,
+    wide_dtype,
+)
 
 Family = Literal[
     "none", "fixed pattern", "learnable pattern", "memory", "low rank", "kernel", "recurrence", "downsampling",
@@ -125,8 +133,12 @@ class Attention(nn.Module, ABC):
             raise UsageError(f"expected at most {most} positions, got {x.shape[1]}")
         if x.shape[0] == 0 or x.shape[1] == 0:
             return self._without_tokens(x)
-        mixed: Tensor = self.output(joined(self.mix(self.project(x), keep)))
-        return mixed
+        real = real_tokens(keep)
+        heads = joined(self.mix(self.project(x, real), keep))
+        if not isinstance(self.output, nn.Linear) or heads.shape[1] != x.shape[1]:
+            mixed: Tensor = self.output(heads)
+            return mixed
+        return spread(self.output(picked(heads, real)), real, heads)
 
     def _without_tokens(self, x: Tensor) -> Tensor:
         """The output for B = 0 or L = 0, which has no element.
@@ -144,12 +156,26 @@ class Attention(nn.Module, ABC):
         every = torch.stack([parameter.sum().to(mixed.dtype) for parameter in self.parameters()])
         return mixed + every.sum()
 
-    def project(self, x: Tensor) -> Projected:
-        """q, k and v of an input."""
-        v = self.split(self.value(x)) if self.has_value else x.transpose(1, 2)[..., None]
-        q = self.split(self.query(x)) if self.has_query else v
-        k = self.split(self.key(x)) if self.has_key else v
+    def project(self, x: Tensor, real: Tensor | None = None) -> Projected:
+        """q, k and v of an input.
+
+        real: the tokens that are not padding (see `real_tokens`); the others need not be computed, and may be 0.
+        """
+        rows = picked(x, real)
+
+        def heads(layer: nn.Module) -> Tensor:
+            return self.split(spread(layer(rows), real, x))
+
+        v = heads(self.value) if self.has_value else x.transpose(1, 2)[..., None]
+        q = heads(self.query) if self.has_query else v
+        k = heads(self.key) if self.has_key else v
         return Projected(x, q, k, v)
+
+    def keys_and_values(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+        """k and v alone (B, H, T, E), of x (B, T, D) with its mask (B, T); 0 under padding."""
+        real = real_tokens(keep)
+        rows = picked(x, real)
+        return self.split(spread(self.key(rows), real, x)), self.split(spread(self.value(rows), real, x))
 
     def split(self, projected: Tensor) -> Tensor:
         """(B, L, H * E) to (B, H, L, E)."""

@@ -28,6 +28,7 @@ error is averaged over the queries of each sequence, then over sequences. Paddin
 convolution, and is left out by pooling; a slot of only padding is masked as a key.
 """
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -111,8 +112,9 @@ class CompressiveAttention(Attention):
         # Detached: neither x nor f_c learns from the task through the slots.
         old = [slots.flatten(1, 2).detach(), x.detach()[:, : steps * segment]]
         old_keep = [slot_keep.flatten(1, 2)[:, None], keep[:, None, : steps * segment, None]]
-        k = self._behind([self.split(self.key(part)) for part in old], segments(k, segment))
-        v = self._behind([self.split(self.value(part)) for part in old], segments(v, segment))
+        parts = zip(old, old_keep, strict=True)
+        old_k, old_v = zip(*(self.keys_and_values(part, its.flatten(1)) for part, its in parts), strict=True)
+        k, v = self._behind(old_k, segments(k, segment)), self._behind(old_v, segments(v, segment))
         mask = self._behind(old_keep, segments(keep[:, None, :, None], segment)).transpose(-1, -2)
         if self.causal:
             mask = mask & mask.new_ones(segment, k.shape[3]).tril(k.shape[3] - segment)
@@ -129,7 +131,7 @@ class CompressiveAttention(Attention):
         )
         return mixed.flatten(2, 3)[:, :, : x.shape[1]]
 
-    def _behind(self, old: list[Tensor], own: Tensor) -> Tensor:
+    def _behind(self, old: Sequence[Tensor], own: Tensor) -> Tensor:
         """Old slots and tokens (B, H, T, E) that each segment sees, 0 where missing, then own (B, H, n, S, E)."""
         steps = own.shape[2] - 1
         slots = min(self.compressed, max(0, steps * self.segment // self.rate - self.memory // self.rate))

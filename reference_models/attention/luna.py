@@ -69,7 +69,7 @@ class LunaAttention(Attention):
             projected_length, nn.Identity() if tie_kv else projection(width, shape.dim), self.output
         )
 
-    def project(self, x: Tensor) -> Projected:
+    def project(self, x: Tensor, real: Tensor | None = None) -> Projected:
         """q of P by the first attention's projection and of X by the second's, (B, H, L, E); k and v of X alone."""
         packing, tokens = x[:, : self.num_prefix], x[:, self.num_prefix :]
         q = torch.cat([self.pack_query(packing), self.query(tokens)], dim=1)

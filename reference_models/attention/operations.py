@@ -5,6 +5,7 @@ Letters are those of `base.py`. An operation of one attention alone is in that a
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,67 @@ def split_heads(projected: Tensor, heads: int) -> Tensor:
     """(B, L, H * E) to (B, H, L, E)."""
     batch, length, width = projected.shape
     return projected.view(batch, length, heads, width // heads).transpose(1, 2)
+
+
+def real_tokens(keep: Tensor | None) -> Tensor | None:
+    """The indices (N) of the real tokens among the B * L positions of a mask (B, L); None where nothing is padding.
+
+    Also None within torch.compile: N would be another shape for each batch.
+    """
+    if keep is None or torch.compiler.is_compiling():
+        return None
+    real = keep.flatten().nonzero()[:, 0]
+    return real if 0 < len(real) < keep.numel() else None
+
+
+def picked(x: Tensor, real: Tensor | None) -> Tensor:
+    """The rows of the real tokens: (B, L, D) to (N, D); x itself where real is None."""
+    found: Tensor = x if real is None else _Picked.apply(x.flatten(0, 1), real)  # type: ignore[no-untyped-call]
+    return found
+
+
+def spread(rows: Tensor, real: Tensor | None, like: Tensor) -> Tensor:
+    """The inverse of `picked`, with 0 under padding: (N, W) to (B, L, W), with B and L those of `like`."""
+    if real is None:
+        return rows
+    batch, length = like.shape[:2]
+    wide: Tensor = _Spread.apply(rows, real, batch * length)  # type: ignore[no-untyped-call]
+    return wide.view(batch, length, -1)
+
+
+def _at(rows: Tensor, real: Tensor, positions: int) -> Tensor:
+    return rows.new_zeros(positions, *rows.shape[1:]).index_copy_(0, real, rows)
+
+
+class _Picked(torch.autograd.Function):
+    """x[real] for distinct indices: the gradient is copied, where PyTorch's own sums it up index by index."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, real: Tensor) -> Tensor:
+        """(positions, W) to (N, W)."""
+        ctx.save_for_backward(real)
+        ctx.positions = len(x)
+        return x.index_select(0, real)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """(N, W) to (positions, W)."""
+        return _at(gradient, ctx.saved_tensors[0], ctx.positions), None
+
+
+class _Spread(torch.autograd.Function):
+    """Rows at distinct indices of a tensor of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, real: Tensor, positions: int) -> Tensor:
+        """(N, W) to (positions, W)."""
+        ctx.save_for_backward(real)
+        return _at(rows, real, positions)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """(positions, W) to (N, W)."""
+        return gradient.index_select(0, ctx.saved_tensors[0]), None, None
 
 
 def padded_to(x: Tensor, multiple: int, dim: int, value: float | bool = 0) -> Tensor:

@@ -88,10 +88,10 @@ class PerceiverAttention(Attention):
         self.read_out_key = projection(shape.dim, width)  # W_K of the read-out
         self.read_out_value = projection(shape.dim, width)  # W_V of the read-out
 
-    def project(self, x: Tensor) -> Projected:
+    def project(self, x: Tensor, real: Tensor | None = None) -> Projected:
         """In the form "latents": q of the latents; k and v of the tokens for a read, of the latents for the tower."""
         if self.form == "read-out":
-            return super().project(x)
+            return super().project(x, real)
         latents, tokens = x[:, : self.num_prefix], x[:, self.num_prefix :]
         context = tokens if self.reads else latents
         return Projected(

@@ -102,10 +102,10 @@ class TokenLearnerAttention(Attention):
             self.to_gates = _network(shape.dim, bottleneck, num_tokens, bias=True)  # g
             self.mixing = nn.Parameter(xavier_matrices(1, num_tokens, num_tokens, self.generator())[0])  # M
 
-    def project(self, x: Tensor) -> Projected:
+    def project(self, x: Tensor, real: Tensor | None = None) -> Projected:
         """See Attention. A layer that learns tokens projects these alone, in `mix`: here its q, k and v are x."""
         if not self.learns:
-            return super().project(x)
+            return super().project(x, real)
         v = x.transpose(1, 2)[..., None]
         return Projected(x, v, v, v)
 

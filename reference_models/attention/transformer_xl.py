@@ -73,9 +73,8 @@ class TransformerXLAttention(Attention):
         count = -(-length // segment)
         memory = min(self.memory, (count - 1) * segment)  # no segment has more tokens before it
         if memory > 0:
-            before = x.detach()
-            k = _with_memory(k, self.split(self.key(before)), segment, memory)
-            v = _with_memory(v, self.split(self.value(before)), segment, memory)
+            of_memory = self.keys_and_values(x.detach(), keep)
+            k, v = (_with_memory(own, old, segment, memory) for own, old in zip((k, v), of_memory, strict=True))
         else:
             k, v = segments(k, segment), segments(v, segment)
         mask = self._mask(x, keep, segment, memory)

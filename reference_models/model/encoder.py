@@ -25,6 +25,7 @@ from torch.nn import functional
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Shape
 from reference_models.attention.catalogue import attention_class
+from reference_models.attention.operations import picked, real_tokens, spread
 from reference_models.model.config import ModelConfig
 from reference_models.model.reversible import reversible_layers
 
@@ -84,22 +85,23 @@ class Encoder(nn.Module):
             for attention, feed_forward in layers:
                 residual, shorter = cast(AttentionLayer, attention).shortened(x, keep)
                 x, keep = residual + attention(x, keep), shorter
-                x = self._fed(feed_forward, x)
+                x = self._fed(feed_forward, x, keep)
         if self.prefix is not None:
             if self._pooled == "prefix":
                 return self.norm(x[:, : self.num_prefix]), None
             x, keep = x[:, self.num_prefix :], None if keep is None else keep[:, self.num_prefix :]
         return self.norm(x), keep
 
-    def _fed(self, feed_forward: nn.Module, x: Tensor) -> Tensor:
+    def _fed(self, feed_forward: nn.Module, x: Tensor, keep: Tensor | None) -> Tensor:
         """x with the feed-forward layer's share added to the part of the sequence that the model says."""
         if self._part_fed == "all":
-            x = x + feed_forward(x)
-            return x
+            return x + cast(Tensor, feed_forward(x, keep))
         front, tokens = x[:, : self.num_prefix], x[:, self.num_prefix :]
         if self._part_fed == "prefix":
             return torch.cat([front + feed_forward(front), tokens], dim=1)
-        return torch.cat([front, tokens + feed_forward(tokens)], dim=1)
+        return torch.cat(
+            [front, tokens + feed_forward(tokens, None if keep is None else keep[:, self.num_prefix :])], 1
+        )
 
 
 class AttentionLayer(nn.Module):
@@ -140,11 +142,12 @@ class FeedForward(nn.Module):
         self.widen = _dense(config.dim, config.mlp_dim)
         self.narrow = _dense(config.mlp_dim, config.dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, L, D) to (B, L, D)."""
-        hidden = functional.gelu(self.widen(self.norm(x)), approximate="tanh")
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """x: (B, L, D) to (B, L, D); padding is not computed, and is 0."""
+        real = real_tokens(keep)
+        hidden = functional.gelu(self.widen(self.norm(picked(x, real))), approximate="tanh")
         hidden = functional.dropout(hidden, self._dropout, self.training)
-        return functional.dropout(self.narrow(hidden), self._dropout, self.training)
+        return spread(functional.dropout(self.narrow(hidden), self._dropout, self.training), real, x)
 
 
 def sinusoids(length: int, dim: int) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-Share = Callable[..., Tensor]  # a module or a method of one: f(x, keep) or g(x), (B, L, D) to (B, L, D)
+Share = Callable[..., Tensor]  # a module or a method of one: f(x, keep), (B, L, D) to (B, L, D)
 
 
 def reversible(x1: Tensor, x2: Tensor, f: Share, g: Share, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -59,7 +59,7 @@ class _Reversible(torch.autograd.Function):
                 x1 = x1 + f(x2, keep)
             ctx.contexts.append(_Context.now(x1))
             with ctx.contexts[-1].autocast():
-                x2 = x2 + g(x1)
+                x2 = x2 + g(x1, keep)
         ctx.save_for_backward(x1, x2, keep, *parameters)  # parameters: autograd fails if they change before backward
         return x1, x2
 
@@ -71,21 +71,21 @@ class _Reversible(torch.autograd.Function):
         sums: dict[int, Tensor] = {}
         contexts = reversed(ctx.contexts)
         for f, g in reversed(ctx.layers):
-            share, gradient = _again(g, y1, (), next(contexts), dy2, sums)
+            share, gradient = _again(g, y1, keep, next(contexts), dy2, sums)
             y2, dy1 = y2 - share, dy1 + gradient  # y2 is x2 from here on
-            share, gradient = _again(f, y2, (keep,), next(contexts), dy1, sums)
+            share, gradient = _again(f, y2, keep, next(contexts), dy1, sums)
             y1, dy2 = y1 - share, dy2 + gradient
         return None, dy1, dy2, None, *(sums.get(id(p)) for p in ctx.parameters)
 
 
 def _again(
-    share: Share, x: Tensor, others: tuple[Any, ...], context: "_Context", dy: Tensor, sums: dict[int, Tensor]
+    share: Share, x: Tensor, keep: Tensor | None, context: "_Context", dy: Tensor, sums: dict[int, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """share(x) once more, and the gradient of x; gradients of parameters are added to `sums`."""
     x = x.detach().requires_grad_()
     parameters = _parameters(share)
     with torch.enable_grad(), context.restored():
-        y = share(x, *others)
+        y = share(x, keep)
     wanted = torch.autograd.grad(y, (x, *parameters), dy.to(y.dtype), allow_unused=True)
     for parameter, found in zip(parameters, wanted[1:], strict=True):
         if found is not None:

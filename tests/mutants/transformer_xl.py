@@ -1,15 +1,16 @@
 """Faults in Transformer-XL's attention, each of which a test must find (`scripts/mutants`)."""
 
-from tests.mutants.mutant import OPERATIONS, Mutant
+from tests.mutants.mutant import BASE, OPERATIONS, Mutant
 
 MUTANTS = [
     Mutant("wrong scale", "self.shape.head_dim**-0.5", "(self.shape.heads * self.shape.head_dim) ** -0.5"),
     Mutant("memory shifted by one", "(0, 0, memory, 0)", "(0, 0, memory + 1, 0)"),
-    Mutant("memory learns", "before = x.detach()", "before = x"),
+    Mutant("memory learns", "self.keys_and_values(x.detach(), keep)", "self.keys_and_values(x, keep)"),
     Mutant(
         "projections do not learn from memory",
-        "self.split(self.value(before))",
-        "self.split(self.value(before)).detach()",
+        "spread(self.value(rows), real, x))",
+        "spread(self.value(rows), real, x).detach())",
+        BASE,
     ),
     Mutant("pads unmasked", "mask = parts.transpose(-1, -2)", "mask = torch.ones_like(parts.transpose(-1, -2))"),
     Mutant(

@@ -51,7 +51,7 @@ def test_float32_is_near_the_quadratic_form_at_a_thousand_positions() -> None:
     model = build("linear", {}, max_length=1000)
     x, keep = inputs(1, 1000), lengths_mask([900], 1000)
     out = model.output(joined(model.dense_weights(x, keep) @ model.project(x).v))
-    torch.testing.assert_close(model(x, keep), out, rtol=0, atol=1e-6)
+    torch.testing.assert_close(model(x, keep)[:, :900], out[:, :900], rtol=0, atol=1e-6)
 
 
 def test_the_feature_map_is_elu_plus_one() -> None:

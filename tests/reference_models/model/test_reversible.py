@@ -31,20 +31,28 @@ class Block(nn.Module):
 
     def __init__(self, dtype: torch.dtype, layer: int) -> None:
         super().__init__()
-        self.attention, self.fed_by = Attended(dtype, layer), _fed(dtype)
+        self.attention, self.fed_by = Attended(dtype, layer), Fed(dtype)
 
     def attended(self, x: Tensor, keep: Tensor | None) -> Tensor:
         out: Tensor = self.attention(x, keep)
         return out
 
-    def fed(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fed_by(x)
+    def fed(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        out: Tensor = self.fed_by(x, keep)
         return out
 
 
-def _fed(dtype: torch.dtype) -> nn.Module:
-    wide = nn.Linear(24, 40, dtype=dtype), nn.GELU(), nn.Dropout(0.3), nn.Linear(40, 24, dtype=dtype)
-    return nn.Sequential(nn.LayerNorm(24, dtype=dtype), *wide)
+class Fed(nn.Module):
+    """A feed-forward layer, which does not need the mask."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        wide = nn.Linear(24, 40, dtype=dtype), nn.GELU(), nn.Dropout(0.3), nn.Linear(40, 24, dtype=dtype)
+        self.layers = nn.Sequential(nn.LayerNorm(24, dtype=dtype), *wide)
+
+    def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
 
 
 Layers = list[tuple[Share, Share]]
@@ -52,7 +60,7 @@ Run = Callable[[Tensor, Tensor, Layers, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def _modules(number: int, dtype: torch.dtype = torch.float64) -> Layers:
-    return [(Attended(dtype, layer).train(), _fed(dtype).train()) for layer in range(number)]
+    return [(Attended(dtype, layer).train(), Fed(dtype).train()) for layer in range(number)]
 
 
 def _methods(number: int, dtype: torch.dtype = torch.float64) -> Layers:
@@ -68,7 +76,7 @@ def _parameters(layers: Layers) -> list[nn.Parameter]:
 def _plain(x1: Tensor, x2: Tensor, layers: Layers, keep: Tensor | None) -> tuple[Tensor, Tensor]:
     for f, g in layers:
         x1 = x1 + f(x2, keep)
-        x2 = x2 + g(x1)
+        x2 = x2 + g(x1, keep)
     return x1, x2
 
 
@@ -112,23 +120,21 @@ def test_gradients_under_autocast_also_if_the_backward_pass_is_within_it(within:
 
 
 def test_casts_made_without_gradients_do_not_stay_in_autocasts_cache() -> None:
-    f, g = nn.Linear(4, 4), nn.Linear(4, 4)
-
     class Ignoring(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.f = f
+            self.dense = nn.Linear(4, 4)
 
         def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
             del keep
-            out: Tensor = self.f(x)
+            out: Tensor = self.dense(x)
             return out
 
-    x = torch.ones(1, 2, 4)
+    x, g = torch.ones(1, 2, 4), Ignoring()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         reversible(x, x, Ignoring(), g)
-        g(x).sum().backward()  # the same weights, used outside in the same region
-    assert g.weight.grad is not None
+        g(x, None).sum().backward()  # the same weights, used outside in the same region
+    assert g.dense.weight.grad is not None
 
 
 def test_weights_that_layers_share_get_the_sum() -> None:
