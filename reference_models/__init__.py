@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reference_models.attention.base import Attention
+    from reference_models.attention.base import Attention, Shape
     from reference_models.attention.catalogue import attention_names
     from reference_models.attention.registration import register
     from reference_models.evaluation.scoring import evaluate
@@ -35,6 +35,7 @@ __all__ = [
     "Card",
     "Classifier",
     "ModelConfig",
+    "Shape",
     "Splits",
     "TrainConfig",
     "attention_names",
@@ -52,6 +53,7 @@ _HOMES = {
     "Card": "model.card",
     "Classifier": "model.classifier",
     "ModelConfig": "model.config",
+    "Shape": "attention.base",
     "Splits": "training.splits",
     "TrainConfig": "model.train_config",
     "attention_names": "attention.catalogue",

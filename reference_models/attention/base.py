@@ -134,11 +134,24 @@ class Attention(nn.Module, ABC):
         if x.shape[0] == 0 or x.shape[1] == 0:
             return self._without_tokens(x)
         real = real_tokens(keep)
-        heads = joined(self.mix(self.project(x, real), keep))
+        heads = self._joined(self.mix(self.project(x, real), keep), x)
         if not isinstance(self.output, nn.Linear) or heads.shape[1] != x.shape[1]:
-            mixed: Tensor = self.output(heads)
-            return mixed
+            out: Tensor = self.output(heads)
+            return out
         return spread(self.output(picked(heads, real)), real, heads)
+
+    def _joined(self, mixed: Tensor, x: Tensor) -> Tensor:
+        """(B, H, L, E) to (B, L, H * E); raises UsageError for outputs of `mix` of another shape."""
+        heads, width = (self.shape.heads, self.shape.head_dim) if self.has_value else (x.shape[2], 1)
+        if mixed.ndim == 4:
+            found = joined(mixed)
+            length = found.shape[1] if self.changes_length else x.shape[1]
+            if found.shape == (x.shape[0], length, heads * width):
+                return found
+        raise UsageError(
+            f"expected {type(self).__name__}.mix to return a tensor of shape (B, H, L, E) = "
+            f"{(x.shape[0], heads, x.shape[1], width)}, got {tuple(mixed.shape)}: `lra-zoo test` tries small examples"
+        )
 
     def _without_tokens(self, x: Tensor) -> Tensor:
         """The output for B = 0 or L = 0, which has no element.

@@ -6,11 +6,14 @@ found by `registration.py`.
 
 import difflib
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
 from lra_data import UsageError
 from reference_models import attention
-from reference_models.attention.base import Attention
+from reference_models.attention.base import Attention, Shape
 from reference_models.attention.registration import registered, registered_names
 
 _NOT_MODELS = {"base", "catalogue", "convolutions", "operations", "registration", "windows"}
@@ -32,13 +35,46 @@ def attention_class(name: str) -> type[Attention]:
         if own is not None:
             return own.kind
         names += registered_names()
-        nearest = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise UsageError(
-            f"unknown attention {name!r}; known: {', '.join(names)}; your own needs --attention FILE.py:CLASS.{hint}"
+            f"unknown attention {name!r}; known: {', '.join(names)}; your own needs --attention FILE.py:CLASS."
+            f"{_hint(name, names)}"
         )
     found: type[Attention] = importlib.import_module(f"{attention.__name__}.{name}").ATTENTION
     return found
+
+
+def _hint(word: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def made(name: str, shape: Shape, options: Mapping[str, Any]) -> Attention:
+    """An X-former, or an attention from elsewhere, of a shape.
+
+    Raises UsageError for options that its constructor does not have, and for any error in the constructor of an
+    attention from elsewhere.
+    """
+    kind = attention_class(name)
+    taken = inspect.signature(kind).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        known = [option for option in taken if option != next(iter(taken))]
+        for option in options:
+            if option not in known:
+                raise UsageError(
+                    f"unknown option of {name} {option!r}; known: {', '.join(known) or 'none'}.{_hint(option, known)}"
+                )
+    try:
+        return kind(shape, **options)
+    except UsageError:
+        raise
+    except Exception as error:
+        if name in attention_names():
+            raise
+        text = " ".join(str(error).split())
+        raise UsageError(
+            f"expected {name}(shape) with options {dict(options)} to be made, got {type(error).__name__}: {text}: "
+            "`lra-zoo test` tries it"
+        ) from error
 
 
 def source_digest(name: str) -> str | None:

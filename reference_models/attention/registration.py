@@ -77,7 +77,11 @@ def load(place: str) -> str:
     else:
         module = _run(place, lambda: importlib.import_module(module_name))
     if not hasattr(module, class_name):
-        raise UsageError(f"{place}: expected a class {class_name} in {module_name}, found none")
+        known_there = sorted(
+            name for name, value in vars(module).items() if isinstance(value, type) and value is not Attention
+        )
+        there = ", ".join(known_there) or "none"
+        raise UsageError(f"{place}: expected a class {class_name} in {module_name}, got classes: {there}")
     if known is not None and known.sha256 != _digest(getattr(module, class_name), place):
         raise UsageError(f"{place}: expected a class of another name, got {class_name} again: rename one of the two")
     _add(getattr(module, class_name), place)
@@ -154,6 +158,8 @@ def _run(place: str, imported: Callable[[], Any]) -> Any:
         return imported()
     except UsageError:
         raise
-    except Exception as error:
+    except FileNotFoundError as error:
+        raise UsageError(f"{place}: expected a Python file there, found none: {error.filename}") from error
+    except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
         raise UsageError(f"{place}: expected code that can be imported, got {type(error).__name__}: {text}") from error

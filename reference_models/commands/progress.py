@@ -65,7 +65,13 @@ def shown_training(
             if "validation" in event:
                 latest["validation"] = f"validation {event['validation']['accuracy']:.2%}"
             words = ", ".join(latest.values())
-            if move is not None:
+            if "recording" in event:
+                words += ", records its answers"
+                if move is not None:
+                    move(latest=words)
+                else:
+                    print_line(f"{title}: trained; records its answers on the first rows")
+            elif move is not None:
                 place = {"total": event["steps"]} if "steps" in event else {"completed": event["step"]}
                 move(latest=words, **place)
             elif "validation" in event:

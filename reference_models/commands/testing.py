@@ -22,7 +22,8 @@ def test(attention: str, words: str, as_json: bool) -> None:
     lra-zoo test my_attention.py:MyAttention
     """
     from lra_data import UsageError
-    from reference_models.attention.catalogue import attention_class
+    from reference_models.attention.catalogue import attention_names
+    from reference_models.attention.registration import registered_names
     from reference_models.contract.report import findings
     from reference_models.contract.trial import Subject
 
@@ -33,12 +34,10 @@ def test(attention: str, words: str, as_json: bool) -> None:
     if not isinstance(options, dict):
         raise UsageError(f"--options must be a JSON object such as '{{\"k\": 8}}', got {words!r}")
     name = load_attentions([attention])[0] if ":" in attention else attention
-    attention_class(name)
+    if name not in (*attention_names(), *registered_names()):
+        raise UsageError(f"expected FILE.py:CLASS, PACKAGE.MODULE:CLASS or the name of a model, got {attention!r}")
     subject = Subject(name, options)
-    try:
-        subject.build()
-    except TypeError as error:
-        raise UsageError(f"{attention}: expected a constructor that takes {options}, got: {error}") from error
+    subject.build()
     found = []
     for finding in findings(subject):
         found.append(finding)
@@ -46,10 +45,11 @@ def test(attention: str, words: str, as_json: bool) -> None:
             click.echo(finding.line())
     if as_json:
         click.echo(json.dumps([finding.record() for finding in found], indent=1, ensure_ascii=False))
+    needed = sum(finding.required for finding in found)
     failed = sum(finding.holds is False and finding.required for finding in found)
     if failed:
         if not as_json:
-            click.echo(f"{name}: {failed} of {sum(finding.required for finding in found)} properties fail")
+            click.echo(f"{name}: {failed} of the {needed} properties that every model needs fail")
         sys.exit(1)
     if not as_json:
-        click.echo(f"{name}: all {sum(finding.required for finding in found)} properties hold")
+        click.echo(f"{name}: all {needed} properties that every model needs hold")

@@ -54,9 +54,8 @@ def train(task: str, model: str | None, **options: Any) -> None:
     own = load_attentions(options["attentions"])
     if model is None:
         if len(own) != 1:
-            raise UsageError(
-                f"expected a MODEL, or one --attention, got {len(own) or 'none'}: `lra-zoo list` has the names"
-            )
+            got = f"{len(own)} of them: name the MODEL too" if own else "none: `lra-zoo list` has the names"
+            raise UsageError(f"expected a MODEL, or one --attention, got {got}")
         (model,) = own
     set_threads(options["threads"])
     experiment = Experiment(

@@ -1,10 +1,14 @@
 """Tries all properties on one attention, and finds the smallest example for each that does not hold."""
 
+import inspect
 import math
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
+from reference_models.attention.catalogue import attention_class
 from reference_models.contract import properties
 from reference_models.contract.trial import Property, PropertyError, Size, Subject
 
@@ -18,6 +22,7 @@ _SMALLER = tuple(
     )
 )  # fmt: skip
 _GRADCHECK = Size((7,), 9)
+_LONGEST = 300  # characters of an error's text
 _LENGTHS = (512, 1024, 2048)
 
 
@@ -91,8 +96,17 @@ def _fault(tried: Property, subject: Subject, size: Size) -> str | None:
     except PropertyError as error:
         return str(error)
     except Exception as error:  # the code is the user's
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        return _of_user(subject, error)
     return None
+
+
+def _of_user(subject: Subject, error: Exception) -> str:
+    """An error in one line, with the last line of the attention's own file that it passed through."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    file = inspect.getsourcefile(attention_class(subject.name))
+    passed = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    cut = f"{text[:_LONGEST]} …" if len(text) > _LONGEST else text
+    return f"{cut} ({Path(passed[-1].filename).name}, line {passed[-1].lineno})" if passed else cut
 
 
 def _sentence(tried: Property) -> str:
@@ -114,6 +128,6 @@ def _memory(subject: Subject) -> Finding:
             found.append(properties.saved_bytes(model, size.x(), size.keep))
         exponent = math.log2(found[2] / found[1])
     except Exception as error:  # the code is the user's
-        return Finding(what, None, False, f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
+        return Finding("Memory that training keeps", None, False, _of_user(subject, error))
     sizes = ", ".join(f"{size / 2**20:.1f}" for size in found)
     return Finding(f"{what} {exponent:.2f}", None, False, f"{sizes} MiB at {', '.join(map(str, _LENGTHS))} tokens")

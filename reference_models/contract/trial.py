@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reference_models.attention.base import Attention, Shape
-from reference_models.attention.catalogue import attention_class
+from reference_models.attention.catalogue import made
 
 DIM, HEADS, HEAD_DIM = 24, 3, 8
 
@@ -33,7 +33,7 @@ class Subject:
         """A small model in evaluation mode: width 24, 3 heads of 8, weights drawn from a seed."""
         torch.manual_seed(seed)
         given = {"dim": DIM, "heads": HEADS, "head_dim": HEAD_DIM, "max_length": 64, **shape}
-        return attention_class(self.name)(Shape(**given), **self.options).to(dtype).eval()
+        return made(self.name, Shape(**given), self.options).to(dtype).eval()
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,10 @@ def _why_none(task: "Task", of_task: Mapping[Path, Card], cards: Mapping[Path, C
         versions = sorted({card.data.version for card in of_task.values()})
         if task.version not in versions:
             return f"expected models of {task.name} in version {task.version}, got version {versions[-1]}: train again"
-        return f"expected a complete card of {task.name}, got none in {len(of_task)}: run the training again"
+        return (
+            f"expected a complete card of {task.name}, got {len(of_task)} without recorded answers: run `lra-zoo train`"
+            " with the same options again, which completes them"
+        )
     known = ", ".join(sorted({card.task for card in cards.values()})) or "none"
     return (
         f"expected models that were trained on {task.name}, got models of {known}: train some with `lra-zoo sweep "

@@ -23,6 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from reference_models.attention.catalogue import source_digest
+from reference_models.attention.registration import registered_names
 from reference_models.model.card import Card, CheckpointError, decode
 from reference_models.model.classifier import Classifier
 
@@ -102,6 +103,11 @@ def load_model(folder: Path) -> tuple[Classifier, Card]:
     """
     card = read_card(folder)
     own = source_digest(card.attention) if card.attention_sha256 is not None else None
+    if own is None and card.attention_sha256 is not None and registered_names():
+        raise CheckpointError(
+            f"{folder / CARD}: expected the class {card.attention} from elsewhere, got "
+            f"{', '.join(registered_names())}: name it with --attention FILE.py:{card.attention}"
+        )
     if own != card.attention_sha256:
         raise CheckpointError(
             f"{folder / CARD}: expected the file of {card.attention} with sha256 {card.attention_sha256}, got "

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from lra_data import UsageError
 from reference_models.attention.base import Attention, Shape
-from reference_models.attention.catalogue import attention_class
+from reference_models.attention.catalogue import attention_class, made
 from reference_models.attention.operations import picked, real_tokens, spread
 from reference_models.model.config import ModelConfig
 from reference_models.model.reversible import reversible_layers
@@ -121,7 +121,7 @@ class AttentionLayer(nn.Module):
             dropout=config.attention_dropout,
             seed=config.seed,
         )
-        self.attention: Attention = attention_class(config.attention)(shape, **config.options)
+        self.attention: Attention = made(config.attention, shape, config.options)
 
     def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """x: (B, L, D) to (B, L, D)."""

@@ -95,7 +95,8 @@ def run(
 ) -> tuple[Path, Card]:
     """Train, and complete the card; returns the folder and the card.
 
-    report: called with {"steps": N, "folder": PATH}, and then with each event of `train`.
+    report: called with {"steps": N, "folder": PATH}, then with each event of `train`, and with {"recording": PATH}
+        before the model's answers are recorded, which takes as long as an evaluation of some 20,000 examples.
 
     Raises UsageError if another process is running this training, and the errors of `train`.
     """
@@ -133,6 +134,8 @@ def run(
             preset=experiment.preset,
         )
         if first and card.recorded is None:
+            if report is not None:
+                report({"recording": str(folder)})
             card = complete_card(folder, splits, source, device)
     return folder, card
 

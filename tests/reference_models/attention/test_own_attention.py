@@ -71,7 +71,7 @@ def test_the_pages_commands_are_commands(file: Path) -> None:
         cli.commands[name].make_context(name, words)
     found = run(*shlex.split(lines[0])[1:])
     assert found.exit_code == 0, found.output
-    assert found.output.splitlines()[-1] == "DecayAttention: all 13 properties hold"
+    assert found.output.splitlines()[-1] == "DecayAttention: all 13 properties that every model needs hold"
 
 
 def test_a_card_has_name_and_digest_and_no_path(trained: Path) -> None:
@@ -174,7 +174,7 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("place", "text", "message"),
     [
-        ("absent.py:DecayAttention", SOURCE, "expected code that can be imported, got FileNotFoundError"),
+        ("absent.py:DecayAttention", SOURCE, "expected a Python file there, found none"),
         ("my_attention.py", SOURCE, "expected an attention as FILE.py:CLASS or PACKAGE.MODULE:CLASS, got 'my_"),
         ("my_attention.py:Decay", SOURCE, "expected a class Decay in"),
         ("my_attention.py:torch", SOURCE, "expected a subclass of reference_models.Attention"),
@@ -225,14 +225,12 @@ def test_the_smallest_example_is_shown(file: Path) -> None:
     lines = found.output.splitlines()
     failed = [number for number, line in enumerate(lines) if line.startswith("FAILS")]
     assert [lines[number][6:].split(" ")[1:4] for number in failed] == [
-        ["Other", "values", "under"],
         ["Padding", "to", "a"],
     ]
-    assert lines[failed[0] + 1].strip().startswith("L = 2, 1 kept: output with other values under padding: sequence 0")
-    assert lines[failed[1] + 1].strip().startswith("L = 1, 1 kept: output with 1 more positions of padding: sequence 0")
-    assert lines[-1] == "BlindAttention: 2 of 13 properties fail"
+    assert lines[failed[0] + 1].strip().startswith("L = 1, 1 kept: output with 1 more positions of padding: sequence 0")
+    assert lines[-1] == "BlindAttention: 1 of the 13 properties that every model needs fail"
     rows = json.loads(run("test", "my_attention.py:BlindAttention", "--json").output)
-    assert sum(row["holds"] is False for row in rows) == 2
+    assert sum(row["holds"] is False for row in rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -272,4 +270,34 @@ def test_models_of_the_zoo_pass() -> None:
     assert "no     Values that are equal everywhere" in found.output
     assert isinstance(run("test", "linformer", "--options", "k=8").exception, UsageError)
     wrong = run("test", "linformer", "--options", '{"slots": 8}')
-    assert "expected a constructor that takes {'slots': 8}" in str(wrong.exception)
+    assert "unknown option of linformer 'slots'; known: k, sharing" in str(wrong.exception)
+    assert "or the name of a model, got 'nosuch'" in str(run("test", "nosuch").exception)
+
+
+def test_errors_of_the_users_code_are_one_line(file: Path) -> None:
+    start = "\n    def __init__(self, shape):\n        super().__init__(shape)\n        raise ValueError('my\\nown')\n"
+    file.write_text(SOURCE + start)
+    failing = run("test", "my_attention.py:DecayAttention")
+    assert isinstance(failing.exception, UsageError)
+    assert "to be made, got ValueError: my own: `lra-zoo test` tries it" in str(failing.exception)
+    forget("DecayAttention")
+    file.write_text(SOURCE.replace("@ v", "@ v[..., 1:]"))
+    narrow = run("test", "my_attention.py:DecayAttention").output
+    assert "DecayAttention.mix to return a tensor of shape (B, H, L, E) = (1, 3, 1, 8), got (1, 3, 1, 7)" in narrow
+    forget("DecayAttention")
+    file.write_text(SOURCE.replace("logits.softmax", "logits.nothing"))
+    (first, *_) = [
+        line for line in run("test", "my_attention.py:DecayAttention").output.splitlines() if "AttributeError" in line
+    ]
+    number = (
+        file.read_text().splitlines().index(next(line for line in file.read_text().splitlines() if "nothing" in line))
+    )
+    assert first.endswith(f"(my_attention.py, line {number + 1})")
+    forget("DecayAttention")
+    for text, said in (
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("class Other:\n    pass\n", "got classes: Other"),
+    ):
+        file.write_text(text)
+        assert said in str(run("test", "my_attention.py:DecayAttention").exception)
+    assert "expected a Python file there, found none" in str(run("test", "none.py:DecayAttention").exception)

@@ -179,10 +179,10 @@ def test_a_card_that_recorded_nothing_is_passed_over(own_zoo: Path) -> None:
         rewrite(own_zoo / MINI / name, recorded=None, fresh=None, trivial=None)
         if name == "linear":
             assert list(models_of(own_zoo)) == ["local"]
-            assert "expected a complete card of listops/mini, got none in 2" in refused(
+            assert "expected a complete card of listops/mini, got 2 without recorded answers" in refused(
                 own_zoo, MINI, "--models", "linear"
             )
-    assert "expected a complete card of listops/mini, got none in 2: run" in refused(own_zoo, MINI)
+    assert "expected a complete card of listops/mini, got 2 without recorded answers: run" in refused(own_zoo, MINI)
 
 
 def test_a_card_of_another_version_of_the_task_is_passed_over(own_zoo: Path) -> None:
