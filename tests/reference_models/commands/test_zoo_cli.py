@@ -174,12 +174,16 @@ def told_to(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
         report({"steps": 200})
         report({"step": 50, "loss": 2.25, "rate": 1e-3, "seconds": 3.0})
         report({"step": 50, "validation": {"accuracy": 0.125}, "seconds": 4.0})
+        report({"recording": "runs/listops/mini/linear"})
     return stream.getvalue()
 
 
 def test_a_training_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     bar = told_to(Terminal(), monkeypatch)
     assert "50/200" in bar
-    assert "loss 2.2500, validation 12.50%" in bar
+    assert "loss 2.2500, validation 12.50%, records its answers" in bar
     line = told_to(io.StringIO(), monkeypatch)
-    assert line == "listops/mini linear: step 50, loss 2.2500, validation 12.50%, 4 s\n"
+    assert line.splitlines() == [
+        "listops/mini linear: step 50, loss 2.2500, validation 12.50%, 4 s",
+        "listops/mini linear: trained; records its answers on the first rows",
+    ]
