@@ -95,7 +95,8 @@ def test_two_workers_and_parts_on_s3(whole: dict[str, bytes], tmp_path: Path) ->
     assert stored(root) == whole
 
 
-@pytest.mark.parametrize("name", ["pathfinder/32-easy", pytest.param("text/lra", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pathfinder/32-easy", "text/lra"])
 def test_other_families_in_parts_on_s3(name: str, corpora: dict[str, Path], tmp_path: Path) -> None:
     family = name.partition("/")[0]
     options = family_options(name, corpora, formats=ALL_FORMATS, num_shards=3)

@@ -30,12 +30,8 @@ def test_it_shares_no_module_with_the_generator() -> None:
         assert project_imports(modules()[name], modules()) <= own
 
 
-QUICK = {"32-easy"}
-
-
-@pytest.mark.parametrize(
-    "preset", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in ORIGINAL]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ORIGINAL)
 def test_it_agrees_with_labels_as_often_as_was_measured(preset: str) -> None:
     """On pictures of another seed than those that were measured, and than those it was tuned on."""
     batch = generate(f"pathfinder/{preset}", "validation", 0, 300, seed=5)

@@ -54,7 +54,7 @@ def test_dense_layers_see_no_padding() -> None:
     assert seen == [38] * 12
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", ["mean", pytest.param("cls", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", attention_names())
 def test_logits_and_gradients_are_those_of_computing_padding_too(
     name: str, pooling: Literal["mean", "cls"], monkeypatch: pytest.MonkeyPatch
