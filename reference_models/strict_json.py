@@ -20,6 +20,11 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all records: immutable, with named entries; unknown entries are refused."""
 
 
+# Metadata of a dataclass's field that records of earlier versions do not have. Its default is what these versions did,
+# so it may be missing, and is written only with another value.
+ADDED = {"added": True}
+
+
 class RecordError(ValueError):
     """JSON that does not match the record. The text names the entry, the expected value and the value found."""
 
@@ -47,6 +52,16 @@ def converted(values: Any, kind: type[T]) -> T:
         raise RecordError(_in_words(str(error))) from error
 
 
+def without_added(config: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """A dataclass's JSON values without the fields marked with ADDED that have their defaults."""
+    idle = {
+        field.name
+        for field in fields(config)
+        if field.metadata.get("added") and getattr(config, field.name) == field.default
+    }
+    return {name: value for name, value in values.items() if name not in idle}
+
+
 def builtins(record: Record) -> dict[str, Any]:
     """A record as JSON values: dictionaries, lists, numbers and texts, in the order of its entries."""
     values: dict[str, Any] = msgspec.to_builtins(record)
@@ -56,14 +71,16 @@ def builtins(record: Record) -> dict[str, Any]:
 def _checked_dataclasses(values: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
     """The entries of `values` that become dataclasses, with tuples in place of lists, since JSON has no tuples.
 
-    In a dataclass, msgspec ignores unknown names and takes the default for missing ones; a record refuses both.
+    In a dataclass, msgspec ignores unknown names and takes the default for missing ones; a record refuses both, but for
+    missing fields that are marked with ADDED.
     """
     found = {}
     for field in msgspec.structs.fields(kind):
         entry = values.get(field.name)
         if is_dataclass(field.type) and isinstance(entry, dict):
             known = {each.name for each in fields(field.type)}
-            for name in sorted(entry.keys() ^ known):
+            added = {each.name for each in fields(field.type) if each.metadata.get("added")}
+            for name in sorted((entry.keys() ^ known) - (added - entry.keys())):
                 fault = "missing entry" if name in known else "unknown entry"
                 raise RecordError(f"{fault} {field.name}.{name}")
             found[field.name] = {

@@ -16,7 +16,7 @@ from msgspec import Meta, field
 from lra_data import LraDataError, UsageError
 from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
-from reference_models.strict_json import Record, RecordError, builtins, converted, parsed
+from reference_models.strict_json import Record, RecordError, builtins, converted, parsed, without_added
 
 CARD_VERSION: Literal[1] = 1
 
@@ -177,6 +177,7 @@ class Card(Record, frozen=True, kw_only=True):
         if self.recorded is None:
             absent |= {"recorded", "fresh", "trivial"}
         kept = {name: value for name, value in values.items() if name not in absent}
+        kept["model"] = without_added(self.model, kept["model"])
         return (json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -200,4 +201,4 @@ def decode(data: bytes, path: Path) -> Card:
 def as_json(config: ModelConfig | TrainConfig) -> dict[str, Any]:
     """A configuration as JSON values, with lists for tuples."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return values
+    return without_added(config, values)

@@ -21,6 +21,7 @@ from reference_models.attention.base import Attention
 from reference_models.attention.operations import attend, joined, key_mask
 from reference_models.model.config import ModelConfig
 from reference_models.model.encoder import EPSILON, AttentionLayer, Encoder
+from reference_models.model.layers.standardise import Standardise
 
 
 class Classifier(nn.Module):
@@ -30,6 +31,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
+        self.standardise = Standardise(config.dim) if config.standardised else None
         self.cross = CrossAttention(config) if config.head == "cross" else None
         if config.num_sequences == 1:
             widths = [config.dim, config.mlp_dim, config.num_classes]
@@ -49,7 +51,10 @@ class Classifier(nn.Module):
         vectors, mask = self.encoder(tokens, keep)
         if self.cross is not None:
             vectors = self.cross(vectors, mask)
-        pooled = self.pooled(vectors, mask).view(batch, sequences, self.config.dim)
+        pooled = self.pooled(vectors, mask)
+        if self.standardise is not None:
+            pooled = self.standardise(pooled)
+        pooled = pooled.view(batch, sequences, self.config.dim)
         x = pooled[:, 0] if sequences == 1 else self.compared(pooled[:, 0], pooled[:, 1])
         for layer in self.head[:-1]:
             x = functional.relu(layer(x))

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import isqrt
+from typing import Any, Literal, get_args
 
 from lra_data import UsageError, checks
+from reference_models.strict_json import ADDED
 
 Pooling = Literal["cls", "mean"]
-Positions = Literal["sinusoidal", "learned"]
+Positions = Literal["sinusoidal", "learned", "grid"]
+Stem = Literal["tokens", "grey", "convolution", "strided"]
 Head = Literal["single", "concat", "four-way", "cross"]
 
 
@@ -26,9 +29,13 @@ class ModelConfig:
     mlp_dim: hidden width of feed-forward layers and head.
     num_layers: number of blocks.
     pooling: "cls" for the output at a CLS token in front, "mean" for the mean over the kept tokens.
-    positions: "sinusoidal" (fixed) or "learned".
+    positions: "sinusoidal" (fixed), "learned", or "grid", sinusoids of a picture's row and column.
+    stem: what becomes a vector: "tokens", an id; "grey", a picture's patch of stride x stride grey values;
+        "convolution", the same by convolutions; "strided", `stride` adjacent ids. See `layers/stems.py`.
+    stride: side of a patch, or number of ids.
     head: "single" for one sequence; for two "concat" [a, b], "four-way" [a, b, a b, a - b], or "cross", where each
         document first attends to the other (for comparison: not a two-tower model).
+    standardised: whether the pooled vectors are standardised before the head. See `layers/standardise.py`.
     dropout: of embeddings, attention outputs and feed-forward layers.
     attention_dropout: of attention weights.
     reversible: whether layers are reversible, and so computed again in the backward pass.
@@ -49,6 +56,9 @@ class ModelConfig:
     pooling: Pooling = "cls"
     positions: Positions = "sinusoidal"
     head: Head = "single"
+    stem: Stem = field(default="tokens", metadata=ADDED)
+    stride: int = field(default=1, metadata=ADDED)
+    standardised: bool = field(default=False, metadata=ADDED)
     dropout: float = 0.1
     attention_dropout: float = 0.0
     reversible: bool = False
@@ -56,22 +66,58 @@ class ModelConfig:
     note: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "num_classes", "max_length", "dim", "heads", "qkv_dim", "mlp_dim", "num_layers"):
+        for name in (
+            "vocab_size",
+            "num_classes",
+            "max_length",
+            "dim",
+            "heads",
+            "qkv_dim",
+            "mlp_dim",
+            "num_layers",
+            "stride",
+        ):
             object.__setattr__(self, name, checks.whole_number(name, getattr(self, name), 1))
         object.__setattr__(self, "seed", checks.whole_number("seed", self.seed, 0))
         object.__setattr__(self, "options", {name: _plain(value) for name, value in self.options.items()})
         if self.qkv_dim % self.heads:
             raise UsageError(f"expected a qkv_dim that {self.heads} heads divide, got {self.qkv_dim}")
         for name, known in (
-            ("pooling", ("cls", "mean")),
-            ("positions", ("sinusoidal", "learned")),
-            ("head", ("single", "concat", "four-way", "cross")),
+            ("pooling", get_args(Pooling)),
+            ("positions", get_args(Positions)),
+            ("stem", get_args(Stem)),
+            ("head", get_args(Head)),
         ):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise UsageError(f"{name} must be a share from 0 to below 1, got {getattr(self, name)!r}")
+        self._check_stem()
+
+    def _check_stem(self) -> None:
+        side = isqrt(self.max_length)
+        if (self.of_pictures or self.positions == "grid") and side * side != self.max_length:
+            what = f"the stem {self.stem!r}" if self.of_pictures else "grid positions"
+            raise UsageError(
+                f"expected max_length to be the pixels of a square picture for {what}, got {self.max_length}"
+            )
+        if self.of_pictures and side % self.stride:
+            raise UsageError(f"expected a stride that divides the side of {side} pixels, got {self.stride}")
+        if self.stem == "tokens" and self.stride != 1:
+            raise UsageError(f"expected a stride of 1 for the stem 'tokens', got {self.stride}")
+        if self.stem == "convolution" and self.stride & (self.stride - 1):
+            raise UsageError(f"expected a stride that is a power of two for the stem 'convolution', got {self.stride}")
+        if self.positions == "grid" and (self.stem == "strided" or self.dim % 4):
+            raise UsageError(
+                f"expected grid positions with a stem of pictures and a width that 4 divides, got {self.stem!r} and "
+                f"dim = {self.dim}"
+            )
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether the stem reads patches of a square picture."""
+        return self.stem in ("grey", "convolution")
 
     @property
     def num_sequences(self) -> int:
@@ -80,8 +126,12 @@ class ModelConfig:
 
     @property
     def positions_count(self) -> int:
-        """The greatest number of positions that an attention sees: max_length, and CLS."""
-        return self.max_length + (self.pooling == "cls")
+        """The greatest number of positions that an attention sees: the vectors of max_length ids, and CLS."""
+        return self.vectors(self.max_length) + (self.pooling == "cls")
+
+    def vectors(self, length: int) -> int:
+        """Number of vectors that the stem makes of a sequence of so many ids."""
+        return length // self.stride**2 if self.of_pictures else -(-length // self.stride)
 
 
 def _plain(value: Any) -> Any:

@@ -27,13 +27,14 @@ from reference_models.attention.base import Attention, Shape
 from reference_models.attention.catalogue import attention_class, made
 from reference_models.attention.operations import picked, real_tokens, spread
 from reference_models.model.config import ModelConfig
+from reference_models.model.layers.stems import STEMS, grid_positions
 from reference_models.model.reversible import reversible_layers
 
 EPSILON = 1e-6
 
 
 class Encoder(nn.Module):
-    """Tokens (B, L) to vectors (B, L', D): L' = L + 1 with a CLS token in front, or fewer where layers shorten."""
+    """Tokens (B, L) to vectors (B, L', D): L' = L + 1 with a CLS token in front, or fewer by stem or layers."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -41,13 +42,16 @@ class Encoder(nn.Module):
         kind = attention_class(config.attention)
         if config.reversible and not kind.repeatable:
             raise UsageError(f"expected an attention that may run twice for reversible layers, got {config.attention}")
-        self.embedding = nn.Embedding(config.vocab_size, config.dim)
-        nn.init.normal_(self.embedding.weight)
+        if config.stem == "tokens":
+            self.embedding: nn.Module = nn.Embedding(config.vocab_size, config.dim)
+            nn.init.normal_(self.embedding.weight)
+        else:
+            self.embedding = STEMS[config.stem](config)
         self.cls = nn.Parameter(torch.zeros(config.dim)) if config.pooling == "cls" else None
         if config.positions == "learned":
             self.positions = nn.Parameter(torch.empty(config.positions_count, config.dim))
             nn.init.normal_(self.positions, std=0.02)
-        else:
+        elif config.positions == "sinusoidal":
             self.register_buffer("positions", sinusoids(config.positions_count, config.dim), persistent=False)
         self.attentions = nn.ModuleList(AttentionLayer(config, layer) for layer in range(config.num_layers))
         self.feed_forwards = nn.ModuleList(FeedForward(config) for _ in range(config.num_layers))
@@ -68,11 +72,12 @@ class Encoder(nn.Module):
         """
         if tokens.shape[1] > self.config.max_length:
             raise UsageError(f"expected at most max_length = {self.config.max_length} tokens, got {tokens.shape[1]}")
-        x = self.embedding(tokens)
+        x, keep = (self.embedding(tokens), keep) if self.config.stem == "tokens" else self.embedding(tokens, keep)
+        positions = self._positions(x)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(x.shape[0], 1, -1), x], dim=1)
             keep = None if keep is None else functional.pad(keep, (1, 0), value=True)
-        x = functional.dropout(x + self.positions[: x.shape[1]], self.config.dropout, self.training)
+        x = functional.dropout(x + positions, self.config.dropout, self.training)
         if self.prefix is not None:
             x = torch.cat([self.prefix.to(x.dtype).expand(x.shape[0], -1, -1), x], dim=1)
             keep = None if keep is None else functional.pad(keep, (self.num_prefix, 0), value=True)
@@ -91,6 +96,14 @@ class Encoder(nn.Module):
                 return self.norm(x[:, : self.num_prefix]), None
             x, keep = x[:, self.num_prefix :], None if keep is None else keep[:, self.num_prefix :]
         return self.norm(x), keep
+
+    def _positions(self, x: Tensor) -> Tensor:
+        """Positions (L or L + 1, D) of the stem's vectors x (B, L, D); a CLS in front of a grid has none, so zeros."""
+        count = x.shape[1] + (self.cls is not None)
+        if self.config.positions != "grid":
+            return cast(Tensor, self.positions)[:count]
+        on_grid = grid_positions(x.shape[1], x.shape[2], x.device).to(x.dtype)
+        return on_grid if self.cls is None else functional.pad(on_grid, (0, 0, 1, 0))
 
     def _fed(self, feed_forward: nn.Module, x: Tensor, keep: Tensor | None) -> Tensor:
         """x with the feed-forward layer's share added to the part of the sequence that the model says."""

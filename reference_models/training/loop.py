@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, distributed, nn
 
-from lra_data import LraDataError, interrupts, paths
+from lra_data import LraDataError, UsageError, interrupts, paths
 from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
 from reference_models.devices import World
 from reference_models.evaluation.scoring import Evaluation, evaluate
@@ -65,6 +65,11 @@ class Training:
         self.log = RunLog(run, report)
         self.micro_batch = micro_batch(recipe, world)
         splits.check(config)
+        if config.standardised and recipe.accumulate > 1:
+            raise UsageError(
+                f"expected a recipe without micro-batches for a standardised model, whose statistics are those of a "
+                f"whole batch, got accumulate = {recipe.accumulate}"
+            )
         self.loader = train_loader(config, recipe, splits.train, world, num_workers=num_workers, window=window)
         torch.manual_seed(recipe.seed)
         self.model = Classifier(config).to(world.device)

@@ -41,8 +41,9 @@ def _of_file(digest: str | None) -> dict[str, dict[str, Any]]:
 def check_plan(own: Plan, found: Plan, path: Path) -> None:
     """Raises CheckpointError if the plan found in a file is not the training's own."""
     for part, entries in own.items():
-        for name, value in entries.items():
-            other = found.get(part, {}).get(name)
+        others = found.get(part, {})
+        for name in {**entries, **others}:
+            value, other = entries.get(name), others.get(name)
             if other != value:
                 raise CheckpointError(
                     f"{path}: expected a training with {part}.{name} = {value!r}, got one with {other!r}: "
