@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from reference_models.model.card import CheckpointError
 from reference_models.model.checkpoint import (
     STATE,
     load_model,
 )
 from reference_models.model.classifier import Classifier
+from reference_models.training.result import check_plan
 from reference_models.training.run_log import LOG
 from tests.support.training_process import (
     small_config,
@@ -82,3 +84,11 @@ def test_a_state_left_beside_a_card(whole: Path, stopped: Path, tmp_path: Path) 
     shutil.copy(stopped / STATE, run / STATE)
     small_training("linear", run)
     assert_same(run, whole)
+
+
+def test_an_entry_that_only_the_other_plan_has_is_another_training(tmp_path: Path) -> None:
+    """Fields of a configuration that have no effect are not written."""
+    own = {"model": {"dim": 8}}
+    check_plan(own, {"model": {"dim": 8}}, tmp_path)
+    with pytest.raises(CheckpointError, match=r"model\.standardised = None, got one with True"):
+        check_plan(own, {"model": {"dim": 8, "standardised": True}}, tmp_path)
