@@ -73,6 +73,8 @@ def load(place: str) -> str:
     if known is not None and known.place == place:
         return class_name
     if module_name.endswith(".py"):
+        if not Path(module_name).is_file():
+            raise UsageError(f"{place}: expected a Python file there, found none")
         module = _run(place, lambda: _from_file(Path(module_name)))
     else:
         module = _run(place, lambda: importlib.import_module(module_name))
@@ -158,8 +160,6 @@ def _run(place: str, imported: Callable[[], Any]) -> Any:
         return imported()
     except UsageError:
         raise
-    except FileNotFoundError as error:
-        raise UsageError(f"{place}: expected a Python file there, found none: {error.filename}") from error
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
         raise UsageError(f"{place}: expected code that can be imported, got {type(error).__name__}: {text}") from error

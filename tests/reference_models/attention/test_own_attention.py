@@ -296,6 +296,7 @@ def test_errors_of_the_users_code_are_one_line(file: Path) -> None:
     forget("DecayAttention")
     for text, said in (
         ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("open('none.txt')", "got FileNotFoundError"),
         ("class Other:\n    pass\n", "got classes: Other"),
     ):
         file.write_text(text)
