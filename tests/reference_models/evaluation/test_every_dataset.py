@@ -325,7 +325,7 @@ def test_both_documents_reach_the_logits(name: str, head: str, open_split: Open)
     torch.manual_seed(0)
     model = Classifier(config)
     model(batch.inputs, batch.lengths)[0, 0].backward()
-    gradient = model.encoder.embedding.weight.grad
+    gradient = model.get_parameter("encoder.embedding.weight").grad
     assert gradient is not None
     reached = gradient.abs().sum(dim=1) > 0
     for own in _only(batch):
