@@ -89,6 +89,7 @@ class Attention(nn.Module, ABC):
     repeatable: whether a forward pass in training leaves the model unchanged, so that checkpointing and reversible
         layers may run it again.
     changes_length: whether the output is shorter than the input (see `shortened`).
+    mixes: whether an output depends on any input; False for the control alone.
     no_span: why the weights are not those of a token's neighbours, so that they have no span; "" if they are.
 
     feed_forward: the part of the sequence that the encoder's feed-forward layers change.
@@ -105,6 +106,7 @@ class Attention(nn.Module, ABC):
     has_key: ClassVar[bool] = True
     has_value: ClassVar[bool] = True
     changes_length: ClassVar[bool] = False
+    mixes: ClassVar[bool] = True
     no_span: ClassVar[str] = ""
     feed_forward: Part = "all"
     pooled: Literal["tokens", "prefix"] = "tokens"
@@ -166,8 +168,8 @@ class Attention(nn.Module, ABC):
         # A layer that shortens gives another length, which is also 0 for L = 0.
         mixed: Tensor = self.output(joined(self.mix(self.project(padding), nothing)))[:batch, : None if length else 0]
         # The Compressive Transformer's convolution learns from the auxiliary loss alone.
-        every = torch.stack([parameter.sum().to(mixed.dtype) for parameter in self.parameters()])
-        return mixed + every.sum()
+        every = [parameter.sum().to(mixed.dtype) for parameter in self.parameters()]
+        return mixed + torch.stack(every).sum() if every else mixed
 
     def project(self, x: Tensor, real: Tensor | None = None) -> Projected:
         """q, k and v of an input.

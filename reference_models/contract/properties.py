@@ -106,7 +106,7 @@ def every_parameter_learns(subject: Subject, size: Size) -> None:
     """Each parameter gets a gradient, and of each matrix at least half of the rows do."""
     model = subject.build().train()
     model.on_step(0)
-    torch.autograd.backward(trained_loss(model, size.x(), size.keep))
+    torch.autograd.backward(trained_loss(model, size.x().requires_grad_(), size.keep))
     for name, parameter in model.named_parameters():
         moved = parameter.grad is not None and bool(parameter.grad.any())
         expect(moved, f"{name} gets no gradient")
@@ -165,7 +165,7 @@ def bfloat16_is_near(subject: Subject, size: Size, *, tolerance: float = 2e-2) -
     exact = model(x, keep)[keep]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         near = model(x, keep)[keep].float()
-    off = ((near - exact).norm() / exact.norm()).item()
+    off = ((near - exact).norm() / exact.norm().clamp(min=torch.finfo(exact.dtype).tiny)).item()
     expect(off < tolerance, f"relative difference {off:.2g} under autocast, expected less than {tolerance}")
 
 

@@ -86,6 +86,8 @@ class Classifier(nn.Module):
 
         Where a CLS token is pooled and the head is not "cross", only the first output of the last layer is read.
         """
+        if not self.attentions[0].mixes:
+            return self._without_mixing()
         last = self.config.num_layers - 1
         read = {last: 1} if self.config.pooling == "cls" and self.cross is None else {}
         every = self.config.positions_count
@@ -96,6 +98,15 @@ class Classifier(nn.Module):
             for layer, names in enumerate(found)
             for name, reason in names.items()
         }
+
+    def _without_mixing(self) -> dict[str, str]:
+        """What `never_trained` says of a model whose attentions' outputs are 0."""
+        names = [name for name, _ in self.named_parameters()]
+        found = {name: "the layer's output is 0" for name in names if ".attentions." in name}
+        if self.config.pooling == "cls" and self.cross is None:
+            alone = "the CLS token learns of no other"
+            found = {name: alone for name in names if name.startswith("encoder.embedding.")} | found
+        return found
 
     def check_options(self) -> None:
         """Raises UsageError if a part of an attention cannot learn with its options, even if all outputs are read."""

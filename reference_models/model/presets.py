@@ -149,7 +149,7 @@ def preset(name: str, *, task: str, attention: str) -> ModelConfig:
     for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
             raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
-    attention_class(attention)
+    kind = attention_class(attention)
     if name == PUBLISHED:
         changes = changes_of_xiong(attention, task)
         if changes is not None:
@@ -158,6 +158,8 @@ def preset(name: str, *, task: str, attention: str) -> ModelConfig:
         return ModelConfig(attention=attention, **own)
     settings = {"attention": attention, **_VOCABULARY[task], **_SETTINGS[name](task, attention)}
     notes = [settings.pop("note", "")]
+    if not kind.mixes:
+        settings["pooling"] = "mean"  # a CLS token would learn of no other
     if attention not in IN_LRA and name.startswith("lra"):
         notes.append("not among the benchmark's models: it has the task's Transformer configuration")
     return ModelConfig(

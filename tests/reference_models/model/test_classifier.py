@@ -42,7 +42,8 @@ def test_padding_changes_no_logit_at_all(attention: str, head: str, pooling: str
     lengths = torch.tensor([[24, 9], [3, 24], [12, 1]])[:, :sequences]
     there = torch.arange(24) < lengths[..., None]
     assert torch.equal(model(one, lengths), model(torch.where(there, one, other), lengths))
-    assert not torch.equal(model(one, lengths), model(other, lengths))
+    alone = attention == "no_attention" and pooling == "cls"  # the CLS token learns of no other
+    assert torch.equal(model(one, lengths), model(other, lengths)) == alone
 
 
 @pytest.mark.parametrize("head", HEADS)

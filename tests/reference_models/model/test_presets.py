@@ -77,10 +77,10 @@ def test_every_model_has_every_preset(name: str, task: str) -> None:
         assert parameters(config) > 0
 
 
-def test_there_are_thirty_and_three_for_comparison() -> None:
+def test_there_are_thirty_and_four_for_comparison() -> None:
     contrasts = {name for name in attention_names() if attention_class(name).family == "not attention"}
-    assert contrasts == {"mega", "s4d", "short_conv"}
-    assert len(attention_names()) == 33
+    assert contrasts == {"mega", "no_attention", "s4d", "short_conv"}
+    assert len(attention_names()) == 34
     assert set(IN_LRA) < set(attention_names())
 
 
