@@ -58,7 +58,9 @@ IN_A_WORKER: dict[str, Callable[[Batches], Any]] = {
     "1 kept worker": lambda batches: in_a_worker(batches, persistent_workers=True),
 }
 KINDS = {**HERE, **IN_A_WORKER}
-all_kinds = pytest.mark.parametrize("kind", KINDS)
+all_kinds = pytest.mark.parametrize(
+    "kind", [*HERE, *(pytest.param(kind, marks=pytest.mark.slow) for kind in IN_A_WORKER)]
+)
 here = pytest.mark.parametrize("kind", HERE)
 in_workers = pytest.mark.parametrize("kind", IN_A_WORKER)
 

@@ -185,6 +185,7 @@ def on_a_terminal(code: str, cache: Path) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_a_terminal_is_told_of_a_compilation(tmp_path: Path) -> None:
     code = "import lra_data; lra_data.take('listops/mini', 'train', [0])"
     assert on_a_terminal(code, tmp_path) == "lra-data: compiling kernels (first use)\n"

@@ -1,11 +1,13 @@
 """Every loader that runs in this process or in PyTorch's workers, in one table: what tests of epochs go through."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
@@ -144,16 +146,22 @@ KINDS = {
 }
 
 
-def names(chosen: Callable[[Kind], bool]) -> Sequence[str]:
-    """The kinds for which this holds."""
-    return [name for name, kind in KINDS.items() if chosen(kind)]
+# With workers: ours, and the one that PyTorch keeps, for loops that differ little. The first is for the quick tests.
+_FEW = ["TorchLoader, 2 workers", "DataLoader, 2 kept workers"]
 
 
-# Those without workers, and of those with workers ours and the one that PyTorch keeps: for loops that differ little.
-FEW = [name for name, kind in KINDS.items() if not kind.workers] + [
-    "TorchLoader, 2 workers",
-    "DataLoader, 2 kept workers",
-]
+def names(chosen: Callable[[Kind], bool]) -> list[ParameterSet]:
+    """The kinds for which this holds; those with workers that PyTorch starts are slow."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if kind.workers and name != _FEW[0] else [])
+        for name, kind in KINDS.items()
+        if chosen(kind)
+    ]
+
+
+all_kinds = pytest.mark.parametrize("kind", names(lambda _: True))
+few_kinds = pytest.mark.parametrize("kind", names(lambda kind: not kind.workers or kind in map(KINDS.get, _FEW)))
+with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 
 
 def batches_of(data: Dataset, **options: Any) -> Batches:

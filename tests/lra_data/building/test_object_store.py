@@ -81,6 +81,7 @@ def test_the_same_files_in_every_place(whole: dict[str, bytes], root: str) -> No
     assert train[:].equals(lra_data.generate(MINI, "train", 0, 30))
 
 
+@pytest.mark.slow
 def test_two_workers_and_parts_on_s3(whole: dict[str, bytes], tmp_path: Path) -> None:
     root = f"s3://{BUCKET}/{tmp_path.name}"
     lra_data.build(MINI, f"{root}/two", **OPTIONS, workers=2)

@@ -84,6 +84,7 @@ def test_parts_of_different_numbers_and_a_build(whole: dict[str, bytes], tmp_pat
     assert file_bytes(tmp_path / MINI) == whole
 
 
+@pytest.mark.slow
 def test_parts_at_the_same_time(whole: dict[str, bytes], tmp_path: Path) -> None:
     """Three processes, two of them with the same part; none removes what another is writing."""
     flags = [
@@ -154,6 +155,7 @@ def test_what_was_damaged_is_missing(whole: dict[str, bytes], tmp_path: Path, da
     assert file_bytes(tmp_path / MINI) == whole
 
 
+@pytest.mark.slow
 def test_a_full_disk_on_one_part(whole: dict[str, bytes], tmp_path: Path) -> None:
     """A limit on file size fails as a full disk does. The other part is finished, and nothing looks whole."""
     flags = [

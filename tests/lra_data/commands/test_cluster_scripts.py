@@ -18,6 +18,7 @@ def lines(script: str) -> list[str]:
     return [line for line in script.splitlines() if line and not line.startswith("#")]
 
 
+@pytest.mark.slow
 def test_a_slurm_script_builds_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = run("script", "slurm", "listops", "--parts", "3", "--cpus", "2", *BUILD, "--out", "sets", cwd=tmp_path)
     assert script.returncode == 0, script.stderr

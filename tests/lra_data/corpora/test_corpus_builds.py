@@ -27,8 +27,11 @@ from tests.support.tiny_corpora import imdb_files, write_tar
 pytestmark = pytest.mark.long
 
 PRESETS = [
-    *("text/lra", "image/rgb", "retrieval/by-pair"),
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("text/holdout", "image/lra", "retrieval/by-paper")),
+    *("text/lra", "image/rgb"),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("text/holdout", "image/lra", "retrieval/by-pair", "retrieval/by-paper")
+    ),
 ]
 
 

@@ -29,7 +29,6 @@ from tests.support.epoch_loaders import (
     due,
     epoch_of,
     indices,
-    names,
     state_at,
 )
 
@@ -39,10 +38,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWa
 @pytest.fixture(scope="module")
 def data(small_root: Path) -> Dataset:
     return lra_data.load("listops/mini", split=f"train[:{ROWS}]", root=small_root)
-
-
-all_kinds = pytest.mark.parametrize("kind", KINDS)
-with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 
 
 # 1. `next` of batches themselves

@@ -18,13 +18,13 @@ from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchLoader
 from tests.support.epoch_loaders import (
     BATCH,
-    FEW,
     KINDS,
     ROWS,
     STEPS,
     Indices,
     due,
     epoch_of,
+    few_kinds,
     indices,
     loader_of,
     names,
@@ -36,10 +36,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWa
 @pytest.fixture(scope="module")
 def data(small_root: Path) -> Dataset:
     return lra_data.load("listops/mini", split=f"train[:{ROWS}]", root=small_root)
-
-
-few_kinds = pytest.mark.parametrize("kind", FEW)
-with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
 
 
 # 1. Habits of frameworks, as plain loops

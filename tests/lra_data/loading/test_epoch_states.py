@@ -17,19 +17,21 @@ from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchBatches
 from tests.support.epoch_loaders import (
     BATCH,
-    FEW,
     KINDS,
     ROWS,
     STEPS,
+    all_kinds,
     batches_below,
     batches_of,
     by_count,
     due,
     epoch_of,
+    few_kinds,
     indices,
     loader_of,
     names,
     state_at,
+    with_ledger,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata, of torch
@@ -40,17 +42,10 @@ def data(small_root: Path) -> Dataset:
     return lra_data.load("listops/mini", split=f"train[:{ROWS}]", root=small_root)
 
 
-all_kinds = pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in FEW else [pytest.mark.slow]) for kind in KINDS]
-)
-few_kinds = pytest.mark.parametrize("kind", FEW)
-with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
-
-
 # 1. States
 
 
-@pytest.mark.parametrize("kind", names(lambda kind: True))
+@all_kinds
 def test_a_state_goes_on_in_the_first_pass_only(kind: str, data: Dataset) -> None:
     """Loaded into the `Batches` below, which all loaders have, also with workers that are kept."""
     loader = loader_of(kind, data)

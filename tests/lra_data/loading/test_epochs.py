@@ -14,19 +14,21 @@ import lra_data
 from lra_data.loading.dataset import Dataset
 from tests.support.epoch_loaders import (
     BATCH,
-    FEW,
     KINDS,
     ROWS,
     STEPS,
+    all_kinds,
     batches_below,
     batches_of,
     by_count,
     due,
     epoch_of,
+    few_kinds,
     indices,
     loader_of,
     names,
     state_at,
+    with_ledger,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata, of torch
@@ -37,17 +39,10 @@ def data(small_root: Path) -> Dataset:
     return lra_data.load("listops/mini", split=f"train[:{ROWS}]", root=small_root)
 
 
-kinds = pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in FEW else [pytest.mark.slow]) for kind in KINDS]
-)
-few_kinds = pytest.mark.parametrize("kind", FEW)
-with_ledger = pytest.mark.parametrize("kind", names(lambda kind: kind.ledger is not None))
-
-
 # 1. One pass, one epoch
 
 
-@kinds
+@all_kinds
 def test_passes_that_are_finished_left_and_taken_by_count(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     lengths = [len(loader)]
@@ -68,7 +63,7 @@ def test_passes_that_are_finished_left_and_taken_by_count(kind: str, data: Datas
     assert {*lengths, len(loader)} == {STEPS}
 
 
-@kinds
+@all_kinds
 def test_a_pass_is_an_object_of_its_own(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     one = iter(loader)
@@ -206,7 +201,7 @@ def test_a_look_at_one_batch_and_then_all(kind: str, data: Dataset) -> None:
 # 3. The epoch that is chosen
 
 
-@kinds
+@all_kinds
 @pytest.mark.parametrize("through", ["loader", "batches"])
 def test_chosen_epochs(kind: str, through: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
@@ -226,7 +221,7 @@ def test_chosen_epochs(kind: str, through: str, data: Dataset) -> None:
     assert epoch_of(data, by_count(loader)) == 1
 
 
-@kinds
+@all_kinds
 def test_choosing_an_epoch_leaves_the_pass_that_runs(kind: str, data: Dataset) -> None:
     loader = loader_of(kind, data)
     choose = KINDS[kind].set_epoch(loader)

@@ -358,6 +358,7 @@ NAMES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_real_ranks_share_each_epoch(name: str, of_two_ranks: list[dict[str, Any]], data: Dataset) -> None:
     for rank, found in enumerate(of_two_ranks):
@@ -367,6 +368,7 @@ def test_real_ranks_share_each_epoch(name: str, of_two_ranks: list[dict[str, Any
         assert Counter(index for one in of_both for batch in one for index in batch) == Counter(range(ROWS))
 
 
+@pytest.mark.slow
 def test_real_ranks_say_who_told_them(of_two_ranks: list[dict[str, Any]]) -> None:
     for found in of_two_ranks:
         assert "torch.distributed" in found["source"]
@@ -375,6 +377,7 @@ def test_real_ranks_say_who_told_them(of_two_ranks: list[dict[str, Any]]) -> Non
         assert "torch.distributed" in text
 
 
+@pytest.mark.slow
 def test_the_parent_of_ranks_is_alone(of_two_ranks: list[dict[str, Any]], data: Dataset) -> None:
     assert of_two_ranks
     assert epoch_of(data, indices(data.batches(BATCH, shuffle=True))) == 0

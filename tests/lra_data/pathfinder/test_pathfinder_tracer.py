@@ -42,12 +42,16 @@ def test_it_agrees_with_labels_as_often_as_was_measured(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "preset", ["32-easy", *(pytest.param(name, marks=pytest.mark.slow) for name in ("128-easy", "256-easy"))]
+    ("preset", "count"),
+    [
+        ("32-easy", 60),
+        *(pytest.param(name, None, marks=pytest.mark.slow) for name in ("32-easy", "128-easy", "256-easy")),
+    ],
 )
-def test_it_solves_the_originals_own_pictures_as_well(preset: str) -> None:
+def test_it_solves_the_originals_own_pictures_as_well(preset: str, count: int | None) -> None:
     pictures, labels = original_pictures(preset)
     side = PRESETS[preset].config.resolution
-    agrees = trace(pictures.reshape(-1, side, side)) == labels
+    agrees = trace(pictures[:count].reshape(-1, side, side)) == labels[:count]
     low, high = wilson_interval(float(agrees.mean()), len(agrees), 3.29)
     assert low - 0.02 <= AGREEMENT[preset] <= high + 0.02
 

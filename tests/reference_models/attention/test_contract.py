@@ -24,6 +24,13 @@ def first(name: str) -> list[Options]:
 
 
 every_case = pytest.mark.parametrize(("name", "options"), CASES)
+quick_case = pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(name, options, id=f"{name}-{options}", marks=[] if options in first(name) else pytest.mark.slow)
+        for name, options in cases()
+    ],
+)
 
 
 def test_every_model_has_tests_and_says_what_it_is() -> None:
@@ -102,13 +109,8 @@ def test_every_parameter_gets_a_gradient(name: str, options: Options) -> None:
     properties.every_parameter_learns(Subject(name, options), Size((64, 50), 64))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        pytest.param(name, options, id=f"{name}-{options}", marks=[] if options in first(name) else pytest.mark.slow)
-        for name, options in cases()
-    ],
-)
+@pytest.mark.slow
+@every_case
 def test_gradients_are_those_of_finite_differences(name: str, options: Options) -> None:
     properties.gradients_are_those_of_finite_differences(Subject(name, options), Size((7,), 9))
 
@@ -138,7 +140,7 @@ def test_a_saved_state_is_whole(name: str, options: Options) -> None:
     properties.is_saved_whole(Subject(name, options), Size((40, 23), 40))
 
 
-@every_case
+@quick_case
 def test_saved_bytes_grow_as_they_should(name: str, options: Options) -> None:
     """Bytes that autograd keeps at L, 2L, 4L: the exponent between the last two."""
     bound = declared(name, "SLOPE", None)

@@ -106,6 +106,7 @@ def compressive(length: int, **options: Any) -> CompressiveAttention:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "options", "expected"),
     [

@@ -116,6 +116,7 @@ def assert_falls_as_the_root(options: Options, exact: Any, last: float) -> None:
     assert errors[-1] < last, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [1.0, 0.8])
 def test_converges_to_the_softmax_of_cosines(tau: float) -> None:
     """At the scale of any q and k, since these are made unit vectors; the Performer needs small ones."""

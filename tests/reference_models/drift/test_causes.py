@@ -27,15 +27,11 @@ from tests.support.faulty_sets import (
     solved_anew,
 )
 
-QUICK = ("labels shuffled",)
-
-
 # Data that changed.
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in DATA_FAULTS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DATA_FAULTS)
 def test_digests_find_each_fault_of_the_data(zoo: Path, tmp_path: Path, name: str) -> None:
     folder = built(tmp_path, DATA_FAULTS[name], sizes=SIZES)
     assert verify(folder, quick=True) == []  # its files are what its manifest says

@@ -59,6 +59,7 @@ def own_children() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_rows_are_complete(measured: tuple[Path, list[Row], list[str]]) -> None:
     out, rows, lines = measured
     assert [(row.model, row.length) for row in rows] == [("local", 128)]
@@ -93,6 +94,7 @@ def test_rows_are_complete(measured: tuple[Path, list[Row], list[str]]) -> None:
     assert rows[0].options == {"block": 50}
 
 
+@pytest.mark.slow
 def test_resuming_measures_nothing_twice(
     measured: tuple[Path, list[Row], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

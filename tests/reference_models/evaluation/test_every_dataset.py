@@ -87,6 +87,7 @@ QUICK = [
     ("performer", "image"),
     ("linear", "retrieval-four-way"),
 ]
+LONG_FORMS = ("pathfinder", "image", "retrieval-concat")
 
 # The preset's memories are for 512 bytes: in 256 little would come to be compressed.
 DOCUMENT_OPTIONS = {
@@ -214,7 +215,10 @@ def check_run(name: str, form: str, open_split: Open, folder: Path, patch: pytes
     assert run.card.data.cut_to == FORMS[form].length
 
 
-@pytest.mark.parametrize(("name", "form"), QUICK)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [pytest.param(name, form, marks=[pytest.mark.slow] if form in LONG_FORMS else []) for name, form in QUICK],
+)
 def test_a_model_learns(
     name: str, form: str, open_split: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,7 +161,8 @@ def started(arguments: list[str], until: Path) -> "subprocess.Popen[str]":
     return process
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
 def test_ctrl_c_says_how_to_go_on(workers: int, tmp_path: Path) -> None:
     """The command of a user, with what a terminal does: the signal goes to all processes of the group, twice."""
     arguments = ["train", "listops/mini", "local", "--steps", "100000", "--evaluate-every", "100000"]

@@ -48,7 +48,8 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         assert_same(tmp_path / "writes" / str(number), tmp_path / "whole" / "linear")
 
 
-@pytest.mark.parametrize("save_every", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("save_every", [2, 5])
 def test_stopped_before_every_step(
     save_every: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
