@@ -30,11 +30,17 @@ COLUMNS = ("lra", "nystromformer", "skyformer", "flashattention")
 # The names of Pathfinder's larger pictures in the published tables: 128 is Path-X; no table has 256.
 _LARGE_PATHFINDER = {"128": "path-x", "256": None}
 
+# The model without attention, which the others are held against.
+CONTROL = "no_attention"
+
 _NONE = "–"
+_AGAINST = {None: _NONE, True: "above", False: "not above"}
 
 _LEGEND = f"""\
 Test accuracy in percent, with Wilson's 95 % interval rounded outward. A model is "above" the best trivial predictor of
-its task if its whole interval is above it, and "not above" otherwise.
+its task if its whole interval is above it, and "not above" otherwise. It is "above" no attention if its whole interval
+is above that of `no_attention`, the same model and recipe with attentions that give 0: only then does the score show
+that the attention is used.
 
 The published columns are not comparable to ours: they are for the benchmark's full tasks (listops/lra and so on), with
 models and trainings of other sizes. FAIL means at most chance, {CHANCE["path-x"]:.0f} %.
@@ -63,10 +69,21 @@ def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[
 def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
     """One row for each card, sorted by task and then by test accuracy from the best.
 
-    accuracy, low, high and the values of trivial are shares. published is in percent, "FAIL" or None, by source. above
-    is None if there is no trivial predictor. Raises UsageError for a card that the table cannot use.
+    accuracy, low, high, control and the values of trivial are shares. published is in percent, "FAIL" or None, by
+    source. above is None if there is no trivial predictor. control is the accuracy of `no_attention` with the task and
+    the preset, the best of several seeds, and above_control whether the row's interval is above that of the control;
+    both are None without such a card, above_control also for the control's own rows. Raises UsageError for a card that
+    the table cannot use.
     """
     made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
+    controls: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(made, key=lambda row: float(row["accuracy"])):
+        if row["model"] == CONTROL:
+            controls[row["task"], row["preset"]] = row
+    for row in made:
+        control = controls.get((row["task"], row["preset"]))
+        row["control"] = None if control is None else control["accuracy"]
+        row["above_control"] = None if control is None or row["model"] == CONTROL else row["low"] > control["high"]
     return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
 
 
@@ -167,7 +184,7 @@ def _command(card: Card) -> str:
 
 def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     heads = {"model": "---", "parameters": "---:", "steps": "---:", "test accuracy": "---:", "correct": "---:"}
-    heads |= {"best trivial": "---", "against it": "---"}
+    heads |= {"best trivial": "---", "against it": "---", "against no attention": "---"}
     heads |= {SOURCES[key].label: "---:" for key in COLUMNS} | {"device": "---", "minutes": "---:"}
     # Rows of one model differ in these only if the section has several.
     varying = [key for key in ("preset", "seed") if len({row[key] for row in found}) > 1]
@@ -175,7 +192,7 @@ def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |" for cells in lines)
     missing = [name for name in attention_names() if name not in {row["model"] for row in found}]
     absent = f"Not trained: {', '.join(missing) or 'none'}."
-    return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{absent}\n"
+    return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{_held_against(found)}\n\n{absent}\n"
 
 
 def _cells(row: Mapping[str, Any], varying: Sequence[str]) -> list[str]:
@@ -187,11 +204,25 @@ def _cells(row: Mapping[str, Any], varying: Sequence[str]) -> list[str]:
         f"{100 * row['accuracy']:.2f} [{_percent(row['low'], math.floor)}, {_percent(row['high'], math.ceil)}]",
         f"{row['correct']:,} of {row['examples']:,}",
         _NONE if best is None else f"{best} {100 * row['trivial'][best]:.2f}",
-        {None: _NONE, True: "above", False: "not above"}[row["above"]],
+        _AGAINST[row["above"]],
+        _AGAINST[row["above_control"]],
         *(_printed(key, row["published"][key]) for key in COLUMNS),
         f"{row['device']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}",
         f"{row['wall_seconds'] / 60:.2f}",
     ]
+
+
+def _held_against(found: Sequence[Mapping[str, Any]]) -> str:
+    """How many rows are above the control."""
+    held = [row for row in found if row["above_control"] is not None]
+    if not held and any(row["model"] == CONTROL for row in found):
+        return "Only the control was trained here."
+    if not held:
+        return f"No `{CONTROL}` was trained here, so nothing is known of the attentions' share."
+    above = sum(row["above_control"] for row in held)
+    accuracies = sorted({row["control"] for row in held})
+    printed = ", ".join(f"{100 * accuracy:.2f}" for accuracy in accuracies)
+    return f"Above `{CONTROL}` ({printed}) with the whole interval: {above} of {len(held)}."
 
 
 def _made(found: Sequence[Mapping[str, Any]]) -> str:

@@ -179,6 +179,7 @@ def test_table_shows_what_the_card_says() -> None:
         "correct": "1,234 of 2,000",
         "best trivial": "root_operator 24.10",
         "against it": "above",
+        "against no attention": "–",
         "LRA": "18.01",
         "Nyströmformer": "18.80",
         "Skyformer": "38.02",
@@ -312,3 +313,25 @@ def test_broken_cards_are_refused_in_one_line(name: str, tmp_path: Path) -> None
 def test_a_card_that_cannot_be_used_is_refused_by_number_too(use: Callable[[list[Card]], Any]) -> None:
     with pytest.raises(ValueError, match=r"card 1: preset must be one of .*, got 'maxi': "):
         use([card(), card(preset="maxi")])
+
+
+@pytest.mark.parametrize(
+    ("correct", "above"),
+    [(760, False), (780, False), (800, True), (600, False)],  # of 2,000; the control has 700: 33.0 to 37.1 %
+)
+def test_a_model_is_above_the_control_with_its_whole_interval(correct: int, above: bool) -> None:
+    cards = [card(correct=correct), card("no_attention", 700), card("no_attention", 650, recipe__seed=1)]
+    one, *_ = (row for row in rows(cards) if row["model"] == "linear")
+    assert (one["control"], one["above_control"]) == (0.35, above)
+    assert [row["above_control"] for row in rows(cards) if row["model"] == "no_attention"] == [None, None]
+    text = markdown(cards)
+    assert f"Above `no_attention` (35.00) with the whole interval: {int(above)} of 1." in text
+    assert sorted(column(text, "against no attention")) == sorted(["–", "–", "above" if above else "not above"])
+
+
+def test_a_control_of_another_preset_or_task_does_not_count() -> None:
+    cards = [card(), card("no_attention", 10, preset="xiong"), card("no_attention", 10, task="text/holdout")]
+    assert [row["control"] for row in rows(cards) if row["model"] == "linear"] == [None]
+    assert "Only the control was trained here." in markdown(cards)
+    assert "No `no_attention` was trained here" not in markdown([*cards, card("no_attention")])
+    assert "No `no_attention` was trained here" in markdown([card()])
