@@ -202,7 +202,11 @@ def learned(name: str, form: str, open_split: Open, folder: Path, patch: pytest.
         last=losses[-1],
         entropy=-sum(n / EXAMPLES * math.log(n / EXAMPLES) for n in counts.values()),
         again=evaluate(model, splits.train).loss,
-        untouched=[name for name, weight in model.named_parameters() if torch.equal(weight, drawn[name])],
+        untouched=[
+            name
+            for name, weight in model.named_parameters()
+            if torch.equal(weight, drawn[name]) and name not in model.never_trained
+        ],
         card=card,
     )
 
