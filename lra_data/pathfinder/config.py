@@ -154,6 +154,11 @@ def _bad(name: str, wanted: str, got: Any) -> UsageError:
 # Paddles of a contour (PF0 snakes2_wrapper.py:81-92).
 DIFFICULTIES = {"easy": 6, "intermediate": 9, "hard": 14}
 
+# The four switches of clean pictures.
+_CLEAN: dict[str, Any] = {
+    "all_angles": True, "separate_contours": True, "same_contrast": True, "distance_step": 1,
+}  # fmt: skip
+
 # Steps of marker distance in clean pictures, in pixels, by resolution and difficulty. The shorter the contours, the
 # more the distance reveals about the label. Halving a step doubles the attempts (docs/pathfinder.md has the figures).
 CLEAN_STEPS = {
@@ -213,7 +218,7 @@ def standard_config(resolution: int = 32, difficulty: str = "hard", *, clean: bo
     )
     if clean:
         step = CLEAN_STEPS[base][difficulty]
-        config = replace(config, all_angles=True, separate_contours=True, same_contrast=True, distance_step=step)
+        config = replace(config, **{**_CLEAN, "distance_step": step})
     return config if resolution == base else _scaled(config, resolution)
 
 
@@ -236,6 +241,20 @@ def _scaled(config: Config, resolution: int) -> Config:
     )
 
 
+# Small clean pictures that a model on a CPU learns in minutes, a ladder to 32-easy. Paddles of five pixels show their
+# direction, and contours that may bend by 90 degrees and more from paddle to paddle spread the offsets between two
+# markers, so that not even a table of them tells the label (docs/pathfinder.md).
+_SMALL: dict[str, Any] = {
+    "paddle_length": 5, "paddle_thickness": 1.0, "snake_contrast_list": (0.4,), "paddle_contrast_list": (1.0,),
+    "distractor_length": 1, **_CLEAN,
+}  # fmt: skip
+MINI = {
+    "24-mini": Config(
+        resolution=24, seed_distance=3, contour_length=3, continuity=0.8, num_distractor_snakes=0, **_SMALL
+    ),
+    "32-mini": Config(resolution=32, seed_distance=4, contour_length=4, num_distractor_snakes=2, **_SMALL),
+}
+
 SIZES = {"train": 160_000, "validation": 20_000, "test": 20_000}
 
 
@@ -254,10 +273,21 @@ def _presets() -> dict[str, Preset]:
         for resolution in _STANDARD
         for difficulty in reversed(DIFFICULTIES)
     ]
-    return {
+    standard = {
         f"{resolution}-{difficulty}{'-clean' if clean else ''}": _preset(resolution, difficulty, clean)
         for resolution, difficulty, clean in names
     }
+    return standard | {
+        name: Preset(config=config, sizes=SIZES, summary=_summary(config)) for name, config in MINI.items()
+    }
+
+
+def _summary(config: Config) -> str:
+    distractors = config.num_distractor_snakes or "no"
+    return (
+        f"{config.resolution} x {config.resolution}, contours of {config.contour_length} paddles, {distractors} "
+        "distractors, without leaks; small enough to learn on a CPU"
+    )
 
 
 PRESETS = _presets()
@@ -285,7 +315,7 @@ FAMILY = Family(
     config=Config,
     presets=PRESETS,
     # Path-X is pathfinder128_hard (M. Dehghani, LRA issue 11).
-    aliases={"path-x": "128-hard"},
+    aliases={"path-x": "128-hard", "pathfinder/mini": "24-mini"},
     selectors=SELECTORS,
     select=select,
     reads_release=True,

@@ -1,35 +1,40 @@
 """The attentions' options in a preset; options that are not named keep their defaults, which follow the papers.
 
-Sources as in `presets.py`. Pictures have 32 rows and columns in every preset.
+Sources as in `presets.py`.
 """
 
 from collections.abc import Mapping
+from math import isqrt
 from typing import Any
 
-_GRID = (32, 32)
 # Models whose layers keep a CLS token apart from the tokens that they pool or learn.
 _POOLING = ("funnel", "token_learner")
 
 
-def options_of(name: str, task: str, attention: str, *, cls: bool) -> dict[str, Any]:
+def options_of(name: str, task: str, attention: str, *, cls: bool, vectors: int) -> dict[str, Any]:
     """The options of an attention in a preset.
 
     cls: whether a CLS token is in front of the sequence.
+    vectors: greatest number of vectors that the stem makes of a sequence; of pictures they are a square grid.
     """
-    picture = task in ("image", "pathfinder")
-    if attention == "image_transformer" and picture:
+    grid = (isqrt(vectors),) * 2 if task in ("image", "pathfinder") else None
+    if attention == "image_transformer" and grid is not None:
         # 8 x 8 queries see their own block and 8 pixels more on each side.
-        return {"mode": "2d", "grid": _GRID, "num_prefix": int(cls)}
-    table = _OPTIONS if name != "mini" else _MINI_LISTOPS_OPTIONS if task == "listops" else _MINI_OPTIONS
-    return {**table.get(attention, {}), **_changes(name, attention, picture=picture, cls=cls)}
+        found = {"mode": "2d", "grid": grid, "num_prefix": int(cls)}
+        return found if grid[0] > 8 else {**found, **_SMALL_GRID}
+    table = _OPTIONS
+    if name.startswith("mini"):
+        table = _MINI_64 if vectors <= 64 else _MINI_128 if vectors <= 128 else _MINI_1024
+    return {**table.get(attention, {}), **_changes(name, attention, grid=grid, cls=cls)}
 
 
-def _changes(name: str, attention: str, *, picture: bool, cls: bool) -> dict[str, Any]:
+def _changes(name: str, attention: str, *, grid: tuple[int, int] | None, cls: bool) -> dict[str, Any]:
     """The options that depend on the task or on a CLS token."""
     changes: dict[str, Any] = {}
+    picture = grid is not None
     if attention == "axial":
         # A CLS token has no place on the grid.
-        changes = {**({"grid": _GRID} if picture else {}), "num_prefix": int(cls)}
+        changes = {**({"grid": grid} if picture else {}), "num_prefix": int(cls)}
     elif attention in _POOLING:
         changes = {"separate_cls": cls}
     elif attention == "mega" and picture:
@@ -55,7 +60,7 @@ _OPTIONS: dict[str, Mapping[str, Any]] = {
 }
 
 # Sizes that cover the same share of 512 or 1,024 positions as the published sizes cover of 2,000 to 4,000.
-_MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
+_MINI_1024: dict[str, Mapping[str, Any]] = {
     "local": {"block": 64},
     "sparse": {"pattern": "fixed", "stride": 32, "summary": 8},
     "longformer": {"window": 128},
@@ -78,7 +83,7 @@ _MINI_OPTIONS: dict[str, Mapping[str, Any]] = {
 }
 
 # The same shares of 128 positions; options whose defaults follow from the length are not named.
-_MINI_LISTOPS_OPTIONS: dict[str, Mapping[str, Any]] = {
+_MINI_128: dict[str, Mapping[str, Any]] = {
     "local": {"block": 16},
     "sparse": {"pattern": "fixed", "stride": 16, "summary": 4},
     "longformer": {"window": 32},
@@ -103,3 +108,32 @@ _MINI_LISTOPS_OPTIONS: dict[str, Mapping[str, Any]] = {
     "s4d": {"state": 16},
     "short_conv": {"kernel": 7},
 }
+
+# The same shares of 64 positions, the patches of a picture.
+_MINI_64: dict[str, Mapping[str, Any]] = {
+    "local": {"block": 8},
+    "sparse": {"pattern": "fixed", "stride": 8, "summary": 2},
+    "longformer": {"window": 16},
+    "bigbird": {"block": 4, "num_random": 3},
+    "linformer": {"k": 16},
+    "reformer": {"chunk": 8},
+    "routing": {"local_window": 8},
+    "set_transformer": {"num_inducing": 16},
+    "sinkhorn": {"block": 8},
+    "transformer_xl": {"segment": 16, "memory": 16},
+    "compressive": {"segment": 16, "memory": 16, "compressed": 8},
+    "cluster_former": {"window": 8, "num_clusters": 8, "update_every": 20},
+    "etc": {"radius": 4, "num_global": 4},
+    "h_transformer": {"rank": 4},
+    "long_short": {"window": 4, "rank": 4},
+    "luna": {"projected_length": 16},
+    "mega": {"chunk": 16},
+    "nystromformer": {"num_landmarks": 8, "kernel": 5},
+    "perceiver": {"num_latents": 16, "tower_layers": 1},
+    "poolingformer": {"window": 4, "pooling_window": 16},
+    "s4d": {"state": 16},
+    "short_conv": {"kernel": 5},
+}
+
+# Of the Image Transformer on 64 patches or fewer.
+_SMALL_GRID = {"height": 4, "width": 4, "memory_height": 2, "memory_width": 2}

@@ -1,9 +1,12 @@
-"""The named models: `lra-paper`, `lra-release`, `xiong`, `mini`, each for a task and an attention; and `published`.
+"""The named models: `lra-paper`, `lra-release`, `xiong`, `mini`, each for a task and an attention.
+
+Of pictures there is also `mini-pixels`, and of models whose authors published settings `published`.
 
 Sources: the appendix of "Long Range Arena" (Tay et al. 2021) for `lra-paper`; the configuration files of
 google-research/long-range-arena at cd31e5c for `lra-release`; mlpen/Nystromformer at 5689313, `LRA/code/lra_config.py`,
-for `xiong`, the model of most GPU comparisons (Xiong et al. 2021); `mini` is ours: it trains on two CPU cores in
-minutes.
+for `xiong`, the model of most GPU comparisons (Xiong et al. 2021). `mini` and `mini-pixels` are ours and train on a CPU
+core in minutes: `mini` reads patches of pictures by convolutions and groups of four bytes, and standardises what it
+pools; `mini-pixels` has the benchmark's own form, a token for each pixel.
 
 The release's settings for an attention and a task are used where our module has such an option. Where the release's
 code differs from its option, or never read the configuration, a comment says so.
@@ -21,7 +24,9 @@ from reference_models.model.published import changes_of_xiong, published_model
 # Those of every model and task, and one of the models whose authors published settings for a task.
 PRESETS = ("lra-paper", "lra-release", "xiong", "mini")
 PUBLISHED = "published"
-PRESET_NAMES = (*PRESETS, PUBLISHED)
+PIXELS = "mini-pixels"
+PRESET_NAMES = (*PRESETS, PIXELS, PUBLISHED)
+PICTURES = ("image", "pathfinder")
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
 # The models that the benchmark compares.
@@ -144,8 +149,13 @@ _PAPER: dict[str, dict[str, Any]] = {
 _XIONG: dict[str, int] = {"listops": 2000, "text": 4000, "retrieval": 4000, "image": 1024, "pathfinder": 1024}
 
 
-def preset(name: str, *, task: str, attention: str) -> ModelConfig:
-    """A preset's model for a task (a family of `lra_data`) and an attention; raises UsageError for unknown names."""
+def preset(name: str, *, task: str, attention: str, pixels: int | None = None) -> ModelConfig:
+    """A preset's model for a task (a family of `lra_data`) and an attention.
+
+    pixels: number of pixels of a picture, for `mini` and `mini-pixels`; 1,024 if it is not given.
+
+    Raises UsageError for unknown names, and for `mini-pixels` of a task without pictures.
+    """
     for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
             raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
@@ -156,17 +166,19 @@ def preset(name: str, *, task: str, attention: str) -> ModelConfig:
             return replace(preset("xiong", task=task, attention=attention), **changes)
         own: dict[str, Any] = {**_VOCABULARY[task], **published_model(attention, task)}
         return ModelConfig(attention=attention, **own)
+    if name == PIXELS and task not in PICTURES:
+        raise UsageError(f"expected a task of pictures with the preset {PIXELS}, {' or '.join(PICTURES)}, got {task}")
     settings = {"attention": attention, **_VOCABULARY[task], **_SETTINGS[name](task, attention)}
+    if name.startswith("mini") and task in PICTURES and pixels is not None:
+        settings["max_length"] = pixels
     notes = [settings.pop("note", "")]
     if not kind.mixes:
         settings["pooling"] = "mean"  # a CLS token would learn of no other
     if attention not in IN_LRA and name.startswith("lra"):
         notes.append("not among the benchmark's models: it has the task's Transformer configuration")
-    return ModelConfig(
-        **settings,
-        options=options_of(name, task, attention, cls=settings.get("pooling", "cls") == "cls"),
-        note="; ".join(note for note in notes if note),
-    )
+    model = ModelConfig(**settings, note="; ".join(note for note in notes if note))
+    vectors = model.vectors(model.max_length)
+    return replace(model, options=options_of(name, task, attention, cls=model.pooling == "cls", vectors=vectors))
 
 
 def _lra_release(task: str, attention: str) -> dict[str, Any]:
@@ -192,13 +204,33 @@ def _xiong(task: str, attention: str) -> dict[str, Any]:
     }
 
 
+_MINI: dict[str, dict[str, Any]] = {
+    "listops": {"max_length": 128},
+    "text": {"max_length": 512, "stem": "strided", "stride": 4, "standardised": True},
+    "retrieval": {"max_length": 256, "stem": "strided", "stride": 4, "standardised": True},
+    # Few pictures, of which each is seen many times.
+    "image": {"positions": "grid", "stem": "convolution", "stride": 4, "standardised": True, "dropout": 0.1},
+    "pathfinder": {"positions": "grid", "stem": "convolution", "stride": 4, "standardised": True},
+}
+
+
 def _mini(task: str, attention: str) -> dict[str, Any]:
-    """Sequences short enough to train on two cores: listops/mini, and the first 512 bytes of a document.
+    """Sequences short enough to train on a core: listops/mini, the first bytes of documents, patches of 4 x 4 pixels.
 
-    Positions are sinusoidal: learned ones begin at 1/50 of a token's own vector, and hardly grow in so few steps.
+    Positions are fixed: learned ones begin at 1/50 of a token's own vector, and hardly grow in so few steps.
     """
-    lengths = {"listops": 128, "text": 512, "retrieval": 512, "image": 1024, "pathfinder": 1024}
-    return {**_xiong(task, attention), "max_length": lengths[task], "positions": "sinusoidal", "dropout": 0.0}
+    return {**_xiong(task, attention), "positions": "sinusoidal", "dropout": 0.0, **_MINI[task]}
 
 
-_SETTINGS = {"lra-paper": _lra_paper, "lra-release": _lra_release, "xiong": _xiong, "mini": _mini}
+def _mini_pixels(task: str, attention: str) -> dict[str, Any]:
+    """One vector for each pixel, of its grey value as a number."""
+    return {**_mini(task, attention), "stem": "grey", "stride": 1}
+
+
+_SETTINGS = {
+    "lra-paper": _lra_paper,
+    "lra-release": _lra_release,
+    "xiong": _xiong,
+    "mini": _mini,
+    PIXELS: _mini_pixels,
+}

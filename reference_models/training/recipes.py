@@ -7,7 +7,7 @@ schedule and optimiser; `LRA/code/lra_config.py` of mlpen/Nystromformer for `xio
 from typing import Any
 
 from lra_data import UsageError
-from reference_models.model.presets import PRESET_NAMES, PUBLISHED, TASKS
+from reference_models.model.presets import PICTURES, PIXELS, PRESET_NAMES, PUBLISHED, TASKS
 from reference_models.model.published import changes_of_xiong, published_recipe
 from reference_models.model.train_config import TrainConfig
 
@@ -38,11 +38,16 @@ _XIONG_ALL: dict[str, Any] = {
     "weight_decay": 0.0,
 }
 
-# With their 1,024 tokens the Transformer takes more than a second a step on one core, and four minutes an evaluation.
-_MINI_PICTURES: dict[str, dict[str, Any]] = {
-    "image": {"steps": 4000, "learning_rate": 5e-4},
-    "pathfinder": {"steps": 1500, "learning_rate": 5e-4, "evaluate_every": 750},
+# Found by `benchmarks/recipes` on validation, at most ten minutes of a core a model; its JSONL has what failed, too.
+_MINI: dict[str, dict[str, Any]] = {
+    "listops": {"steps": 4000, "learning_rate": 2e-3, "warmup": 200},
+    "text": {"steps": 1000, "evaluate_every": 250},
+    "retrieval": {"steps": 1500, "evaluate_every": 250},
+    "image": {"steps": 1000, "batch_size": 64, "learning_rate": 2e-3, "evaluate_every": 250},
+    "pathfinder": {"steps": 8000, "batch_size": 64, "evaluate_every": 1000},
 }
+# A token a pixel takes a Transformer more than a second a step on one core.
+_PIXELS: dict[str, Any] = {"steps": 1500}
 
 
 def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig:
@@ -53,15 +58,17 @@ def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig
     for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
             raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+    if name == PIXELS and task not in PICTURES:
+        raise UsageError(f"expected a task of pictures with the preset {PIXELS}, {' or '.join(PICTURES)}, got {task}")
     if name == PUBLISHED:
         if attention is None:
             raise UsageError(f"expected the model's name with the preset {PUBLISHED}, got none")
         if changes_of_xiong(attention, task) is not None:
             return recipe("xiong", task=task)
         return TrainConfig(**published_recipe(attention, task))
-    if name == "mini":
-        settings = _MINI_PICTURES.get(task, {"steps": 4000, "learning_rate": 2e-3})
-        return TrainConfig(**settings, warmup=200, clip_norm=1.0, weight_decay=0.01, beta2=0.99)
+    if name.startswith("mini"):
+        given = {"warmup": 50, **(_PIXELS if name == PIXELS else _MINI[task])}
+        return TrainConfig(**given, clip_norm=1.0, weight_decay=0.01, beta2=0.99)
     if name == "xiong":
         return TrainConfig(**_XIONG_ALL, **_XIONG[task])
     settings = dict(_RELEASE[task])

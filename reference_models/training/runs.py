@@ -74,9 +74,10 @@ class Experiment:
     head: Head | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
 
-    def configs(self, family: str) -> tuple[ModelConfig, TrainConfig]:
-        """The model and the recipe for a task's family."""
-        model = preset(self.preset, task=family, attention=self.attention)
+    def configs(self, data: Dataset) -> tuple[ModelConfig, TrainConfig]:
+        """The model and the recipe for a split's task."""
+        family, pixels = data.task.family, None if data.task.picture_shape is None else data.task.max_length
+        model = preset(self.preset, task=family, attention=self.attention, pixels=pixels)
         if self.head is not None:
             model = replace(model, head=self.head)
         training = replace(recipe(self.preset, task=family, attention=self.attention), **self.changes)
@@ -104,7 +105,7 @@ def run(
     source = experiment.source
     splits = Splits(train=source.open("train"), validation=source.open("validation"), test=source.open("test"))
     task = splits.train.task
-    model_config, recipe_config = experiment.configs(task.family)
+    model_config, recipe_config = experiment.configs(splits.train)
     folder = root / task.family / task.variant / experiment.attention
     if report is not None:
         report({"steps": recipe_config.steps, "folder": str(folder)})

@@ -1,8 +1,8 @@
 """The tracer's measured agreement with the labels of pictures drawn here.
 
-Source: `python -m benchmarks.pathfinder.tracer` (test split of seed 0, which was not used to tune it; 2026-11-24);
-docs/pathfinder.md has the intervals. `audit` compares foreign pictures with these figures, and the dataset card states
-them.
+Source: `python -m benchmarks.pathfinder.tracer` (test split of seed 0, which was not used to tune it; 2026-11-24, the
+mini presets 2026-11-29); docs/pathfinder.md has the intervals. `audit` compares foreign pictures with these figures,
+and the dataset card states them.
 """
 
 AGREEMENT = {
@@ -30,4 +30,6 @@ AGREEMENT = {
     "256-easy-clean": 1.000,
     "256-intermediate-clean": 1.000,
     "256-hard-clean": 0.994,
+    "24-mini": 0.508,
+    "32-mini": 0.499,
 }

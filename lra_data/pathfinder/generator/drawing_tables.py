@@ -16,16 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lra_data.errors import LraDataError
-from lra_data.pathfinder.config import Config, standard_config
+from lra_data.pathfinder.config import MINI, Config, standard_config
 
 FOLDER = Path(__file__).parent / "tables"
 
-# The digest of each committed file's tables, by resolution. Drawn with Pillow 13.0.0 and OpenCV 5.0.0.
+# The digest of each committed file's tables. Drawn with Pillow 13.0.0 and OpenCV 5.0.0.
 COMMITTED = {
-    32: "7235d76b96e652fee9a84e81c66a0fe93d715211cc27494a6ccc5ce5c5e2549e",
-    64: "db8952564ff49894018aa05b3b346e02c71d7335531079706897e7ec65d5e412",
-    128: "29be67ceed1da5e359bada4778941ea10b4f1530ca9094742fa6c48497d9894e",
-    256: "459250eb1677ecc19d442a4fb564c668f188ea0809742fed905ecd6da0d08337",
+    "32": "7235d76b96e652fee9a84e81c66a0fe93d715211cc27494a6ccc5ce5c5e2549e",
+    "64": "db8952564ff49894018aa05b3b346e02c71d7335531079706897e7ec65d5e412",
+    "128": "29be67ceed1da5e359bada4778941ea10b4f1530ca9094742fa6c48497d9894e",
+    "256": "459250eb1677ecc19d442a4fb564c668f188ea0809742fed905ecd6da0d08337",
+    "24-mini": "ffd3d3dc98ed4fa0104f2941b591f9a19a31956a63b88f3f4dea50f2a93bae51",
+    "32-mini": "0b1173bb02718c96e723b1cf701a113874254d44e31e74a2ecc9b0c3fb4c0906",
 }
 
 # The fields of a configuration that decide its tables.
@@ -99,15 +101,20 @@ def write_committed_tables() -> None:
     from lra_data.pathfinder.generator.draw_tables import draw_tables
 
     FOLDER.mkdir(exist_ok=True)
-    for resolution in COMMITTED:
-        tables = draw_tables(standard_config(resolution))
-        np.savez_compressed(FOLDER / f"{resolution}.npz", **tables)  # type: ignore[arg-type]
-        print(f'    {resolution}: "{digest_of(tables)}",')
+    for name in COMMITTED:
+        tables = draw_tables(config_of(name))
+        np.savez_compressed(FOLDER / f"{name}.npz", **tables)  # type: ignore[arg-type]
+        print(f'    "{name}": "{digest_of(tables)}",')
 
 
-def _committed(config: Config) -> int | None:
-    """The resolution of the presets with the same tables, for a configuration from `_drawn_from`."""
-    return next((size for size in COMMITTED if _drawn_from(standard_config(size)) == config), None)
+def config_of(name: str) -> Config:
+    """A configuration that is drawn with the tables of this name: a resolution, or a preset."""
+    return MINI[name] if name in MINI else standard_config(int(name))
+
+
+def _committed(config: Config) -> str | None:
+    """The name of the tables of the presets that share them, for a configuration from `_drawn_from`."""
+    return next((name for name in COMMITTED if _drawn_from(config_of(name)) == config), None)
 
 
 if __name__ == "__main__":

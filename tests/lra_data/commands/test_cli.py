@@ -96,7 +96,7 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
     [
         (
             ["build", "listop"],
-            "unknown task 'listop'; known: image, listops, pathfinder, retrieval, text, path-x. Did",
+            "unknown task 'listop'; known: image, listops, pathfinder, retrieval, text, path-x, pathfinder/mini. Did",
         ),
         (["build", "listops", "--preset", "mini2"], "unknown listops preset 'mini2'; known: lra, mini"),
         (["build", "listops", "--max-depth", "1"], "listops: max_depth must be from 2 to 64, got 1"),

@@ -45,7 +45,7 @@ def test_presets_are_the_published_parameters(resolution: int) -> None:
 
 def test_clean_presets_differ_in_four_fields() -> None:
     for name in PRESETS:
-        if not name.endswith("-clean"):
+        if not name.endswith(("-clean", "-mini")):
             config, clean = PRESETS[name].config, PRESETS[f"{name}-clean"].config
             assert clean.all_angles
             assert clean.separate_contours
@@ -58,7 +58,8 @@ def test_clean_presets_differ_in_four_fields() -> None:
 def test_names() -> None:
     assert get_task("pathfinder").name == "pathfinder/32-hard"
     assert get_task("path-x").name == "pathfinder/128-hard"
-    assert len([name for name in lra_data.task_names() if name.startswith("pathfinder/")]) == 24
+    assert len([name for name in lra_data.task_names() if name.startswith("pathfinder/")]) == 26
+    assert get_task("pathfinder/mini").name == "pathfinder/24-mini"
     assert get_task("path-x").sizes == {"train": 160_000, "validation": 20_000, "test": 20_000}
     with pytest.raises(UsageError, match=r"unknown task 'path-y'; known: .* Did you mean 'path-x'"):
         get_task("path-y")

@@ -13,8 +13,8 @@ from lra_data.pathfinder.generator.chains import CHOICES, EXTENSIONS, TRIES
 from lra_data.store.digests import LogicalDigest, row_digests
 from tests.oracles.pathfinder_oracle import attempt_succeeds, draw_example
 
-ORIGINAL = [name for name in PRESETS if not name.endswith("-clean")]
-CLEAN = [name for name in PRESETS if name.endswith("-clean")]
+CLEAN = [name for name in PRESETS if name.endswith(("-clean", "-mini"))]
+ORIGINAL = [name for name in PRESETS if name not in CLEAN]
 SLOW = (
     "64-easy",
     "64-intermediate",
@@ -57,7 +57,7 @@ def test_kernel_and_oracle_draw_200_pictures_the_same(preset: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "preset", [pytest.param(name, marks=[] if name.startswith("32") else [pytest.mark.slow]) for name in CLEAN]
+    "preset", [pytest.param(name, marks=[] if name.startswith(("24", "32")) else [pytest.mark.slow]) for name in CLEAN]
 )
 def test_kernel_and_oracle_draw_the_same_clean_pictures(preset: str) -> None:
     check_replay(PRESETS[preset].config, range(few(preset, 16)), split="test", seed=2**64 - 1)
@@ -183,6 +183,8 @@ GOLDEN = {
     "256-hard-clean": "336fb58df94aab1926672c3db7407d96223bddf18aa8867ba673a8144e3ba684",
     "256-intermediate-clean": "91c005e267db6ef05a2dd9145b89252cb9b6e3cf8e5bc443ac21a5b1f887b0df",
     "256-easy-clean": "3ce6a30027fbed4a1bc7f2e4a1fb328e02a0ad05435292a5f4f75998ae275053",
+    "24-mini": "708ee195c3367204a659d09246094a4a842476193a1bfde1d890bd5b23b9845f",
+    "32-mini": "5afff445916f2a0758373fb5c9035fd277ad57dea9f849eaf1a53fee3b57b1dd",
 }
 
 

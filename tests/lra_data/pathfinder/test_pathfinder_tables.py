@@ -8,31 +8,36 @@ import pytest
 
 from lra_data import LraDataError, SetError, get_task
 from lra_data.catalogue import task_from_record
-from lra_data.pathfinder.config import Config, standard_config
+from lra_data.pathfinder.config import PRESETS, Config, standard_config
 from lra_data.pathfinder.generator import drawing_tables as tables_module
 from lra_data.pathfinder.generator.draw_tables import draw_tables, shift
-from lra_data.pathfinder.generator.drawing_tables import COMMITTED, digest_of, drawing_tables, tables_digest
+from lra_data.pathfinder.generator.drawing_tables import COMMITTED, config_of, digest_of, drawing_tables, tables_digest
 from lra_data.pathfinder.generator.patches import marker_classes
 
 
-@pytest.mark.parametrize("resolution", COMMITTED)
-def test_committed_tables_are_what_the_installed_libraries_draw(resolution: int) -> None:
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_tables_are_what_the_installed_libraries_draw(name: str) -> None:
     """A difference here means that Pillow, OpenCV or the C library draws otherwise; the committed tables stay."""
-    committed, drawn = drawing_tables(standard_config(resolution)), draw_tables(standard_config(resolution))
-    assert digest_of(committed) == COMMITTED[resolution]
+    committed, drawn = drawing_tables(config_of(name)), draw_tables(config_of(name))
+    assert digest_of(committed) == COMMITTED[name]
     assert set(committed) == set(drawn)
     different = {name: int(np.count_nonzero(committed[name] != drawn[name])) for name in drawn}
     assert {name: count for name, count in different.items() if count} == {}
 
 
 def test_all_difficulties_of_a_resolution_share_tables() -> None:
-    for resolution in COMMITTED:
+    for resolution in (32, 64, 128, 256):
         digests = {
             tables_digest(standard_config(resolution, difficulty, clean=clean))
             for difficulty in ("easy", "intermediate", "hard")
             for clean in (False, True)
         }
-        assert digests == {COMMITTED[resolution]}
+        assert digests == {COMMITTED[str(resolution)]}
+
+
+def test_every_preset_has_committed_tables() -> None:
+    """So that no release of Pillow or OpenCV can change a preset's pictures."""
+    assert {tables_digest(preset.config) for preset in PRESETS.values()} == set(COMMITTED.values())
 
 
 def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +46,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(LraDataError, match=r"32.npz: expected the drawing tables, got: .* install lra-data again"):
         drawing_tables(Config())
     np.savez_compressed(tmp_path / "32.npz", ring_1=np.zeros((3, 2), dtype=np.int16))
-    with pytest.raises(LraDataError, match=f"expected tables with digest {COMMITTED[32]}, got"):
+    with pytest.raises(LraDataError, match=f"expected tables with digest {COMMITTED['32']}, got"):
         drawing_tables(Config())
     tables_module._drawing_tables.cache_clear()
 

@@ -19,7 +19,7 @@ from tests.test_architecture import modules, project_imports
 
 pytestmark = pytest.mark.long
 
-ORIGINAL = [name for name in PRESETS if not name.endswith("-clean")]
+ORIGINAL = [name for name in PRESETS if not name.endswith(("-clean", "-mini"))]
 
 
 def test_it_shares_no_module_with_the_generator() -> None:

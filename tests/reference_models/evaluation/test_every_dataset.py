@@ -35,6 +35,7 @@ from reference_models.model.checkpoint import load_model, save_model
 from reference_models.model.classifier import Classifier
 from reference_models.model.config import Head, ModelConfig
 from reference_models.model.encoder import AttentionLayer
+from reference_models.model.preset_options import options_of
 from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
 from reference_models.training import loop
@@ -101,9 +102,17 @@ Open = Callable[[str, str], Dataset]
 
 
 def small(name: str, form: str) -> ModelConfig:
-    """The preset `mini` for a form, narrower and of one layer."""
+    """The preset `mini` for a form, narrower and of one layer, with a token for each byte and pixel."""
     chosen = FORMS[form]
     config = preset("mini", task=chosen.family, attention=name)
+    config = replace(
+        config,
+        stem="tokens",
+        stride=1,
+        positions="sinusoidal",
+        standardised=False,
+        options=options_of("mini", chosen.family, name, cls=False, vectors=config.max_length),
+    )
     if chosen.length < config.max_length:
         config = replace(config, options={**config.options, **DOCUMENT_OPTIONS.get(name, {})})
     config = replace(config, options={**config.options, **MORE_FEATURES.get(name, {})})

@@ -84,8 +84,37 @@ def test_there_are_thirty_and_four_for_comparison() -> None:
     assert set(IN_LRA) < set(attention_names())
 
 
+@pytest.mark.parametrize("task", ["image", "pathfinder"])
+def test_pictures_have_two_forms_of_any_size(task: str) -> None:
+    patches, pixels = (preset(name, task=task, attention="full", pixels=576) for name in ("mini", "mini-pixels"))
+    assert (patches.stem, patches.vectors(576), pixels.stem, pixels.vectors(576)) == ("convolution", 36, "grey", 576)
+    for config in (patches, pixels):
+        assert (config.positions, config.standardised, config.max_length) == ("grid", True, 576)
+    axial = [preset(name, task=task, attention="axial", pixels=576) for name in ("mini", "mini-pixels")]
+    assert [config.options["grid"] for config in axial] == [(6, 6), (24, 24)]
+    assert preset("mini", task=task, attention="full").max_length == 1024
+    assert preset("xiong", task=task, attention="full", pixels=576).max_length == 1024
+
+
+def test_documents_are_read_in_groups_of_bytes() -> None:
+    for task, block in (("text", 16), ("retrieval", 8)):
+        config = preset("mini", task=task, attention="local")
+        assert (config.stem, config.stride, config.standardised) == ("strided", 4, True)
+        assert (config.positions_count, config.options["block"]) == (8 * block, block)
+        with pytest.raises(ValueError, match="expected a task of pictures with the preset mini-pixels"):
+            preset("mini-pixels", task=task, attention="local")
+
+
+def test_the_control_pools_the_mean_in_every_preset() -> None:
+    for name in PRESETS:
+        for task in TASKS:
+            assert preset(name, task=task, attention="no_attention").pooling == "mean"
+
+
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown preset 'lra'; known: lra-paper, lra-release, xiong, mini, published"):
+    with pytest.raises(
+        ValueError, match="unknown preset 'lra'; known: lra-paper, lra-release, xiong, mini, mini-pixels, published"
+    ):
         preset("lra", task="listops", attention="full")
     with pytest.raises(ValueError, match="unknown task 'cifar'"):
         preset("mini", task="cifar", attention="full")
