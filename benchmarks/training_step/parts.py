@@ -16,7 +16,7 @@ import lra_data
 from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models import Classifier, TrainConfig, preset
 from reference_models.devices import World
-from reference_models.training.one_step import add_gradients
+from reference_models.training.one_step import add_gradients, cross_entropy
 from reference_models.training.splits import train_loader
 
 NAMES = {"listops": "listops/mini", "pathfinder": "pathfinder/32-easy"}
@@ -142,7 +142,7 @@ def _step(
 ) -> None:
     model.on_step(number)
     optimizer.zero_grad(set_to_none=True)
-    add_gradients(model, model, batch, recipe, size=recipe.batch_size, losses=losses)
+    add_gradients(model, model, batch, recipe, cross_entropy, size=recipe.batch_size, losses=losses)
     began = time.process_time()
     optimizer.step()
     if seconds is not None:

@@ -17,7 +17,7 @@ from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
 from reference_models.commands.shared_options import attention_option, load_attentions
 from reference_models.commands.testing import test
-from reference_models.commands.training import sweep, train
+from reference_models.commands.training import pretrain, sweep, train
 
 if TYPE_CHECKING:
     from reference_models.model.classifier import Classifier
@@ -45,7 +45,10 @@ def cli(context: click.Context) -> None:
 
 @cli.command("list", short_help="List the models.")
 @click.option(
-    "--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong, mini or published."
+    "--preset",
+    default="mini",
+    show_default=True,
+    help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
 )
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
 @click.option("--survey", is_flag=True, help="List the rows of the survey's table instead, here or not.")
@@ -109,7 +112,10 @@ def _print_table(cells: list[list[str]]) -> None:
 @cli.command(short_help="Describe a model.")
 @click.argument("model")
 @click.option(
-    "--preset", default="mini", show_default=True, help="Preset: lra-paper, lra-release, xiong, mini or published."
+    "--preset",
+    default="mini",
+    show_default=True,
+    help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
 )
 @click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
 @attention_option
@@ -164,7 +170,7 @@ def _made(preset: str, task: str, attention: str) -> "Classifier":
         return Classifier(preset_of(preset, task=task, attention=attention))
 
 
-for command in (train, sweep, evaluate, check, table, efficiency, span, test):
+for command in (train, pretrain, sweep, evaluate, check, table, efficiency, span, test):
     cli.add_command(command)
 
 

@@ -89,7 +89,7 @@ def recipe_options(command: Decorated) -> Decorated:
                 "--preset",
                 default="mini",
                 show_default=True,
-                help="Preset: lra-paper, lra-release, xiong, mini or published.",
+                help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
             ),
             click.option("--steps", type=int, help="Number of optimiser steps."),
             click.option("--batch-size", type=int, help="Number of examples per step, over all processes."),

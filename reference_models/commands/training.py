@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 @attention_option
 @recipe_options
 @click.option("--head", help="Head for Retrieval: concat, four-way or cross.")
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Begin with the encoder that `lra-zoo pretrain` left in a folder.",
+)
 @dataset_options
 @machine_options
 def train(task: str, model: str | None, **options: Any) -> None:
@@ -64,10 +72,51 @@ def train(task: str, model: str | None, **options: Any) -> None:
         preset=options["preset"],
         head=options["head"],
         changes=recipe_changes(options),
+        start=options["start"],
     )
     with shown_training(f"{task} {model}", ending.hear) as report:
         folder, card = run(experiment, options["out"], **machine_arguments(options), report=report)
     say(f"{folder}: {_scores(card)}")
+
+
+@click.command(short_help="Pre-train an encoder on a task's own inputs.")
+@click.argument("task")
+@click.argument("model")
+@attention_option
+@click.option("--ratio", type=float, help="Share of vectors that are hidden. Default: that of Amos et al. 2023.")
+@recipe_options
+@dataset_options
+@machine_options
+def pretrain(task: str, model: str, ratio: float | None, **options: Any) -> None:
+    """Pre-train the encoder of MODEL on the inputs of TASK, or continue an earlier pre-training.
+
+    Some vectors are hidden, and the encoder learns to tell what they held: ids, bytes or grey values. Labels and the
+    test split are not used. `lra-zoo train TASK MODEL --from FOLDER` begins with the result.
+
+    \b
+    lra-zoo pretrain listops/mini linear --steps 2000
+    lra-zoo train listops/mini linear --from runs/listops/mini/linear-pretrained
+    """
+    ending = Ending()
+    from reference_models.training.runs import Experiment, run_pretraining
+
+    load_attentions(options["attentions"])
+    set_threads(options["threads"])
+    experiment = Experiment(
+        source=dataset_source(task, options),
+        attention=model,
+        preset=options["preset"],
+        changes=recipe_changes(options),
+    )
+    with shown_training(f"{task} {model}", ending.hear) as report:
+        folder, record = run_pretraining(
+            experiment, options["out"], ratio=ratio, **machine_arguments(options), report=report
+        )
+    score = record.validation
+    say(
+        f"{folder}: {score.accuracy:.2%} of {score.examples:,} hidden elements of validation told right, the best "
+        f"constant {record.guess:.2%}"
+    )
 
 
 @click.command(short_help="Train models one after another, unattended.")

@@ -114,6 +114,14 @@ class FreshAnswers(Record, frozen=True, kw_only=True):
     errors: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
+class Start(Record, frozen=True, kw_only=True):
+    """The pre-trained encoder that a training began with: digest of its file, steps, and share of hidden vectors."""
+
+    sha256: Text
+    steps: Positive
+    ratio: Share
+
+
 class Card(Record, frozen=True, kw_only=True):
     """The card of a trained model; a card without `recorded` is not complete yet.
 
@@ -132,6 +140,7 @@ class Card(Record, frozen=True, kw_only=True):
     date: date of the training (UTC).
     torch, python, lra_data: versions that the training used.
     preset: name of the preset; None if a configuration was given instead.
+    start: the pre-trained encoder that the training began with; None for drawn weights.
     model: configuration of the model.
     sha256: digest of the weights' file.
     recorded: answers on the first rows of "train" and "test".
@@ -160,6 +169,7 @@ class Card(Record, frozen=True, kw_only=True):
     lra_data: Text
     preset: Text | None = None
     attention_sha256: Text | None = None
+    start: Start | None = None
     model: ModelConfig
     sha256: Text
     recorded: dict[Literal["train", "test"], RecordedAnswers] | None = None
@@ -173,7 +183,7 @@ class Card(Record, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         """The bytes of `card.json`."""
         values = builtins(self)
-        absent = {name for name in ("preset", "attention_sha256") if values[name] is None}
+        absent = {name for name in ("preset", "attention_sha256", "start") if values[name] is None}
         if self.recorded is None:
             absent |= {"recorded", "fresh", "trivial"}
         kept = {name: value for name, value in values.items() if name not in absent}

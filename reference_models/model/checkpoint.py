@@ -20,7 +20,7 @@ import torch
 from msgspec.structs import replace
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from reference_models.attention.catalogue import source_digest
 from reference_models.attention.registration import registered_names
@@ -125,7 +125,7 @@ def load_model(folder: Path) -> tuple[Classifier, Card]:
     return model.eval(), card
 
 
-def load_weights(model: Classifier, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Copy tensors into a model; raises CheckpointError if a name or a shape differs."""
     own = model.state_dict()
     for name in sorted(set(own) | set(tensors)):

@@ -24,13 +24,44 @@ from reference_models.model.encoder import EPSILON, AttentionLayer, Encoder
 from reference_models.model.layers.standardise import Standardise
 
 
-class Classifier(nn.Module):
-    """The model of a `ModelConfig`. Logits are float32, also under autocast."""
+class WithEncoder(nn.Module):
+    """A model that is trained through an encoder."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
+
+    @property
+    def attentions(self) -> list[Attention]:
+        """The attention of each layer, from the first."""
+        return [cast(AttentionLayer, layer).attention for layer in self.encoder.attentions]
+
+    def check_options(self) -> None:
+        """Raises UsageError if a part of an attention cannot learn with its options, even if all outputs are read."""
+        for attention in self.attentions:
+            for name, reason in attention.unread(self.config.positions_count).items():
+                given = f"{self.config.attention} with options {dict(self.config.options)}"
+                raise UsageError(
+                    f"expected options with which all of a model learns, got {given}: {name} cannot learn: {reason}"
+                )
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """The sum of the attentions' own losses of the last forward pass; None if there are none."""
+        losses = [loss for attention in self.attentions if (loss := attention.auxiliary_loss()) is not None]
+        return None if not losses else torch.stack(losses).sum()
+
+    def on_step(self, step: int) -> None:
+        """Tell all attentions that a training step begins."""
+        for attention in self.attentions:
+            attention.on_step(step)
+
+
+class Classifier(WithEncoder):
+    """The model of a `ModelConfig`. Logits are float32, also under autocast."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
         self.standardise = Standardise(config.dim) if config.standardised else None
         self.cross = CrossAttention(config) if config.head == "cross" else None
         if config.num_sequences == 1:
@@ -76,11 +107,6 @@ class Classifier(nn.Module):
         return torch.cat([a, b] if self.config.head == "concat" else [a, b, a * b, a - b], dim=-1)
 
     @property
-    def attentions(self) -> list[Attention]:
-        """The attention of each layer, from the first."""
-        return [cast(AttentionLayer, layer).attention for layer in self.encoder.attentions]
-
-    @property
     def never_trained(self) -> dict[str, str]:
         """Names of parameters whose gradient is always 0, with the reason; empty for most configurations.
 
@@ -107,25 +133,6 @@ class Classifier(nn.Module):
             alone = "the CLS token learns of no other"
             found = {name: alone for name in names if name.startswith("encoder.embedding.")} | found
         return found
-
-    def check_options(self) -> None:
-        """Raises UsageError if a part of an attention cannot learn with its options, even if all outputs are read."""
-        for attention in self.attentions:
-            for name, reason in attention.unread(self.config.positions_count).items():
-                given = f"{self.config.attention} with options {dict(self.config.options)}"
-                raise UsageError(
-                    f"expected options with which all of a model learns, got {given}: {name} cannot learn: {reason}"
-                )
-
-    def auxiliary_loss(self) -> Tensor | None:
-        """The sum of the attentions' own losses of the last forward pass; None if there are none."""
-        losses = [loss for attention in self.attentions if (loss := attention.auxiliary_loss()) is not None]
-        return None if not losses else torch.stack(losses).sum()
-
-    def on_step(self, step: int) -> None:
-        """Tell all attentions that a training step begins."""
-        for attention in self.attentions:
-            attention.on_step(step)
 
 
 class CrossAttention(nn.Module):

@@ -65,14 +65,21 @@ class Encoder(nn.Module):
         self.num_prefix, self._pooled, self._part_fed = first.num_prefix, first.pooled, first.feed_forward
         self.prefix = nn.Parameter(torch.randn(self.num_prefix, config.dim)) if self.num_prefix else None
 
-    def forward(self, tokens: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, tokens: Tensor, keep: Tensor | None = None, hidden: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """tokens: int (B, L). keep: bool (B, L) or None. Returns vectors (B, L', D) and their mask (B, L') or None.
+
+        hidden: the vectors of the stem that are replaced, bool (B, vectors), and what replaces them, (D).
 
         For a model whose classifier reads the vectors in front (`pooled`), these are returned instead.
         """
         if tokens.shape[1] > self.config.max_length:
             raise UsageError(f"expected at most max_length = {self.config.max_length} tokens, got {tokens.shape[1]}")
         x, keep = (self.embedding(tokens), keep) if self.config.stem == "tokens" else self.embedding(tokens, keep)
+        if hidden is not None:
+            which, instead = hidden
+            x = torch.where(which[..., None], instead.to(x.dtype), x)
         positions = self._positions(x)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(x.shape[0], 1, -1), x], dim=1)

@@ -4,7 +4,7 @@ Not here: the files that a training writes (`state.py`, `run_log.py`, `result.py
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,11 +18,12 @@ from reference_models.devices import World
 from reference_models.evaluation.scoring import Evaluation, evaluate
 from reference_models.model.card import Card
 from reference_models.model.checkpoint import STATE, read_card, save_model
-from reference_models.model.classifier import Classifier
+from reference_models.model.classifier import Classifier, WithEncoder
 from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
-from reference_models.training.one_step import add_gradients, on_all_ranks, seed_of_step
-from reference_models.training.result import check_plan, new_card, plan_of
+from reference_models.pretraining.pretrained import Pretrained
+from reference_models.training.one_step import add_gradients, cross_entropy, on_all_ranks, seed_of_step
+from reference_models.training.result import Plan, check_plan, new_card, plan_of
 from reference_models.training.run_log import Report, RunLog
 from reference_models.training.splits import Splits, micro_batch, train_loader
 from reference_models.training.state import Moment, StateKeeper, kept_buffers, load_state, read_state
@@ -60,7 +61,9 @@ class Training:
         *,
         num_workers: int,
         window: int | None,
+        start: Pretrained | None = None,
     ) -> None:
+        self.start = start
         self.recipe, self.splits, self.run, self.world = recipe, splits, run, world
         self.log = RunLog(run, report)
         self.micro_batch = micro_batch(recipe, world)
@@ -72,7 +75,7 @@ class Training:
             )
         self.loader = train_loader(config, recipe, splits.train, world, num_workers=num_workers, window=window)
         torch.manual_seed(recipe.seed)
-        self.model = Classifier(config).to(world.device)
+        self.model = self.new_model(config).to(world.device)
         self.model.check_options()
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -85,9 +88,24 @@ class Training:
         self.losses = torch.zeros((), dtype=torch.float64, device=world.device)
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, Tensor] = {}
-        self.plan = plan_of(config, recipe, splits)
+        self.plan = {**plan_of(config, recipe, splits), **self.further_plan()}
         self.keeper = StateKeeper(run / STATE, self.model, self.optimizer, self.plan)
         self._began, self._saved = time.perf_counter(), time.monotonic()
+
+    def new_model(self, config: ModelConfig) -> WithEncoder:
+        """The model as it is before the first step; draws are from torch's generator."""
+        model = Classifier(config)
+        if self.start is not None:
+            self.start.put_into(model.encoder)
+        return model
+
+    def further_plan(self) -> Plan:
+        """What else decides the result."""
+        return {} if self.start is None else {"start": {"sha256": self.start.record.sha256}}
+
+    def loss_of(self, model: nn.Module, batch: TorchBatch) -> Tensor:
+        """The mean loss on a micro-batch of the current step, without auxiliary losses."""
+        return cross_entropy(model, batch)
 
     def loop(self, save_every: int, save_seconds: float) -> None:
         """Take all remaining steps, after the log line and evaluation that are due from the last one."""
@@ -154,7 +172,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        add_gradients(model, self.model, batch, recipe, size=self.micro_batch, losses=self.losses)
+        add_gradients(model, self.model, batch, recipe, self.loss_of, size=self.micro_batch, losses=self.losses)
         with self.keeper.changing(self._now):
             self.optimizer.step()
             self.seconds = time.perf_counter() - self._began
@@ -177,14 +195,18 @@ class Training:
     def _look_at_validation(self) -> None:
         score = _finite(self._score(self.splits.validation), f"validation at step {self.step}")
         self._log({"step": self.step, "validation": score.record()})
-        if not self.best or score.correct > self.best["validation"]["correct"]:
+        if not self.best or self.is_better(score, self.best["validation"]):
             self.best = {"step": self.step, "validation": score.record()}
             self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def is_better(self, score: Evaluation, best: Mapping[str, Any]) -> bool:
+        """Whether a score on validation is better than the best one so far."""
+        return bool(score.correct > best["correct"])
 
     def _score(self, dataset: "Dataset") -> Evaluation:
         world = self.world
         return evaluate(
-            self.model,
+            cast(Classifier, self.model),
             dataset,
             precision=self.recipe.precision,
             rank=world.rank,
@@ -251,7 +273,7 @@ class Training:
         self.model.load_state_dict(self.best_weights)
         test = _finite(self._score(self.splits.test), "test")
         card = new_card(
-            self.model,
+            cast(Classifier, self.model),
             self.recipe,
             self.splits,
             self.world,
@@ -259,10 +281,11 @@ class Training:
             test=test,
             seconds=self.seconds,
             preset=preset,
+            start=self.start,
         )
         if self.world.rank == 0:
             with self.keeper.ending():
-                save_model(self.run, self.model, card)
+                save_model(self.run, cast(Classifier, self.model), card)
         self.world.meet()
         return read_card(self.run)
 

@@ -1,6 +1,7 @@
 """The gradients of one step: over the ranks that train together, and over a step's micro-batches."""
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +10,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lra_data.loading.frameworks.torch_batches import TorchBatch
 from reference_models.devices import World
-from reference_models.model.classifier import Classifier
+from reference_models.model.classifier import WithEncoder
 from reference_models.model.train_config import TrainConfig
 
 
-def on_all_ranks(model: Classifier, world: World) -> nn.Module:
+def on_all_ranks(model: WithEncoder, world: World) -> nn.Module:
     """The model itself for one rank; for several, a model whose gradients are the mean over the ranks."""
     if world.size == 1:
         return model
@@ -27,28 +28,40 @@ def on_all_ranks(model: Classifier, world: World) -> nn.Module:
         )
 
 
+def cross_entropy(model: nn.Module, batch: TorchBatch) -> Tensor:
+    """The mean cross entropy of a classifier's logits."""
+    return functional.cross_entropy(model(batch.inputs, batch.lengths), batch.labels)
+
+
 def add_gradients(
-    model: nn.Module, classifier: Classifier, batch: TorchBatch, recipe: TrainConfig, *, size: int, losses: Tensor
+    model: nn.Module,
+    own: WithEncoder,
+    batch: TorchBatch,
+    recipe: TrainConfig,
+    loss_of: Callable[[nn.Module, TorchBatch], Tensor],
+    *,
+    size: int,
+    losses: Tensor,
 ) -> None:
     """Give the parameters the gradient of the mean loss over a rank's batch, clipped to the recipe's norm.
 
-    model: `on_all_ranks(classifier)`.
+    model: `on_all_ranks(own)`.
+    loss_of: the mean loss of a model on a micro-batch.
     size: number of examples in a micro-batch.
-    losses: the mean cross entropy is added to it in place.
+    losses: the mean loss is added to it in place.
     """
-    for part in range(recipe.accumulate):
-        rows = slice(part * size, (part + 1) * size)
+    for number in range(recipe.accumulate):
+        rows = slice(number * size, (number + 1) * size)
         if isinstance(model, DistributedDataParallel):
-            model.require_backward_grad_sync = part == recipe.accumulate - 1
+            model.require_backward_grad_sync = number == recipe.accumulate - 1
         with torch.autocast(losses.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            logits = model(batch.inputs[rows], batch.lengths[rows])
-        loss = functional.cross_entropy(logits, batch.labels[rows])
+            loss = loss_of(model, type(batch)(*(tensor[rows] for tensor in batch)))
         losses += loss.detach() / recipe.accumulate
-        auxiliary = classifier.auxiliary_loss()
+        auxiliary = own.auxiliary_loss()
         total = loss if auxiliary is None else loss + auxiliary
         (total / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
     if recipe.clip_norm is not None:
-        nn.utils.clip_grad_norm_(classifier.parameters(), recipe.clip_norm)
+        nn.utils.clip_grad_norm_(own.parameters(), recipe.clip_norm)
 
 
 def seed_of_step(seed: int, step: int, rank: int) -> int:

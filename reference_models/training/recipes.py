@@ -67,8 +67,8 @@ def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig
             return recipe("xiong", task=task)
         return TrainConfig(**published_recipe(attention, task))
     if name.startswith("mini"):
-        given = {"warmup": 50, **(_PIXELS if name == PIXELS else _MINI[task])}
-        return TrainConfig(**given, clip_norm=1.0, weight_decay=0.01, beta2=0.99)
+        chosen: dict[str, Any] = {"warmup": 50, **(_PIXELS if name == PIXELS else _MINI[task])}
+        return TrainConfig(**chosen, clip_norm=1.0, weight_decay=0.01, beta2=0.99)
     if name == "xiong":
         return TrainConfig(**_XIONG_ALL, **_XIONG[task])
     settings = dict(_RELEASE[task])

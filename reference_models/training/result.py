@@ -16,11 +16,12 @@ from reference_models.attention.catalogue import source_digest
 from reference_models.devices import World, device_name
 from reference_models.evaluation.model_inputs import reading
 from reference_models.evaluation.scoring import Evaluation
-from reference_models.model.card import Card, CheckpointError, OfSplits, Score, TrainingData, as_json
+from reference_models.model.card import Card, CheckpointError, OfSplits, Score, Start, TrainingData, as_json
 from reference_models.model.checkpoint import CARD, STATE, read_card
 from reference_models.model.classifier import Classifier, count_parameters
 from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
+from reference_models.pretraining.pretrained import Pretrained, Pretraining
 from reference_models.strict_json import builtins
 from reference_models.training.splits import Splits
 
@@ -40,8 +41,8 @@ def _of_file(digest: str | None) -> dict[str, dict[str, Any]]:
 
 def check_plan(own: Plan, found: Plan, path: Path) -> None:
     """Raises CheckpointError if the plan found in a file is not the training's own."""
-    for part, entries in own.items():
-        others = found.get(part, {})
+    for part in [*own, *(part for part in found if part not in own)]:
+        entries, others = own.get(part, {}), found.get(part, {})
         for name in {**entries, **others}:
             value, other = entries.get(name), others.get(name)
             if other != value:
@@ -56,11 +57,17 @@ def finished_card(run: Path, plan: Plan, world: World) -> Card:
     card = read_card(run)
     identities = builtins(card.data.identities)
     own = _of_file(card.attention_sha256)
+    if card.start is not None:
+        own = {**own, "start": {"sha256": card.start.sha256}}
     found = {"model": as_json(card.model), "recipe": as_json(card.recipe), "data": identities, **own}
     check_plan(plan, found, run / CARD)
     if world.rank == 0:
         (run / STATE).unlink(missing_ok=True)  # left by a run that was killed after it wrote the card
     return card
+
+
+def _start_of(record: Pretraining) -> Start:
+    return Start(sha256=record.sha256, steps=record.recipe.steps, ratio=record.ratio)
 
 
 def new_card(
@@ -73,12 +80,14 @@ def new_card(
     test: Evaluation,
     seconds: float,
     preset: str | None,
+    start: Pretrained | None,
 ) -> Card:
     """The card of a finished training, without the weights' digest, which `save_model` adds.
 
     best: step of the kept weights, and their score on validation.
     test: score of the kept weights on test.
     seconds: wall time of the whole training.
+    start: the encoder that the training began with, if it was pre-trained.
     """
     task, config = splits.train.task, model.config
     return Card(
@@ -107,6 +116,7 @@ def new_card(
         lra_data=lra_data.__version__,
         preset=preset,
         attention_sha256=source_digest(config.attention),
+        start=None if start is None else _start_of(start.record),
         model=config,
         sha256="",
     )

@@ -9,7 +9,7 @@ accuracies of the trivial predictors.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from reference_models.model.checkpoint import load_model, write_card
 from reference_models.model.config import Head, ModelConfig
 from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
+from reference_models.pretraining.pretrained import Pretraining, read_pretrained
+from reference_models.training.pretraining import RATIOS, pretrain
 from reference_models.training.recipes import recipe
 from reference_models.training.run_log import Report
 from reference_models.training.splits import Splits
@@ -66,6 +68,7 @@ class Experiment:
     preset: name in `presets.py` and `recipes.py`.
     head: head for Retrieval; None is the preset's.
     changes: fields of the recipe that differ from the preset's.
+    start: folder of the pre-trained encoder to begin with; None for drawn weights.
     """
 
     source: Source
@@ -73,6 +76,7 @@ class Experiment:
     preset: str = "mini"
     head: Head | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    start: Path | None = None
 
     def configs(self, data: Dataset) -> tuple[ModelConfig, TrainConfig]:
         """The model and the recipe for a split's task."""
@@ -109,19 +113,7 @@ def run(
     folder = root / task.family / task.variant / experiment.attention
     if report is not None:
         report({"steps": recipe_config.steps, "folder": str(folder)})
-    first = os.environ.get("RANK", "0") == "0"
-    with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if first:  # the file stays: another process may be waiting for it
-                lock = folder.with_name(f".{experiment.attention}.lock")
-                stack.enter_context(locking.locked_file(lock, wait=False))
-        except Timeout:
-            raise UsageError(
-                f"{folder}: another process trains this model now: choose another --out, or wait"
-            ) from None
-        except OSError as error:
-            raise paths.write_failure(folder, error) from error
+    with alone_in(folder) as first:
         card = train(
             model_config,
             recipe_config,
@@ -133,12 +125,75 @@ def run(
             save_every=save_every,
             report=report,
             preset=experiment.preset,
+            start=None if experiment.start is None else read_pretrained(experiment.start),
         )
         if first and card.recorded is None:
             if report is not None:
                 report({"recording": str(folder)})
             card = complete_card(folder, splits, source, device)
     return folder, card
+
+
+def run_pretraining(
+    experiment: Experiment,
+    out: Path,
+    *,
+    ratio: float | None = None,
+    device: str = "auto",
+    num_workers: int = 0,
+    window: int | None = None,
+    save_every: int | None = None,
+    report: Report | None = None,
+) -> tuple[Path, Pretraining]:
+    """Pre-train an encoder; returns the folder and the record.
+
+    ratio: share of hidden vectors; None for that of Amos et al. 2023 for the task.
+
+    Raises UsageError if another process is running this pre-training, and the errors of `pretrain`.
+    """
+    root = paths.local_path(out, "a folder for pre-trained encoders")
+    train, validation = experiment.source.open("train"), experiment.source.open("validation")
+    model_config, recipe_config = experiment.configs(train)
+    folder = root / train.task.family / train.task.variant / f"{experiment.attention}-pretrained"
+    if report is not None:
+        report({"steps": recipe_config.steps, "folder": str(folder)})
+    with alone_in(folder):
+        record = pretrain(
+            model_config,
+            recipe_config,
+            train,
+            validation,
+            folder,
+            ratio=RATIOS[train.task.family] if ratio is None else ratio,
+            device=device,
+            num_workers=num_workers,
+            window=window,
+            save_every=save_every,
+            report=report,
+        )
+    return folder, record
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """A block in which no other command trains in the folder, which is made; the value is whether this is rank 0.
+
+    Raises UsageError if one does.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if first:  # the file stays: another process may be waiting for it
+                lock = folder.with_name(f".{folder.name}.lock")
+                stack.enter_context(locking.locked_file(lock, wait=False))
+        except Timeout:
+            raise UsageError(
+                f"{folder}: another process trains this model now: choose another --out, or wait"
+            ) from None
+        except OSError as error:
+            raise paths.write_failure(folder, error) from error
+        yield first
 
 
 def complete_card(folder: Path, splits: Splits, source: Source, device: str) -> Card:

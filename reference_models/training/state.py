@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from reference_models.model.card import CheckpointError
 from reference_models.model.checkpoint import load_weights, read_tensors, tensors_bytes, write_whole
-from reference_models.model.classifier import Classifier
 from reference_models.strict_json import Record, RecordError, converted
 
 
@@ -145,7 +144,7 @@ def saved_step(path: Path) -> int | None:
 
 
 def load_state(
-    path: Path, tensors: Mapping[str, Tensor], model: Classifier, optimizer: torch.optim.Optimizer
+    path: Path, tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
     """Put the tensors of a state into a model and its optimiser; returns the best weights so far."""
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}

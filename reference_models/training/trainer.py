@@ -24,6 +24,7 @@ from reference_models.model.card import Card
 from reference_models.model.checkpoint import CARD
 from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
+from reference_models.pretraining.pretrained import Pretrained
 from reference_models.training.loop import Training
 from reference_models.training.result import finished_card
 from reference_models.training.run_log import Report
@@ -46,6 +47,7 @@ def train(
     save_seconds: float = SAVE_SECONDS,
     report: Report | None = None,
     preset: str | None = None,
+    start: Pretrained | None = None,
 ) -> Card:
     """Train a model in the folder `run`, or continue an earlier call's training there; returns the card.
 
@@ -55,6 +57,7 @@ def train(
     save_seconds: a state is also written when the last one is so many seconds old.
     report: called with each event of the log.
     preset: name of the preset, for the card.
+    start: a pre-trained encoder to begin with.
 
     KeyboardInterrupt leaves a state of the last whole step. If only one of several processes raises it, or it comes
     within the optimiser's step, the state is the one saved before.
@@ -63,7 +66,7 @@ def train(
     CheckpointError for a folder that holds another training, TrainingError for a loss that is not finite.
     """
     world = World.joined(device)
-    training = Training(config, recipe, splits, run, world, report, num_workers=num_workers, window=window)
+    training = Training(config, recipe, splits, run, world, report, num_workers=num_workers, window=window, start=start)
     if (run / CARD).exists():
         return finished_card(run, training.plan, world)
     training.go_on()

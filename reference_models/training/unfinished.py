@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reference_models.model.card import CheckpointError
 from reference_models.model.checkpoint import CARD, STATE, read_card
+from reference_models.pretraining.pretrained import RECORD
 from reference_models.training.run_log import LOG
 from reference_models.training.state import saved_step
 
@@ -23,6 +24,8 @@ def unfinished(folders: Iterable[Path]) -> dict[Path, str]:
 
 def _how_far(run: Path) -> str | None:
     """How far a training is; None if it is finished, and if its card is broken, since that is reported elsewhere."""
+    if (run / RECORD).exists():
+        return None
     if not (run / CARD).exists():
         step = saved_step(run / STATE)
         return "no step is saved" if step is None else f"step {step:,} is saved"

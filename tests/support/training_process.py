@@ -6,6 +6,8 @@
     training_process.py disk FOLDER BYTES EVERY trains where no file may grow beyond so many bytes, with a state after
                                                 so many steps
     torchrun … training_process.py ranks FOLDER trains each model, on all ranks together
+    torchrun … training_process.py pretrain FOLDER
+                                                pre-trains one, on all ranks together
 
 Models are small, and read 127 tokens as listops/mini has them, so that every attention has several blocks or segments.
 """
@@ -39,6 +41,8 @@ from reference_models.model.classifier import Classifier
 from reference_models.model.config import ModelConfig
 from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
+from reference_models.pretraining.pretrained import Pretraining
+from reference_models.training.pretraining import pretrain
 from reference_models.training.splits import Splits
 from reference_models.training.trainer import train
 
@@ -70,6 +74,12 @@ def small_training(attention: str, run: Path, *, recipe: TrainConfig | None = No
     """Train one of the above on the CPU, with a state after every second step; returns the card."""
     given = {"device": "cpu", "save_every": 2, **words}
     return train(small_config(attention), recipe or small_recipe(), small_splits(), run, **given)
+
+
+def pretraining(attention: str, run: Path) -> Pretraining:
+    """Pre-train one of the above on the CPU, without dropout, with a state after every second step."""
+    config, splits = replace(small_config(attention), dropout=0.0, attention_dropout=0.0), small_splits()
+    return pretrain(config, small_recipe(), splits.train, splits.validation, run, ratio=0.2, device="cpu", save_every=2)
 
 
 def kill(folder: Path, seed: int) -> None:
@@ -269,6 +279,9 @@ def main() -> None:
         small_disk(folder, *map(int, rest))
     elif what == "ranks":
         all_ranks(folder, *rest)
+    elif what == "pretrain":
+        pretraining("linear", folder / "linear-pretrained")
+        leave()
     elif what == "logits":
         answers(folder)
     else:

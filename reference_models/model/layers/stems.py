@@ -21,7 +21,7 @@ from lra_data import UsageError
 from reference_models.attention.operations import padded_to, sinusoids
 from reference_models.model.config import ModelConfig
 
-_HALF = 127.5  # grey values 0 to 255 become -1 to 1
+HALF = 127.5  # grey values 0 to 255 become -1 to 1
 _SHARE = 0.5  # of sinusoids on a grid: with stems of about the same size
 
 
@@ -99,7 +99,7 @@ def _pictures(ids: Tensor, stride: int) -> Tensor:
             f"expected square pictures whose side {stride} divides, got sequences of {ids.shape[1]} pixels: "
             "choose a preset without a stem for pictures"
         )
-    return (ids.float() / _HALF - 1.0).view(len(ids), 1, side, side)
+    return (ids.float() / HALF - 1.0).view(len(ids), 1, side, side)
 
 
 def _of_patches(keep: Tensor | None, stride: int) -> Tensor | None:

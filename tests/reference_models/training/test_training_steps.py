@@ -92,7 +92,8 @@ def test_what_is_drawn_is_a_function_of_seed_step_and_rank(tmp_path: Path, monke
 
         def first(inputs: Tensor, lengths: Tensor) -> Tensor:
             drawn[self.world.rank].append(float(torch.rand(())))
-            return forward(inputs, lengths)
+            logits: Tensor = forward(inputs, lengths)
+            return logits
 
         with monkeypatch.context() as patch:
             patch.setattr(self.model, "forward", first)
