@@ -16,8 +16,9 @@ import torch
 
 import lra_data
 from lra_data.loading.dataset import Dataset
-from reference_models.drift.check import LEVEL, Model, trained_on
+from reference_models.drift.check import LEVEL
 from reference_models.drift.fingerprint import answers, errors, groups
+from reference_models.drift.trained import Model, trained_on
 from reference_models.evaluation.significance import differ, means_differ
 from reference_models.model.bundled import BUNDLED
 from tests.support.faulty_sets import DATA_FAULTS, READING_FAULTS, batches_with, rows_with
@@ -58,13 +59,13 @@ def compared(name: str, model: Model, dataset: Dataset) -> tuple[float, bool, li
     """
     found = answers({name: model.classifier}, dataset, device=CPU)
     fresh, correct, now = model.fresh, found.correct(name), errors(found, name, groups(dataset))
-    counts = (correct, found.examples, fresh.correct, fresh.examples)
+    counts = (correct, len(found.labels), fresh.correct, fresh.examples)
     moved = [
         group
         for group, was in fresh.errors.items()
         if means_differ(now[group], was, comparisons=COMPARISONS, level=LEVEL)
     ]
-    points = 100 * (correct / found.examples - fresh.correct / fresh.examples)
+    points = 100 * (correct / len(found.labels) - fresh.correct / fresh.examples)
     return points, differ(*counts, comparisons=COMPARISONS, level=LEVEL), moved
 
 

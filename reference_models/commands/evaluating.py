@@ -67,12 +67,19 @@ def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options
 @click.option("--checkpoints", metavar="DIR", help="Folder of trained models. Default: the bundled ones.")
 @click.option("--models", help="Names of the models to use, such as linear,local. Default: all.")
 @click.option("--other-seed", type=int, default=2, show_default=True, help="Seed of further examples to compare.")
+@click.option("--thorough", is_flag=True, help="Let every model answer every row, not only its share of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @attention_option
 @dataset_options
 @machine_options
 def check(
-    dataset: str, checkpoints: str | None, models: str | None, other_seed: int, as_json: bool, **options: Any
+    dataset: str,
+    checkpoints: str | None,
+    models: str | None,
+    other_seed: int,
+    thorough: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Check DATASET with models that learned it: do they still give the recorded answers?
 
@@ -80,7 +87,7 @@ def check(
     """
     from reference_models.devices import chosen_device
     from reference_models.drift.check import check as compare
-    from reference_models.drift.check import trained_on
+    from reference_models.drift.trained import trained_on
     from reference_models.model.bundled import BUNDLED
 
     load_attentions(options["attentions"])
@@ -98,6 +105,7 @@ def check(
             seed=own,
             other_seed=other_seed,
             device=device,
+            thorough=thorough,
             num_workers=options["workers"],
             progress=progress,
         )

@@ -3,8 +3,11 @@
 Rows of the cards' own seed are compared with the cards: the digests of the rows, the digests of the batches made from
 them, and the answers. On rows of another seed, which are in no card, two figures are compared with the card: the share
 of right answers, and the mean of label - answer in each group of rows (`fingerprint.groups`). That mean moves when a
-rule of the labels changes on which few answers depend. All intervals together hold at 99.9 %. Each finding is
-attributed to a cause:
+rule of the labels changes on which few answers depend. All intervals together hold at 99.9 %.
+
+Several models divide the rows among them: each answers its share, the figures are compared for all together, and
+digests are of all rows. A thorough check lets every model answer every row, which takes as many times as long as there
+are models. Each finding is attributed to a cause:
 
     data changed        the rows differ, or the figures on rows that are in no card
     reading changed     the rows are the same, the batches made from them differ
@@ -15,22 +18,18 @@ Not here: whether labels are right, which `lra-data verify` derives from the row
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lra_data import UsageError, paths
+from lra_data import UsageError
 from reference_models.drift.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
+from reference_models.drift.trained import Model
 from reference_models.evaluation.model_inputs import reading
-from reference_models.evaluation.significance import differ, means_differ
-from reference_models.model.card import Card, FreshAnswers, RecordedAnswers
-from reference_models.model.checkpoint import CARD, load_model, read_card
-from reference_models.model.classifier import Classifier
+from reference_models.evaluation.significance import differ, means_differ, pooled_means_differ
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
-    from lra_data.task import Task
 
 Cause = Literal["data changed", "reading changed", "models drifted"]
 
@@ -38,6 +37,7 @@ Cause = Literal["data changed", "reading changed", "models drifted"]
 MOST_DIFFERENT = 0.005
 LEVEL = 0.999
 
+_Errors = Mapping[str, tuple[int, int, int]]
 OpenSplit = Callable[[str, int], "Dataset"]
 
 
@@ -63,72 +63,6 @@ class Report:
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Model:
-    """A trained model and its card."""
-
-    classifier: Classifier
-    card: Card
-
-    @property
-    def recorded(self) -> Mapping[Literal["train", "test"], RecordedAnswers]:
-        """The card's answers on recorded rows; the card must be complete."""
-        assert self.card.recorded is not None, "`trained_on` gives models with complete cards"
-        return self.card.recorded
-
-    @property
-    def fresh(self) -> FreshAnswers:
-        """The card's figures on rows of another seed; the task must be a generated one."""
-        assert self.card.fresh is not None, "a corpus has no rows of another seed"
-        return self.card.fresh
-
-
-def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: torch.device) -> dict[str, Model]:
-    """The models in a folder whose cards are complete and name this task and its version, by attention.
-
-    Raises UsageError if no model was trained on the task, if a name is missing, and for two models of one attention.
-    """
-    there = paths.local_path(folder, "a folder of trained models")
-    cards = {path.parent: read_card(path.parent) for path in sorted(there.rglob(CARD))}
-    of_task = {path: card for path, card in cards.items() if card.task == task.name}
-    fitting: dict[str, Path] = {}
-    for path, card in of_task.items():
-        name = card.attention
-        if card.data.version != task.version or card.recorded is None or (names and name not in names):
-            continue
-        if name in fitting:
-            raise UsageError(f"expected one {name} for {task.name}, got two: {fitting[name]} and {path}")
-        fitting[name] = path
-    missing = set(names or ()) - {card.attention for card in of_task.values()}
-    if of_task and missing:
-        known = ", ".join(sorted({card.attention for card in of_task.values()}))
-        raise UsageError(f"expected models among {known}, got {', '.join(sorted(missing))}")
-    if not fitting:
-        raise UsageError(f"{folder}: {_why_none(task, of_task, cards)}")
-    found = {}
-    for name, path in fitting.items():
-        classifier, card = load_model(path)
-        found[name] = Model(classifier.to(device), card)
-    return found
-
-
-def _why_none(task: "Task", of_task: Mapping[Path, Card], cards: Mapping[Path, Card]) -> str:
-    """Why no model can be used, and what to do."""
-    if of_task:
-        versions = sorted({card.data.version for card in of_task.values()})
-        if task.version not in versions:
-            return f"expected models of {task.name} in version {task.version}, got version {versions[-1]}: train again"
-        return (
-            f"expected a complete card of {task.name}, got {len(of_task)} without recorded answers: run `lra-zoo train`"
-            " with the same options again, which completes them"
-        )
-    known = ", ".join(sorted({card.task for card in cards.values()})) or "none"
-    return (
-        f"expected models that were trained on {task.name}, got models of {known}: train some with `lra-zoo sweep "
-        f"{task.name}:all`, and name their folder with --checkpoints"
-    )
-
-
 def check(
     models: Mapping[str, Model],
     open_split: OpenSplit,
@@ -136,6 +70,7 @@ def check(
     seed: int,
     other_seed: int,
     device: torch.device,
+    thorough: bool = False,
     num_workers: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
@@ -148,10 +83,11 @@ def check(
     open_split: opens a slice of a split under a seed: of the set for its own seed, otherwise generated on the fly.
     seed: the set's own seed.
     other_seed: seed of further rows, used if the set has the cards' seed.
+    thorough: whether every model answers every row; otherwise several models divide the rows among them.
     progress: called with the number of examples of each batch.
     """
     known = _known_seed(models)
-    checking = _Checking(models, open_split, device, num_workers, progress)
+    checking = _Checking(models, open_split, device, num_workers, progress, divided=not thorough and len(models) > 1)
     if all(model.card.fresh is not None for model in models.values()):
         if known == other_seed:
             raise UsageError(f"the other seed must be one that no model learned, got {other_seed}")
@@ -190,15 +126,17 @@ class _Checking:
         device: torch.device,
         num_workers: int,
         progress: Callable[[int], None] | None,
+        *,
+        divided: bool,
     ) -> None:
-        self.models, self.open_split = models, open_split
+        self.models, self.open_split, self.divided = models, open_split, divided
         self.device, self.num_workers, self.progress = device, num_workers, progress
         self.report = Report(measured={name: {} for name in models})
 
     def compare(self, seed: int) -> None:
         """Compare rows of the cards' own seed with the cards."""
         recorded = next(iter(self.models.values())).recorded
-        different, compared, same = dict.fromkeys(self.models, 0), 0, True
+        different, compared, same = dict.fromkeys(self.models, 0), dict.fromkeys(self.models, 0), True
         for split, entry in recorded.items():
             there = len(self.open_split(split, seed))
             # Of a set with fewer rows, the whole blocks are compared.
@@ -211,19 +149,19 @@ class _Checking:
             same &= self._same_blocks(split, rows, entry.rows, rows_digests(dataset), "data changed", "rows")
             if same:
                 same &= self._same_blocks(split, rows, entry.read, found.read, "reading changed", "batches")
-            compared += rows
             for name, model in self.models.items():
-                was = as_answers(model.recorded[split].predictions)[:rows]
-                different[name] += int((found.predicted[name] != was).sum())
-        if compared == 0:
+                was, asked = as_answers(model.recorded[split].predictions)[:rows], found.asked(name)
+                different[name] += int((found.predicted[name] != was)[asked].sum())
+                compared[name] += int(asked.sum())
+        if not any(compared.values()):
             raise UsageError(f"expected at least {BLOCK} rows in train or test, got a set with fewer: build more")
         for name, changed in different.items():
-            self.report.measured[name] |= {"compared": compared, "different": changed}
-            if same and changed > MOST_DIFFERENT * compared:
+            self.report.measured[name] |= {"compared": compared[name], "different": changed}
+            if same and changed > MOST_DIFFERENT * compared[name]:
                 self._find(
                     "models drifted",
                     f"{name}: expected at most {MOST_DIFFERENT:.1%} changed answers on the same batches, got "
-                    f"{changed:,} of {compared:,}",
+                    f"{changed:,} of {compared[name]:,}",
                 )
 
     def count(self, seed: int) -> None:
@@ -231,28 +169,18 @@ class _Checking:
         examples = min(model.fresh.examples for model in self.models.values())
         dataset = self.open_split(f"train[:{examples}]", seed)
         found = self._answers(dataset)
-        comparisons = sum(1 + len(model.fresh.errors) for model in self.models.values())
-        outside, group_of_row = [], groups(dataset)
-        for name, model in self.models.items():
-            fresh, correct, now = model.fresh, found.correct(name), errors(found, name, group_of_row)
+        group_of_row = groups(dataset)
+        now = {name: errors(found, name, group_of_row) for name in self.models}
+        for name in self.models:
             self.report.measured[name] |= {
                 "seed": seed,
-                "examples": found.examples,
-                "correct": correct,
-                "errors": now,
+                "examples": int(found.asked(name).sum()),
+                "correct": found.correct(name),
+                "errors": now[name],
             }
-            counts = (correct, found.examples, fresh.correct, fresh.examples)
-            if differ(*counts, comparisons=comparisons, level=LEVEL):
-                outside.append(
-                    f"{name} accuracy {correct / found.examples:.2%} instead of {fresh.correct / fresh.examples:.2%}"
-                )
-            for group, was in fresh.errors.items():
-                if means_differ(now.get(group, (0, 0, 0)), was, comparisons=comparisons, level=LEVEL):
-                    outside.append(
-                        f"{name} mean error {_mean(now[group]):+.3f} in {group} instead of {_mean(was):+.3f}"
-                    )
+        comparisons, outside = (self._together if self.divided else self._each)(found, now)
         self.report.lines.append(
-            f"seed {seed}: {found.examples:,} examples answered, {len(outside)} of {comparisons} figures outside"
+            f"seed {seed}: {len(found.labels):,} examples answered, {len(outside)} of {comparisons} figures outside"
         )
         if outside:
             # A finding in the recorded rows explains this one too.
@@ -262,6 +190,48 @@ class _Checking:
                 f"seed {seed}: expected the recorded figures within joint {LEVEL:.1%} intervals, got "
                 f"{', '.join(outside)}",
             )
+
+    def _each(self, found: Answers, now: Mapping[str, _Errors]) -> tuple[int, list[str]]:
+        """The number of comparisons, and in words those that are outside: of each model by itself."""
+        comparisons = sum(1 + len(model.fresh.errors) for model in self.models.values())
+        outside = []
+        for name, model in self.models.items():
+            fresh, correct, examples = model.fresh, found.correct(name), len(found.labels)
+            if differ(correct, examples, fresh.correct, fresh.examples, comparisons=comparisons, level=LEVEL):
+                outside.append(
+                    f"{name} accuracy {correct / examples:.2%} instead of {fresh.correct / fresh.examples:.2%}"
+                )
+            for group, was in fresh.errors.items():
+                if means_differ(now[name].get(group, (0, 0, 0)), was, comparisons=comparisons, level=LEVEL):
+                    outside.append(
+                        f"{name} mean error {_mean(now[name][group]):+.3f} in {group} instead of {_mean(was):+.3f}"
+                    )
+        return comparisons, outside
+
+    def _together(self, found: Answers, now: Mapping[str, _Errors]) -> tuple[int, list[str]]:
+        """The same of all models together, each of which answered its share of the rows."""
+        right = [
+            ((int(found.asked(name).sum()), *[found.correct(name)] * 2), (fresh.examples, *[fresh.correct] * 2))
+            for name, fresh in ((name, model.fresh) for name, model in self.models.items())
+        ]
+        figures = {"accuracy": right}
+        for group in sorted({group for model in self.models.values() for group in model.fresh.errors}):
+            figures[group] = [
+                (now[name].get(group, (0, 0, 0)), model.fresh.errors.get(group, (0, 0, 0)))
+                for name, model in self.models.items()
+            ]
+        outside = []
+        for what, pairs in figures.items():
+            if pooled_means_differ(pairs, comparisons=len(figures), level=LEVEL):
+                rows = sum(new[0] for new, _ in pairs)
+                found_mean = sum(new[1] for new, _ in pairs) / max(rows, 1)
+                due = sum(new[0] * _mean(was) for new, was in pairs) / max(rows, 1)
+                outside.append(
+                    f"accuracy of all models together {found_mean:.2%} instead of {due:.2%}"
+                    if what == "accuracy"
+                    else f"mean error of all models together {found_mean:+.3f} in {what} instead of {due:+.3f}"
+                )
+        return len(figures), outside
 
     def _answers(self, dataset: "Dataset") -> Answers:
         ways = {str(reading(model.classifier.config, dataset)) for model in self.models.values()}
@@ -274,6 +244,7 @@ class _Checking:
             dataset,
             device=self.device,
             num_workers=self.num_workers,
+            divided=self.divided,
             progress=self.progress,
         )
 

@@ -32,6 +32,7 @@ RECORDED: dict[Literal["train", "test"], int] = {"train": 20_000, "test": 2_000}
 FRESH_SEEDS_ON, FRESH_EXAMPLES = 1, 20_000
 
 _BATCH = 100  # divides BLOCK
+NOT_ASKED = -1
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Answers:
     """The answers of models on N rows.
 
     labels: (N,).
-    predicted: answers by model, each (N,).
+    predicted: answers by model, each (N,); NOT_ASKED where the rows are divided and another model answers.
     read: digest of each block of batches.
     """
 
@@ -47,10 +48,10 @@ class Answers:
     predicted: dict[str, NDArray[np.int64]]
     read: list[str] = field(default_factory=list)
 
-    @property
-    def examples(self) -> int:
-        """N."""
-        return len(self.labels)
+    def asked(self, model: str) -> NDArray[np.bool_]:
+        """(N,): the rows that a model answered."""
+        asked: NDArray[np.bool_] = self.predicted[model] != NOT_ASKED
+        return asked
 
     def correct(self, model: str) -> int:
         """How many of a model's answers are right."""
@@ -63,22 +64,30 @@ def answers(
     *,
     device: torch.device,
     num_workers: int = 0,
+    divided: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Answers:
-    """All models' answers on a dataset, which is read once.
+    """The models' answers on a dataset, which is read once.
 
     models: on the device, in evaluation mode; all must read the dataset the same way.
+    divided: whether the models divide the blocks among them, so that each block is answered once, and each model
+        answers one at least; otherwise every model answers every row.
     progress: called with the number of examples of each batch.
     """
     # The arrays are allocated first: small ones, kept between tensors that are freed, would fragment the heap.
-    found = Answers(np.empty(len(dataset), np.int64), {name: np.empty(len(dataset), np.int64) for name in models})
+    found = Answers(
+        np.empty(len(dataset), np.int64), {name: np.full(len(dataset), NOT_ASKED, np.int64) for name in models}
+    )
+    blocks = -(-len(dataset) // BLOCK)
     config = next(iter(models.values())).config
     block, end = _BlockDigest(), 0
     for batch in read(config, dataset, _BATCH, num_workers=num_workers):
         block.update(batch)
         start, end = end, end + len(batch.labels)
         found.labels[start:end] = batch.labels.numpy()
-        for name, model in models.items():
+        for number, (name, model) in enumerate(models.items()):
+            if divided and not _asked(number, start // BLOCK, len(models), blocks):
+                continue
             found.predicted[name][start:end] = logits_of(model, batch, device).argmax(dim=1).numpy()
         if end % BLOCK == 0 or end == len(dataset):
             found.read.append(block.hexdigest())
@@ -87,6 +96,11 @@ def answers(
             progress(len(batch.labels))
     assert end == len(dataset), f"{end} of {len(dataset)} rows were read: the rest of the arrays has no answers"
     return found
+
+
+def _asked(number: int, block: int, models: int, blocks: int) -> bool:
+    """Whether a model answers a block, in turn; where there are fewer blocks than models, several share one."""
+    return block % models == number if blocks >= models else number % blocks == block
 
 
 class _BlockDigest:
@@ -118,11 +132,11 @@ def groups(dataset: "Dataset") -> list[str]:
 def errors(found: Answers, model: str, group_of_row: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """For each group the number of rows, the sum of label - answer, and the sum of its squares."""
     off = found.labels - found.predicted[model]
-    of_row = np.array(group_of_row)
+    of_row, asked = np.array(group_of_row), found.asked(model)
     return {
         str(group): (int(inside.sum()), int(off[inside].sum()), int((off[inside] ** 2).sum()))
         for group in np.unique(of_row)
-        for inside in [of_row == group]
+        for inside in [(of_row == group) & asked]
     }
 
 
@@ -156,7 +170,7 @@ def record(
         dataset = open_split(f"{split}[:{most}]")
         found = answers({"": model}, dataset, device=device)
         recorded[split] = RecordedAnswers(
-            examples=found.examples,
+            examples=len(found.labels),
             correct=found.correct(""),
             rows=rows_digests(dataset),
             read=found.read,
@@ -167,7 +181,7 @@ def record(
     found = answers({"": model}, fresh, device=device)
     return recorded, FreshAnswers(
         seed=fresh.rows.seed,
-        examples=found.examples,
+        examples=len(found.labels),
         correct=found.correct(""),
         errors=errors(found, "", groups(fresh)),
     )

@@ -78,6 +78,30 @@ def means_differ(a: Sequence[int], b: Sequence[int], *, comparisons: int = 1, le
     return apart > _quantile(of_each) * math.sqrt(sum(variances))
 
 
+def pooled_means_differ(
+    pairs: Sequence[tuple[Sequence[int], Sequence[int]]], *, comparisons: int = 1, level: float = 0.999
+) -> bool:
+    """Whether values of many kinds differ together from what was recorded of each kind.
+
+    D = sum_k n_k (mean of the new values of kind k - their recorded mean). Its variance is that of the new values,
+    which are independent, and at most (sum_k n_k s_k / sqrt(N_k))² for the recorded means, whose N_k values may be of
+    the same rows for all kinds, and so move together.
+
+    pairs: of each kind (number, sum, sum of squares) of new values, and of recorded ones. Kinds with fewer than two
+        values are left out; without any kind the result is False.
+    comparisons: see `differ`.
+    """
+    of_each = _level_of_each(comparisons, level)
+    apart = new = recorded = 0.0
+    for (n, total, squares), (of, sum_of, squares_of) in pairs:
+        if min(n, of) < 2:
+            continue
+        apart += total - n * sum_of / of
+        new += n * (squares - total**2 / n) / (n - 1)
+        recorded += n * math.sqrt((squares_of - sum_of**2 / of) / (of - 1) / of)
+    return abs(apart) > _quantile(of_each) * math.sqrt(new + recorded**2)
+
+
 def _level_of_each(comparisons: int, level: float) -> float:
     comparisons = checks.whole_number("comparisons", comparisons, 1)
     return 1 - (1 - level) / comparisons

@@ -13,7 +13,8 @@ from msgspec import structs
 import lra_data
 from lra_data import UsageError
 from reference_models.commands.main import cli
-from reference_models.drift.check import Model, Report, check, trained_on
+from reference_models.drift.check import Report, check
+from reference_models.drift.trained import Model, trained_on
 from reference_models.model.card import Card, FreshAnswers
 from reference_models.model.checkpoint import read_card, write_card
 from reference_models.training.runs import Source
@@ -74,9 +75,9 @@ def models_of(zoo: Path) -> dict[str, Model]:
     return trained_on(lra_data.get_task(MINI), zoo, None, CPU)
 
 
-def report_of(models: Mapping[str, Model], *, seed: int = 0, other_seed: int = 2) -> Report:
+def report_of(models: Mapping[str, Model], *, seed: int = 0, other_seed: int = 2, thorough: bool = True) -> Report:
     source = Source(target=MINI)
-    return check(models, source.open_other, seed=seed, other_seed=other_seed, device=CPU)
+    return check(models, source.open_other, seed=seed, other_seed=other_seed, device=CPU, thorough=thorough)
 
 
 def assert_all_is_well(said: Checked) -> None:

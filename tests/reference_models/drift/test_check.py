@@ -18,7 +18,8 @@ from lra_data import UsageError
 from reference_models.commands.main import cli
 from reference_models.commands.shared_options import names_of
 from reference_models.drift import fingerprint
-from reference_models.drift.check import Model, check, trained_on
+from reference_models.drift.check import check
+from reference_models.drift.trained import Model, trained_on
 from reference_models.evaluation.significance import differ
 from reference_models.model import bundled
 from reference_models.model.card import CheckpointError, FreshAnswers
@@ -224,8 +225,13 @@ def test_bundled_models_know_the_set_and_find_medians_rounded_up() -> None:
     assert sorted(models) == sorted(path.name for path in (bundled.BUNDLED / MINI).iterdir())
     assert len(models) == 16
     source = Source(target=MINI)
-    report = check(models, source.open_other, seed=0, other_seed=2, device=CPU)
+    report = check(models, source.open_other, seed=0, other_seed=2, device=CPU, thorough=True)
     assert report.findings == []
+    with rows_with(DATA_FAULTS["medians rounded up"]):
+        (finding,) = check(models, source.open_other, seed=3, other_seed=2, device=CPU).findings[-1:]
+    assert "mean error of all models together" in finding.text
+    assert "in [MED instead of" in finding.text
+    assert "accuracy" not in finding.text
     one = {"local": models["local"]}
     with rows_with(DATA_FAULTS["medians rounded up"]):
         (finding,) = check(one, source.open_other, seed=3, other_seed=2, device=CPU).findings[-1:]
