@@ -59,10 +59,15 @@ def attention_span(
     device: the model is moved to it.
     width: pixels in a row of a picture, if the picture is not square.
 
-    Raises UsageError for more examples than the split has, a set that the model cannot read (see `reading`), or a width
-    that does not fit.
+    Raises UsageError for more examples than the split has, a set that the model cannot read (see `reading`), a width
+    that does not fit, or a stem that joins several tokens, since their distances are not known to the attention.
     """
     config, task = model.config, dataset.task
+    if config.stride > 1:
+        raise UsageError(
+            f"expected a model with a vector for each token to measure spans, got the stem {config.stem!r} of stride "
+            f"{config.stride}: of pictures, train with --preset mini-pixels"
+        )
     examples = checks.whole_number("examples", examples, 1)
     seed = checks.whole_number("seed", seed, 0)
     form = BatchShape(**reading(config, dataset))

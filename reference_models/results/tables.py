@@ -33,6 +33,8 @@ _LARGE_PATHFINDER = {"128": "path-x", "256": None}
 # The model without attention, which the others are held against.
 CONTROL = "no_attention"
 
+# What follows the name of a task whose corpus is incomplete.
+_PARTIAL = "-partial"
 _NONE = "–"
 _AGAINST = {None: _NONE, True: "above", False: "not above"}
 
@@ -171,7 +173,8 @@ def _command(card: Card) -> str:
     """The command that makes the result, for any MODEL: the preset, and the options that differ from its recipe."""
     preset = str(card.preset)
     usual = asdict(recipe(preset, task=card.task.partition("/")[0], attention=card.attention))
-    words = ["lra-zoo", "train", card.task, "MODEL", "--preset", preset]
+    partial = ["--corpus", "ARCHIVE", "--allow-partial"] if card.task.endswith(_PARTIAL) else []
+    words = ["lra-zoo", "train", card.task.removesuffix(_PARTIAL), "MODEL", "--preset", preset, *partial]
     for name, value in asdict(card.recipe).items():
         if value != usual[name]:
             flag = f"--{name.replace('_', '-')}"

@@ -29,6 +29,7 @@ from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
 from reference_models.pretraining.pretrained import RECORD, Pretraining, read_record, save_pretrained
 from reference_models.pretraining.reconstructor import NEAR, Reconstructor
+from reference_models.strict_json import builtins
 from reference_models.training.loop import Training
 from reference_models.training.result import Plan, check_plan
 from reference_models.training.run_log import Report
@@ -162,8 +163,13 @@ def pretrain(
     )
     if (run / RECORD).exists():
         record = read_record(run)
-        own = {"model": as_json(record.model), "recipe": as_json(record.recipe), "pretraining": {"ratio": record.ratio}}
-        check_plan({name: training.plan[name] for name in own}, own, run / RECORD)
+        found = {
+            "model": as_json(record.model),
+            "recipe": as_json(record.recipe),
+            "data": builtins(record.identities),
+            "pretraining": {"ratio": record.ratio},
+        }
+        check_plan({name: training.plan[name] for name in found}, found, run / RECORD)
         return record
     training.go_on()
     try:

@@ -56,6 +56,13 @@ def test_a_width_that_does_not_fit_is_refused() -> None:
         attention_span(model_of(SMALL), LISTOPS, examples=2, width=8)
 
 
+def test_stems_that_join_tokens_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match="a vector for each token to measure spans, got the stem 'strided' of stride 4"
+    ):
+        attention_span(model_of(replace(SMALL, stem="strided", stride=4)), LISTOPS, examples=2)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_pictures_have_distances_in_the_plane(pooling: str, corpora: dict[str, Path]) -> None:
     patterns: list[Pattern] = [np.eye, uniform, lambda n: np.roll(np.eye(n), 32, axis=1)]

@@ -168,7 +168,7 @@ def test_weights_that_changed_are_the_models_drift(own_zoo: Path, sound: Path) -
         for parameter in model.parameters():
             parameter.zero_()
     save_model(folder, model, card)
-    said = checked(own_zoo, sound, models="linear,local")
+    said = checked(own_zoo, sound, "--thorough", models="linear,local")
     assert said.causes == {"models drifted"}
     different = said.models["linear"]["different"]
     assert said.findings[0]["text"] == (

@@ -91,6 +91,13 @@ def test_another_ratio_needs_another_folder(whole: Path) -> None:
         )
 
 
+def test_a_finished_one_of_other_rows_is_refused(whole: Path) -> None:
+    rows = lra_data.load("listops/mini", split="train[:40]")
+    config = replace(small_config("linear"), dropout=0.0, attention_dropout=0.0)
+    with pytest.raises(CheckpointError, match=r"expected a training with data\.train = "):
+        pretrain(config, small_recipe(), rows, small_splits().validation, whole, ratio=0.2, device="cpu")
+
+
 def test_a_training_begins_with_the_encoder(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = read_pretrained(whole)
     before: dict[str, torch.Tensor] = {}

@@ -241,6 +241,13 @@ def test_command_says_what_differs_from_the_preset() -> None:
     assert "`lra-zoo train listops/mini MODEL --preset mini` (full)" in text
 
 
+def test_command_of_an_incomplete_corpus_names_it() -> None:
+    made = card("full", task="retrieval/by-pair-partial", recipe=recipe("mini", task="retrieval"))
+    assert rows([made])[0]["command"] == (
+        "lra-zoo train retrieval/by-pair MODEL --preset mini --corpus ARCHIVE --allow-partial"
+    )
+
+
 def test_markdown_is_well_formed() -> None:
     text = markdown([card(name, task=task) for name in attention_names() for task in ("listops/mini", "image/grey")])
     for section in ("listops/mini", "image/grey"):
