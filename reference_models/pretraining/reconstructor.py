@@ -57,9 +57,10 @@ class Reconstructor(WithEncoder):
         found = self.head(found[:, 1:] if self.encoder.cls is not None else found).float()
         losses, right = self._losses(found, elements)
         # An example's loss depends on no other example, so that ranks and micro-batches add up.
-        per_row = counted.view(batch, -1).sum(dim=1)
-        total = losses.masked_fill(~counted, 0.0).view(batch, -1).sum(dim=1)
-        return total / per_row.clamp(min=1), torch.stack([per_row, (right & counted).view(batch, -1).sum(dim=1)], dim=1)
+        of_row = (batch, inputs.shape[1] * counted.shape[1] * counted.shape[2])
+        per_row = counted.view(of_row).sum(dim=1)
+        total = losses.masked_fill(~counted, 0.0).view(of_row).sum(dim=1)
+        return total / per_row.clamp(min=1), torch.stack([per_row, (right & counted).view(of_row).sum(dim=1)], dim=1)
 
     def hidden_elements(self, inputs: Tensor, lengths: Tensor, rows: Tensor, step: int) -> Tensor:
         """The hidden ids or grey values of a batch, one after another: int64 (hidden,)."""
@@ -94,12 +95,12 @@ class Reconstructor(WithEncoder):
         if self.config.of_pictures:
             side = math.isqrt(x.shape[1])
             parts = x.view(len(x), side // stride, stride, side // stride, stride).transpose(2, 3)
-            return parts.reshape(len(x), -1, stride**2)
+            return parts.reshape(len(x), (side // stride) ** 2, stride**2)
         missing = -x.shape[1] % stride
-        return functional.pad(x, (0, missing)).view(len(x), -1, stride)
+        return functional.pad(x, (0, missing)).view(len(x), -(-x.shape[1] // stride), stride)
 
     def _ungrouped(self, groups: Tensor) -> Tensor:
         """The inverse of `_grouped` for pictures."""
         stride, side = self.config.stride, math.isqrt(groups.shape[1])
         parts = groups.view(len(groups), side, side, stride, stride).transpose(2, 3)
-        return parts.reshape(len(groups), -1)
+        return parts.reshape(len(groups), (side * stride) ** 2)

@@ -77,6 +77,8 @@ class PretrainingRun(Training):
         model.eval()
         sums = torch.zeros(4, dtype=torch.float64)  # rows, sum of their losses, hidden elements, right ones
         for batch in read(model.config, dataset, _BATCH, rank=world.rank, world_size=world.size):
+            if len(batch.labels) == 0:  # another rank has the last ones
+                continue
             moved = to_device(batch, world.device)
             with torch.autocast(world.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
                 losses, counts = model(moved.inputs, moved.lengths, moved.indices, 0)

@@ -61,6 +61,7 @@ class Standardise(nn.Module):
         sums = _SumOverRanks.apply(sums)  # type: ignore[no-untyped-call]
         mean, square = (sums[:-1] / sums[-1].clamp(min=1)).chunk(2)
         variance = (square - mean.square()).clamp(min=0.0)
-        for running, found in ((self.mean, mean), (self.variance, variance)):
-            running.lerp_(found.detach().to(running.dtype), _SHARE)
+        if sums[-1] > 0:  # otherwise no rank has an example, and nothing is known of this step
+            for running, found in ((self.mean, mean), (self.variance, variance)):
+                running.lerp_(found.detach().to(running.dtype), _SHARE)
         return mean.to(x.dtype), variance.to(x.dtype)

@@ -54,6 +54,8 @@ class Convolution(nn.Module):
 
     def forward(self, ids: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Vectors and their mask."""
+        if ids.shape[1] == 0:  # convolutions need a pixel
+            return self(ids.new_zeros(len(ids), self.stride**2), None)[0][:, :0], keep
         x = _pictures(ids, self.stride).to(self.last.weight.dtype)
         for layer in self.halving:
             x = functional.relu(layer(x))
@@ -73,11 +75,12 @@ class Strided(nn.Module):
     def forward(self, ids: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Vectors and their mask."""
         x = self.embedding(ids)
+        groups = -(-x.shape[1] // self.stride)  # counted, since a batch without examples has no sizes to infer
         if keep is not None:
             x = x.masked_fill(~keep[..., None], 0.0)
-            keep = padded_to(keep, self.stride, 1, value=False).view(len(x), -1, self.stride).any(dim=-1)
-        groups = padded_to(x, self.stride, 1)
-        return self.dense(groups.reshape(len(x), -1, self.stride * x.shape[2])), keep
+            keep = padded_to(keep, self.stride, 1, value=False).view(len(x), groups, self.stride).any(dim=-1)
+        padded = padded_to(x, self.stride, 1)
+        return self.dense(padded.reshape(len(x), groups, self.stride * x.shape[2])), keep
 
 
 STEMS = {"grey": Grey, "convolution": Convolution, "strided": Strided}
