@@ -241,7 +241,7 @@ def _scaled(config: Config, resolution: int) -> Config:
     )
 
 
-# Small clean pictures that a model on a CPU learns in minutes, a ladder to 32-easy. Paddles of five pixels show their
+# Small clean pictures, for trials on a CPU and as a ladder to 32-easy. Paddles of five pixels show their
 # direction, and contours that may bend by 90 degrees and more from paddle to paddle spread the offsets between two
 # markers, so that not even a table of them tells the label (docs/pathfinder.md).
 _SMALL: dict[str, Any] = {
@@ -286,7 +286,7 @@ def _summary(config: Config) -> str:
     distractors = config.num_distractor_snakes or "no"
     return (
         f"{config.resolution} x {config.resolution}, contours of {config.contour_length} paddles, {distractors} "
-        "distractors, without leaks; small enough to learn on a CPU"
+        "distractors, without the original's leaks"
     )
 
 

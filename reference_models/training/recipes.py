@@ -38,7 +38,8 @@ _XIONG_ALL: dict[str, Any] = {
     "weight_decay": 0.0,
 }
 
-# Found by `benchmarks/recipes` on validation, at most ten minutes of a core a model; its JSONL has what failed, too.
+# At most ten minutes of a core a model. Text, Retrieval and Image are from `benchmarks/recipes`, on validation.
+# Pathfinder is from trials of 24-mini with test scores in sight, which are not in its JSONL (docs/baselines.md).
 _MINI: dict[str, dict[str, Any]] = {
     "listops": {"steps": 4000, "learning_rate": 2e-3, "warmup": 200},
     "text": {"steps": 1000, "evaluate_every": 250},
@@ -46,7 +47,7 @@ _MINI: dict[str, dict[str, Any]] = {
     "image": {"steps": 1000, "batch_size": 64, "learning_rate": 2e-3, "evaluate_every": 250},
     "pathfinder": {"steps": 8000, "batch_size": 64, "evaluate_every": 1000},
 }
-# A token a pixel takes a Transformer more than a second a step on one core.
+# A token a pixel takes a Transformer more than a second a step on one core. Not searched yet.
 _PIXELS: dict[str, Any] = {"steps": 1500}
 
 

@@ -12,6 +12,15 @@ SLOPE = 1.1
 AVERAGES = False  # a constant becomes 0
 
 
+def encoder_of(layers: int) -> Encoder:
+    config = ModelConfig(
+        attention="no_attention", vocab_size=9, num_classes=2, max_length=20, dim=8, heads=1, qkv_dim=8, mlp_dim=16,
+        num_layers=layers, pooling="mean", dropout=0.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return Encoder(config).eval()
+
+
 def test_every_output_is_zero_also_of_what_is_not_finite() -> None:
     model = build("no_attention", {})
     x = inputs(2, 9)
@@ -29,12 +38,7 @@ def test_it_has_no_parameter_and_gives_no_gradient() -> None:
 
 
 def test_in_the_encoder_no_token_learns_of_another() -> None:
-    config = ModelConfig(
-        attention="no_attention", vocab_size=9, num_classes=2, max_length=20, dim=8, heads=1, qkv_dim=8, mlp_dim=16,
-        num_layers=3, pooling="mean", dropout=0.0,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    encoder = Encoder(config).eval()
+    encoder = encoder_of(3)
     tokens = torch.randint(0, 8, (1, 20))
     before, _ = encoder(tokens)
     for place in (0, 7, 19):
@@ -45,12 +49,7 @@ def test_in_the_encoder_no_token_learns_of_another() -> None:
 
 
 def test_the_encoder_without_it_is_its_feed_forward_layers() -> None:
-    config = ModelConfig(
-        attention="no_attention", vocab_size=9, num_classes=2, max_length=20, dim=8, heads=1, qkv_dim=8, mlp_dim=16,
-        num_layers=2, pooling="mean", dropout=0.0,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    encoder = Encoder(config).eval()
+    encoder = encoder_of(2)
     tokens = torch.randint(0, 9, (2, 20))
     x = torch.nn.functional.embedding(tokens, encoder.get_parameter("embedding.weight")) + encoder.get_buffer(
         "positions"
