@@ -22,6 +22,7 @@ from reference_models.model.classifier import Classifier, WithEncoder
 from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
 from reference_models.pretraining.pretrained import Pretrained
+from reference_models.training.calibration import calibrate
 from reference_models.training.one_step import add_gradients, cross_entropy, on_all_ranks, seed_of_step
 from reference_models.training.result import Plan, check_plan, new_card, plan_of
 from reference_models.training.run_log import Report, RunLog
@@ -63,7 +64,7 @@ class Training:
         window: int | None,
         start: Pretrained | None = None,
     ) -> None:
-        self.start = start
+        self.start, self.window = start, window
         self.recipe, self.splits, self.run, self.world = recipe, splits, run, world
         self.log = RunLog(run, report)
         self.micro_batch = micro_batch(recipe, world)
@@ -204,9 +205,10 @@ class Training:
         return bool(score.correct > best["correct"])
 
     def _score(self, dataset: "Dataset") -> Evaluation:
-        world = self.world
+        world, model = self.world, cast(Classifier, self.model)
+        calibrate(model, self.recipe, self.splits.train, world, self.window)
         return evaluate(
-            cast(Classifier, self.model),
+            model,
             dataset,
             precision=self.recipe.precision,
             rank=world.rank,

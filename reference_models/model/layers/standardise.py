@@ -2,9 +2,10 @@
 
     y = (x - mean) / sqrt(variance + epsilon)
 
-in training with the mean and the variance of the step's whole batch, over all ranks; afterwards with running ones,
-mean += (mean of the step - mean) / 10, so that a row alone gives what it gives in a batch. A mean over hundreds of
-mostly equal tokens is nearly the same vector for every example, and a head cannot see within few steps what differs.
+in training with the mean and the variance of the step's whole batch, over all ranks; afterwards with fixed ones, so
+that a row alone gives what it gives in a batch. Those follow the steps, mean += (mean of the step - mean) / 10, until a
+training measures them for the weights that it scores (`training/calibration.py`). A mean over hundreds of mostly equal
+tokens is nearly the same vector for every example, and a head cannot see within few steps what differs.
 
 Ioffe and Szegedy, "Batch normalization", 2015, section 3. Running statistics in training too, without a gradient
 through them, were tried: the loss rises above that of chance (docs/log.md).
@@ -36,7 +37,7 @@ class _SumOverRanks(torch.autograd.Function):
 class Standardise(nn.Module):
     """(N, D) to (N, D), in float32 or better. A step is one batch: micro-batches would have statistics of their own.
 
-    mean, variance: float32 (D), running.
+    mean, variance: float32 (D), those of evaluations.
     """
 
     mean: Tensor
@@ -55,13 +56,26 @@ class Standardise(nn.Module):
         return result
 
     def _of_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance over the ranks' examples. Sums are in float64, so that their order does not matter."""
-        wide = x.double()
-        sums = torch.cat([wide.sum(dim=0), wide.square().sum(dim=0), wide.new_full((1,), len(x))])
-        sums = _SumOverRanks.apply(sums)  # type: ignore[no-untyped-call]
-        mean, square = (sums[:-1] / sums[-1].clamp(min=1)).chunk(2)
-        variance = (square - mean.square()).clamp(min=0.0)
+        """Mean and variance over the ranks' examples."""
+        sums = _SumOverRanks.apply(sums_of(x))  # type: ignore[no-untyped-call]
+        mean, variance = _moments(sums)
         if sums[-1] > 0:  # otherwise no rank has an example, and nothing is known of this step
             for running, found in ((self.mean, mean), (self.variance, variance)):
                 running.lerp_(found.detach().to(running.dtype), _SHARE)
         return mean.to(x.dtype), variance.to(x.dtype)
+
+    def take(self, sums: Tensor) -> None:
+        """Use the mean and the variance of many batches from now on. sums: of `sums_of`, over all ranks."""
+        for kept, found in zip((self.mean, self.variance), _moments(sums), strict=True):
+            kept.copy_(found)
+
+
+def sums_of(x: Tensor) -> Tensor:
+    """Sums of vectors (N, D) and of their squares, and N: (2 D + 1). In float64, so that their order hardly matters."""
+    wide = x.double()
+    return torch.cat([wide.sum(dim=0), wide.square().sum(dim=0), wide.new_full((1,), len(x))])
+
+
+def _moments(sums: Tensor) -> tuple[Tensor, Tensor]:
+    mean, square = (sums[:-1] / sums[-1].clamp(min=1)).chunk(2)
+    return mean, (square - mean.square()).clamp(min=0.0)
