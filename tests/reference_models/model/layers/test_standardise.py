@@ -1,5 +1,6 @@
 """Standardised pooled vectors: against PyTorch's batch normalisation, over ranks, and a row alone."""
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from torch import Tensor, distributed, nn
 
 from lra_data import UsageError
 from reference_models import Classifier, ModelConfig, TrainConfig
+from reference_models.model.checkpoint import load_model
 from reference_models.model.layers.standardise import Standardise
+from reference_models.training.splits import Splits
 from reference_models.training.trainer import train
 from tests.support.training_process import small_config, small_splits
 from tests.support.two_ranks import two_ranks
@@ -100,3 +103,32 @@ def test_micro_batches_are_refused(tmp_path: Path) -> None:
     recipe = TrainConfig(steps=2, batch_size=4, accumulate=2)
     with pytest.raises(UsageError, match=r"expected a recipe without micro-batches .* got accumulate = 2"):
         train(config, recipe, small_splits(), tmp_path, device="cpu")
+
+
+@torch.no_grad()
+def pooled_in_training_order(model: Classifier, splits: Splits, recipe: TrainConfig) -> Tensor:
+    """What the head would be given without standardising, for the first 1,024 or more examples of the training."""
+    assert model.standardise is not None
+    seen: list[Tensor] = []
+    model.standardise.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batches = splits.train.batches(
+        recipe.batch_size, shuffle=True, seed=recipe.seed, epochs=None, remainder="drop", pad_to=128
+    )
+    for batch in islice(iter(batches), -(-1024 // recipe.batch_size)):
+        model(torch.tensor(batch.inputs), torch.tensor(batch.lengths))
+    return torch.cat(seen).double()
+
+
+def test_statistics_are_those_of_the_weights_that_are_scored(tmp_path: Path) -> None:
+    """Also while the rate is high, and with dropout in training: vectors move far in each of these steps."""
+    config = small_config("linear", standardised=True)
+    recipe = TrainConfig(steps=6, batch_size=30, learning_rate=0.1, schedule="constant", warmup=1)
+    splits = small_splits()
+    train(config, recipe, splits, tmp_path, device="cpu")
+    model = load_model(tmp_path)[0].eval()
+    assert model.standardise is not None
+    vectors = pooled_in_training_order(model, splits, recipe)
+    assert len(vectors) == 1050
+    torch.testing.assert_close(model.standardise.mean.double(), vectors.mean(dim=0), rtol=1e-5, atol=1e-6)
+    variance = vectors.var(dim=0, correction=0)
+    torch.testing.assert_close(model.standardise.variance.double(), variance, rtol=1e-4, atol=1e-6)
