@@ -5,6 +5,8 @@ import gc
 import importlib
 import os
 import platform
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,39 @@ def chosen_device(name: str) -> torch.device:
             f"expected one of {torch.cuda.device_count()} CUDA devices, numbered from cuda:0, got {name!r}"
         )
     return device
+
+
+# Before anything changes it: the number of cores, or that of OMP_NUM_THREADS.
+MOST_THREADS = torch.get_num_threads()
+_SLOW_S = 2.0
+_REPEATS = 5
+
+
+def fastest_threads(work: Callable[[], object]) -> dict[int, float]:
+    """Set the number of CPU threads with which a piece of work is fastest; returns the seconds measured by number.
+
+    Small steps are slower with many threads, which wait for each other. From MOST_THREADS downwards the number is
+    halved until that is slower. Work of more than two seconds is left to all of them.
+    """
+    seconds: dict[int, float] = {}
+    threads = MOST_THREADS
+    while threads:
+        torch.set_num_threads(threads)
+        times = [_seconds(work)]  # the first allocates
+        if times[0] < _SLOW_S:
+            times = [_seconds(work) for _ in range(_REPEATS)]
+        seconds[threads] = sorted(times)[len(times) // 2]
+        if times[0] >= _SLOW_S or seconds[threads] > min(seconds.values()):
+            break
+        threads //= 2
+    torch.set_num_threads(min(seconds, key=lambda number: seconds[number]))
+    return seconds
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def device_name(device: torch.device) -> str:

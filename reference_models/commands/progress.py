@@ -65,12 +65,11 @@ def shown_training(
             if "validation" in event:
                 latest["validation"] = f"validation {event['validation']['accuracy']:.2%}"
             words = ", ".join(latest.values())
-            if "recording" in event:
-                words += ", records its answers"
+            if "phase" in event:
                 if move is not None:
-                    move(latest=words)
+                    move(latest=", ".join([*latest.values(), event["phase"]]))
                 else:
-                    print_line(f"{title}: trained; records its answers on the first rows")
+                    print_line(f"{title}: {event['phase']}")
             elif move is not None:
                 place = {"total": event["steps"]} if "steps" in event else {"completed": event["step"]}
                 move(latest=words, **place)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from reference_models.training.runs import Source
+    from reference_models.training.runs import Machine, Source
 
 Decorated = Callable[..., Any]
 
@@ -66,7 +66,9 @@ def machine_options(command: Decorated) -> Decorated:
         [
             click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N."),
             click.option(
-                "--threads", type=click.IntRange(1), help="Number of CPU threads. Default: torch's own choice."
+                "--threads",
+                type=click.IntRange(1),
+                help="Number of CPU threads. Default: torch's own choice; in trainings, the fastest one measured.",
             ),
             click.option(
                 "--workers",
@@ -106,6 +108,11 @@ def recipe_options(command: Decorated) -> Decorated:
             click.option("--fresh/--no-fresh", default=None, help="New examples in every epoch."),
             click.option("--evaluate-every", type=int, help="Number of steps between two evaluations on validation."),
             click.option("--precision", help="Precision of matrix products: float32 or bfloat16."),
+            click.option(
+                "--compile/--no-compile",
+                default=None,
+                help="Compile the steps by torch.compile, which takes some seconds and a C++ compiler.",
+            ),
             click.option(
                 "--out",
                 type=click.Path(path_type=Path),
@@ -157,13 +164,14 @@ def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def machine_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `training.runs.run` for device, loader and saving."""
+def machine_arguments(options: Mapping[str, Any]) -> "Machine":
+    """The arguments of `training.runs.run` for device, threads, loader and saving."""
     return {
         "device": options["device"],
         "num_workers": options["workers"],
         "window": options["window"],
         "save_every": options["save_every"],
+        "choose_threads": options["threads"] is None,
     }
 
 

@@ -187,7 +187,8 @@ class Card(Record, frozen=True, kw_only=True):
         if self.recorded is None:
             absent |= {"recorded", "fresh", "trivial"}
         kept = {name: value for name, value in values.items() if name not in absent}
-        kept["model"] = without_added(self.model, kept["model"])
+        for name, config in (("model", self.model), ("recipe", self.recipe)):
+            kept[name] = without_added(config, kept[name])
         return (json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

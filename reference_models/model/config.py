@@ -33,6 +33,7 @@ class ModelConfig:
     stem: what becomes a vector: "tokens", an id; "grey", a picture's patch of stride x stride grey values;
         "convolution", the same by convolutions; "strided", `stride` adjacent ids. See `layers/stems.py`.
     stride: side of a patch, or number of ids.
+    grey_mean, grey_deviation: a grey value g from 0 to 255 enters a stem of pictures as (g - mean) / deviation.
     head: "single" for one sequence; for two "concat" [a, b], "four-way" [a, b, a b, a - b], or "cross", where each
         document first attends to the other (for comparison: not a two-tower model).
     standardised: whether the pooled vectors are standardised before the head. See `layers/standardise.py`.
@@ -58,6 +59,8 @@ class ModelConfig:
     head: Head = "single"
     stem: Stem = field(default="tokens", metadata=ADDED)
     stride: int = field(default=1, metadata=ADDED)
+    grey_mean: float = field(default=127.5, metadata=ADDED)
+    grey_deviation: float = field(default=127.5, metadata=ADDED)
     standardised: bool = field(default=False, metadata=ADDED)
     dropout: float = 0.1
     attention_dropout: float = 0.0
@@ -93,6 +96,11 @@ class ModelConfig:
         for name in ("dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise UsageError(f"{name} must be a share from 0 to below 1, got {getattr(self, name)!r}")
+        if not 0.0 <= self.grey_mean <= 255.0 or not 0.0 < self.grey_deviation <= 255.0:
+            raise UsageError(
+                "expected a grey_mean from 0 to 255 and a grey_deviation above 0 and up to 255, got "
+                f"{self.grey_mean!r} and {self.grey_deviation!r}"
+            )
         self._check_stem()
 
     def _check_stem(self) -> None:

@@ -1,13 +1,14 @@
 """The configuration of a training: one frozen dataclass that checks itself. Recipes are in `training/recipes.py`.
 
-Not here: options that change speed only (device, worker processes), which are arguments of `train`.
+Not here: options that change speed only (device, worker processes, threads), which are arguments of `train`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lra_data import UsageError, checks
+from reference_models.strict_json import ADDED
 
 Schedule = Literal["inverse-sqrt", "cosine", "linear", "constant"]
 Precision = Literal["float32", "bfloat16"]
@@ -30,6 +31,7 @@ class TrainConfig:
     fresh: whether every epoch has new examples; for generated tasks.
     evaluate_every: number of steps between two evaluations on validation; the weights that score best there are kept.
     precision: dtype of matrix products under autocast; weights are float32.
+    compile: whether steps run as `torch.compile` makes them, which rounds otherwise; evaluations do not.
     """
 
     steps: int
@@ -47,6 +49,7 @@ class TrainConfig:
     fresh: bool = False
     evaluate_every: int = 500
     precision: Precision = "float32"
+    compile: bool = field(default=False, metadata=ADDED)
 
     def __post_init__(self) -> None:
         for name, least in (

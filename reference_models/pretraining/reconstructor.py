@@ -18,7 +18,7 @@ from torch.nn import functional
 from lra_data import UsageError
 from reference_models.model.classifier import WithEncoder
 from reference_models.model.config import ModelConfig
-from reference_models.model.layers.stems import HALF
+from reference_models.model.layers.stems import numbers
 from reference_models.pretraining.masks import hidden_vectors
 
 NEAR = 16.0  # grey levels within which a hidden pixel counts as right
@@ -74,17 +74,17 @@ class Reconstructor(WithEncoder):
         _, sequences, length = inputs.shape
         ids = inputs.flatten(0, 1).long()
         keep = torch.arange(length, device=ids.device) < lengths.flatten()[:, None]
-        numbers = (rows[:, None] * sequences + torch.arange(sequences, device=rows.device)).flatten()
+        row_numbers = (rows[:, None] * sequences + torch.arange(sequences, device=rows.device)).flatten()
         vectors = self.config.vectors(length)
-        hidden = hidden_vectors(numbers, vectors, seed=self.seed, step=step, ratio=self.ratio)
+        hidden = hidden_vectors(row_numbers, vectors, seed=self.seed, step=step, ratio=self.ratio)
         counted = self._grouped(keep.long()).bool() & hidden[..., None]
         return ids, keep, hidden, self._grouped(ids), counted
 
     def _losses(self, found: Tensor, elements: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of each element (N, vectors, elements), and whether it is told right."""
         if self.config.of_pictures:
-            off = (found - (elements.float() / HALF - 1.0)).abs()
-            return off, off * HALF <= NEAR
+            off = (found - numbers(elements, self.config)).abs()
+            return off, off * self.config.grey_deviation <= NEAR
         logits = found.view(*elements.shape, self.config.vocab_size)
         losses = functional.cross_entropy(logits.flatten(0, 2), elements.flatten(), reduction="none")
         return losses.view(elements.shape), logits.argmax(dim=-1) == elements

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, distributed, nn
 
-from lra_data import LraDataError, UsageError, interrupts, paths
+from lra_data import UsageError, interrupts, paths
 from lra_data.loading.frameworks.torch_batches import TorchBatch, to_device
 from reference_models.devices import World
 from reference_models.evaluation.scoring import Evaluation, evaluate
@@ -23,8 +23,8 @@ from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
 from reference_models.pretraining.pretrained import Pretrained
 from reference_models.training.calibration import calibrate
-from reference_models.training.one_step import add_gradients, cross_entropy, on_all_ranks, seed_of_step
-from reference_models.training.result import Plan, check_plan, new_card, plan_of
+from reference_models.training.one_step import add_gradients, compile_errors, cross_entropy, on_all_ranks, seed_of_step
+from reference_models.training.result import Plan, TrainingError, check_plan, finite, new_card, plan_of
 from reference_models.training.run_log import Report, RunLog
 from reference_models.training.splits import Splits, micro_batch, train_loader
 from reference_models.training.state import Moment, StateKeeper, kept_buffers, load_state, read_state
@@ -37,10 +37,6 @@ LOG_EVERY = 50
 RANKS_GRACE_S = 20.0
 
 
-class TrainingError(LraDataError):
-    """A training cannot continue."""
-
-
 class Training:
     """A model, its optimiser, and the progress of their training.
 
@@ -49,6 +45,7 @@ class Training:
     seconds: wall time of the training up to that step.
     losses: sum of the losses since the last line of the log.
     best, best_weights: score and weights of the best evaluation on validation so far.
+    threads: number of CPU threads of the state that is continued.
     """
 
     def __init__(
@@ -64,7 +61,7 @@ class Training:
         window: int | None,
         start: Pretrained | None = None,
     ) -> None:
-        self.start, self.window = start, window
+        self.config, self.start, self.window = config, start, window
         self.recipe, self.splits, self.run, self.world = recipe, splits, run, world
         self.log = RunLog(run, report)
         self.micro_batch = micro_batch(recipe, world)
@@ -84,11 +81,13 @@ class Training:
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.epsilon,
             weight_decay=recipe.weight_decay,
+            fused=True,
         )
         self.step, self.seconds, self.due = 0, 0.0, False
         self.losses = torch.zeros((), dtype=torch.float64, device=world.device)
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, Tensor] = {}
+        self.threads: int | None = None
         self.plan = {**plan_of(config, recipe, splits), **self.further_plan()}
         self.keeper = StateKeeper(run / STATE, self.model, self.optimizer, self.plan)
         self._began, self._saved = time.perf_counter(), time.monotonic()
@@ -111,14 +110,17 @@ class Training:
     def loop(self, save_every: int, save_seconds: float) -> None:
         """Take all remaining steps, after the log line and evaluation that are due from the last one."""
         recipe, world = self.recipe, self.world
-        model = on_all_ranks(self.model, world)
+        model = on_all_ranks(self.model, world, compiled=recipe.compile)
         self.model.train()
         self._began, self._saved = time.perf_counter() - self.seconds, time.monotonic()
         if self.due:
             self._end_step()
+        if recipe.compile:
+            self.log.report({"phase": "compiles the steps"})
         for batch in self._batches():
             self.step += 1
-            self._one_step(model, to_device(batch, world.device))
+            with compile_errors():
+                self._one_step(model, to_device(batch, world.device))
             stop, late = self._agreed(save_seconds)
             if late or (stop and world.size > 1):
                 self.save()
@@ -194,7 +196,7 @@ class Training:
         self._log({"step": self.step, "loss": round(loss, 6), "rate": self.recipe.rate(self.step)})
 
     def _look_at_validation(self) -> None:
-        score = _finite(self._score(self.splits.validation), f"validation at step {self.step}")
+        score = finite(self._score(self.splits.validation), f"validation at step {self.step}")
         self._log({"step": self.step, "validation": score.record()})
         if not self.best or self.is_better(score, self.best["validation"]):
             self.best = {"step": self.step, "validation": score.record()}
@@ -264,6 +266,7 @@ class Training:
             if self.world.rank == 0:
                 self.losses.copy_(tensors["losses"])
             self.step, self.seconds, self.due, self.best = record.step, record.seconds, record.due, record.best
+            self.threads = record.threads
             self.loader.load_state_dict(record.loader)
         if self.world.rank == 0:
             for left in self.run.glob(f".{STATE}.*.tmp"):  # left by a run that was killed while it wrote
@@ -273,7 +276,8 @@ class Training:
     def finish(self, preset: str | None) -> Card:
         """Score the best weights on test, write them and their card, and remove the state. Returns the card."""
         self.model.load_state_dict(self.best_weights)
-        test = _finite(self._score(self.splits.test), "test")
+        self.log.report({"phase": f"scores test with the weights of step {self.best['step']:,}"})
+        test = finite(self._score(self.splits.test), "test")
         card = new_card(
             cast(Classifier, self.model),
             self.recipe,
@@ -290,11 +294,3 @@ class Training:
                 save_model(self.run, cast(Classifier, self.model), card)
         self.world.meet()
         return read_card(self.run)
-
-
-def _finite(score: Evaluation, where: str) -> Evaluation:
-    if not score.loss < float("inf"):  # also for NaN
-        raise TrainingError(
-            f"expected a finite loss on {where}, got {score.loss}: lower the learning rate or set clip_norm"
-        )
-    return score

@@ -34,7 +34,7 @@ from reference_models.training.loop import Training
 from reference_models.training.result import Plan, check_plan
 from reference_models.training.run_log import Report
 from reference_models.training.splits import Splits
-from reference_models.training.trainer import SAVE_SECONDS
+from reference_models.training.trainer import SAVE_SECONDS, set_threads
 
 if TYPE_CHECKING:
     from lra_data.loading.dataset import Dataset
@@ -153,6 +153,7 @@ def pretrain(
     save_every: int | None = None,
     save_seconds: float = SAVE_SECONDS,
     report: Report | None = None,
+    choose_threads: bool = False,
 ) -> Pretraining:
     """Pre-train an encoder in the folder `run`, or continue an earlier call's there; returns its record.
 
@@ -174,6 +175,8 @@ def pretrain(
         check_plan({name: training.plan[name] for name in found}, found, run / RECORD)
         return record
     training.go_on()
+    if choose_threads:
+        set_threads(training)
     try:
         with training.ends_in_order():
             training.loop(save_every or recipe.evaluate_every, save_seconds)

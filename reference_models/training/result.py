@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import lra_data
+from lra_data import LraDataError
 from reference_models.attention.catalogue import source_digest
 from reference_models.devices import World, device_name
 from reference_models.evaluation.model_inputs import reading
@@ -26,6 +27,10 @@ from reference_models.strict_json import builtins
 from reference_models.training.splits import Splits
 
 Plan = Mapping[str, Mapping[str, Any]]
+
+
+class TrainingError(LraDataError):
+    """A training cannot continue."""
 
 
 def plan_of(config: ModelConfig, recipe: TrainConfig, splits: Splits) -> Plan:
@@ -120,3 +125,12 @@ def new_card(
         model=config,
         sha256="",
     )
+
+
+def finite(score: Evaluation, where: str) -> Evaluation:
+    """The score; raises TrainingError if its loss is not finite."""
+    if not score.loss < float("inf"):  # also for NaN
+        raise TrainingError(
+            f"expected a finite loss on {where}, got {score.loss}: lower the learning rate or set clip_norm"
+        )
+    return score

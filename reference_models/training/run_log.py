@@ -14,12 +14,12 @@ from reference_models.model.checkpoint import write_whole
 
 LOG = "log.jsonl"
 
-# A function that is called with each event of the log.
+# A function that is called with each event of the log, and with {"phase": what a training does now}.
 Report = Callable[[Mapping[str, Any]], None]
 
 
 class RunLog:
-    """The log of a training in the folder `run`. report: called with each event."""
+    """The log of a training in the folder `run`. report: called with each event, and by the training itself."""
 
     def __init__(self, run: Path, report: Report | None) -> None:
         self.path = run / LOG

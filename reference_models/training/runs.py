@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from filelock import Timeout
@@ -59,6 +59,16 @@ class Source:
         return lra_data.load(self.open("test").task, split=split, seed=seed)
 
 
+class Machine(TypedDict, total=False):
+    """Arguments of `train` that hardly change results, if they do at all."""
+
+    device: str
+    num_workers: int
+    window: int | None
+    save_every: int | None
+    choose_threads: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A training before it is run.
@@ -92,16 +102,13 @@ def run(
     experiment: Experiment,
     out: Path,
     *,
-    device: str = "auto",
-    num_workers: int = 0,
-    window: int | None = None,
-    save_every: int | None = None,
     report: Report | None = None,
+    **machine: Unpack[Machine],
 ) -> tuple[Path, Card]:
     """Train, and complete the card; returns the folder and the card.
 
-    report: called with {"steps": N, "folder": PATH}, then with each event of `train`, and with {"recording": PATH}
-        before the model's answers are recorded, which takes as long as an evaluation of some 20,000 examples.
+    report: called with {"steps": N, "folder": PATH}, then with each event of `train`, and with a last phase before the
+        model's answers are recorded, which takes as long as an evaluation of some 40,000 examples.
 
     Raises UsageError if another process is running this training, and the errors of `train`.
     """
@@ -119,18 +126,15 @@ def run(
             recipe_config,
             splits,
             folder,
-            device=device,
-            num_workers=num_workers,
-            window=window,
-            save_every=save_every,
             report=report,
+            **machine,
             preset=experiment.preset,
             start=None if experiment.start is None else read_pretrained(experiment.start),
         )
         if first and card.recorded is None:
             if report is not None:
-                report({"recording": str(folder)})
-            card = complete_card(folder, splits, source, device)
+                report({"phase": "records the model's answers on the first rows"})
+            card = complete_card(folder, splits, source, machine.get("device", "auto"))
     return folder, card
 
 
@@ -139,11 +143,8 @@ def run_pretraining(
     out: Path,
     *,
     ratio: float | None = None,
-    device: str = "auto",
-    num_workers: int = 0,
-    window: int | None = None,
-    save_every: int | None = None,
     report: Report | None = None,
+    **machine: Unpack[Machine],
 ) -> tuple[Path, Pretraining]:
     """Pre-train an encoder; returns the folder and the record.
 
@@ -165,11 +166,8 @@ def run_pretraining(
             validation,
             folder,
             ratio=RATIOS[train.task.family] if ratio is None else ratio,
-            device=device,
-            num_workers=num_workers,
-            window=window,
-            save_every=save_every,
             report=report,
+            **machine,
         )
     return folder, record
 
@@ -224,7 +222,7 @@ def run_all(
     experiments: Sequence[Experiment],
     out: Path,
     shown: Callable[[Experiment], AbstractContextManager[Report]],
-    **machine: Any,
+    **machine: Unpack[Machine],
 ) -> Iterator[tuple[Experiment, str, bool]]:
     """Run trainings one after another; one that fails does not stop the others.
 

@@ -23,7 +23,8 @@ from reference_models.strict_json import Record, RecordError, converted
 class StateRecord(Record, frozen=True, kw_only=True):
     """The numbers of a state. plan: what identifies the training (`result.py`). The other entries are as in `Moment`.
 
-    A state of the first release has no `due`; it was written only when no log line or evaluation was due.
+    threads: number of CPU threads, on which rounding depends. A state of the first release has none, and no `due`: it
+    was written only when no log line or evaluation was due.
     """
 
     plan: dict[str, dict[str, Any]]
@@ -32,6 +33,7 @@ class StateRecord(Record, frozen=True, kw_only=True):
     seconds: float
     best: dict[str, Any]
     loader: dict[str, Any]
+    threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,7 @@ class StateKeeper:
             "seconds": moment.seconds,
             "best": moment.best,
             "loader": moment.loader,
+            "threads": torch.get_num_threads(),
         }
         write_whole(self.path, tensors_bytes(tensors, record))
 

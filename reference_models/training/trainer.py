@@ -17,18 +17,24 @@ slow forward or backward pass. Several ranks agree after each step whether to en
     RUN/card.json           at the end: recipe, data, device, scores
 """
 
+import copy
 from pathlib import Path
+from typing import cast
 
-from reference_models.devices import World
+import torch
+
+from lra_data.loading.frameworks.torch_batches import TorchBatch
+from reference_models.devices import MOST_THREADS, World, fastest_threads
 from reference_models.model.card import Card
 from reference_models.model.checkpoint import CARD
 from reference_models.model.config import ModelConfig
 from reference_models.model.train_config import TrainConfig
 from reference_models.pretraining.pretrained import Pretrained
 from reference_models.training.loop import Training
+from reference_models.training.one_step import add_gradients
 from reference_models.training.result import finished_card
 from reference_models.training.run_log import Report
-from reference_models.training.splits import Splits
+from reference_models.training.splits import Splits, train_loader
 
 # Half of the minute that a kill may cost, since a step or an evaluation may delay the saving.
 SAVE_SECONDS = 30.0
@@ -48,6 +54,7 @@ def train(
     report: Report | None = None,
     preset: str | None = None,
     start: Pretrained | None = None,
+    choose_threads: bool = False,
 ) -> Card:
     """Train a model in the folder `run`, or continue an earlier call's training there; returns the card.
 
@@ -58,6 +65,8 @@ def train(
     report: called with each event of the log.
     preset: name of the preset, for the card.
     start: a pre-trained encoder to begin with.
+    choose_threads: whether to measure with how many CPU threads a step is fastest, and use these from then on. A
+        training that is continued has as many as before. Rounding depends on the number.
 
     KeyboardInterrupt leaves a state of the last whole step. If only one of several processes raises it, or it comes
     within the optimiser's step, the state is the one saved before.
@@ -70,6 +79,8 @@ def train(
     if (run / CARD).exists():
         return finished_card(run, training.plan, world)
     training.go_on()
+    if choose_threads:
+        set_threads(training)
     try:
         with training.ends_in_order():
             training.loop(save_every or recipe.evaluate_every, save_seconds)
@@ -77,3 +88,24 @@ def train(
     except KeyboardInterrupt:
         training.rescue()
         raise
+
+
+def set_threads(training: Training) -> None:
+    """Use as many CPU threads as the training's state did; for a new one, as many as are fastest, and report them."""
+    if training.world.size > 1 or training.world.device.type != "cpu":
+        return
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+        return
+    model, recipe, splits = copy.deepcopy(training.model), training.recipe, training.splits
+    loader = train_loader(training.config, recipe, splits.train, training.world, num_workers=0, window=None)
+    batch = cast(TorchBatch, next(iter(loader)))
+    model.on_step(0)
+    seconds = fastest_threads(
+        lambda: add_gradients(
+            model, model, batch, recipe, training.loss_of, size=training.micro_batch, losses=torch.zeros(())
+        )
+    )
+    if len(seconds) > 1:
+        measured = ", ".join(f"{1000 * took:.0f} ms a step with {number}" for number, took in seconds.items())
+        training.log.report({"phase": f"uses {torch.get_num_threads()} of {MOST_THREADS} threads: {measured}"})

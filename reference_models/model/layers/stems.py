@@ -1,7 +1,7 @@
 """Stems: how ids become the vectors that an encoder begins with, and their positions.
 
     tokens         a row of the embedding for each id                        (the benchmark's form)
-    grey           a dense layer of the stride x stride grey values of a patch, as numbers from -1 to 1
+    grey           a dense layer of the stride x stride grey values of a patch, as numbers
     convolution    3 x 3 convolutions of stride 2, each with ReLU, until a vector is left for each patch; then 1 x 1
     strided        a dense layer of the embeddings of `stride` adjacent ids; 0 for padding
 
@@ -21,7 +21,6 @@ from lra_data import UsageError
 from reference_models.attention.operations import padded_to, sinusoids
 from reference_models.model.config import ModelConfig
 
-HALF = 127.5  # grey values 0 to 255 become -1 to 1
 _SHARE = 0.5  # of sinusoids on a grid: with stems of about the same size
 
 
@@ -30,12 +29,12 @@ class Grey(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.stride = config.stride
+        self.config, self.stride = config, config.stride
         self.dense = nn.Linear(config.stride**2, config.dim)
 
     def forward(self, ids: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Vectors and their mask."""
-        patches = functional.pixel_unshuffle(_pictures(ids, self.stride).to(self.dense.weight.dtype), self.stride)
+        patches = functional.pixel_unshuffle(_pictures(ids, self.config).to(self.dense.weight.dtype), self.stride)
         return self.dense(patches.flatten(2).transpose(1, 2)), _of_patches(keep, self.stride)
 
 
@@ -44,7 +43,7 @@ class Convolution(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.stride = config.stride
+        self.config, self.stride = config, config.stride
         halvings = config.stride.bit_length() - 1
         widths = [1, *(max(1, config.dim >> (halvings - 1 - number)) for number in range(halvings))]
         self.halving = nn.ModuleList(
@@ -56,7 +55,7 @@ class Convolution(nn.Module):
         """Vectors and their mask."""
         if ids.shape[1] == 0:  # convolutions need a pixel
             return self(ids.new_zeros(len(ids), self.stride**2), None)[0][:, :0], keep
-        x = _pictures(ids, self.stride).to(self.last.weight.dtype)
+        x = _pictures(ids, self.config).to(self.last.weight.dtype)
         for layer in self.halving:
             x = functional.relu(layer(x))
         return self.last(x).flatten(2).transpose(1, 2), _of_patches(keep, self.stride)
@@ -94,15 +93,20 @@ def grid_positions(vectors: int, dim: int, device: torch.device) -> Tensor:
     return torch.cat([rows, columns], dim=-1).flatten(0, 1)
 
 
-def _pictures(ids: Tensor, stride: int) -> Tensor:
+def numbers(grey: Tensor, config: ModelConfig) -> Tensor:
+    """Grey values as they enter a stem."""
+    return (grey.float() - config.grey_mean) / config.grey_deviation
+
+
+def _pictures(ids: Tensor, config: ModelConfig) -> Tensor:
     """Grey values as numbers: (B, L) to (B, 1, side, side)."""
-    side = math.isqrt(ids.shape[1])
+    side, stride = math.isqrt(ids.shape[1]), config.stride
     if side * side != ids.shape[1] or side % stride:
         raise UsageError(
             f"expected square pictures whose side {stride} divides, got sequences of {ids.shape[1]} pixels: "
             "choose a preset without a stem for pictures"
         )
-    return (ids.float() / HALF - 1.0).view(len(ids), 1, side, side)
+    return numbers(ids, config).view(len(ids), 1, side, side)
 
 
 def _of_patches(keep: Tensor | None, stride: int) -> Tensor | None:

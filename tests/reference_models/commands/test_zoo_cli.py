@@ -174,7 +174,7 @@ def told_to(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
         report({"steps": 200})
         report({"step": 50, "loss": 2.25, "rate": 1e-3, "seconds": 3.0})
         report({"step": 50, "validation": {"accuracy": 0.125}, "seconds": 4.0})
-        report({"recording": "runs/listops/mini/linear"})
+        report({"phase": "records its answers"})
     return stream.getvalue()
 
 
@@ -185,5 +185,5 @@ def test_a_training_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     line = told_to(io.StringIO(), monkeypatch)
     assert line.splitlines() == [
         "listops/mini linear: step 50, loss 2.2500, validation 12.50%, 4 s",
-        "listops/mini linear: trained; records its answers on the first rows",
+        "listops/mini linear: records its answers",
     ]

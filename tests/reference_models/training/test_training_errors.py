@@ -17,7 +17,7 @@ from reference_models.model.checkpoint import (
     CARD,
 )
 from reference_models.model.presets import preset
-from reference_models.training.loop import TrainingError
+from reference_models.training.result import TrainingError
 from reference_models.training.run_log import LOG
 from reference_models.training.splits import Splits
 from reference_models.training.trainer import train

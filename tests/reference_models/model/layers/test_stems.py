@@ -27,16 +27,17 @@ def pictures(seed: int = 0) -> Tensor:
     return torch.randint(256, (3, 64), generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("stride", [1, 2, 4])
-def test_grey_patches_are_the_pixels_of_each_square(stride: int) -> None:
-    stem = Grey(config(stem="grey", stride=stride))
+@pytest.mark.parametrize(("stride", "mean", "deviation"), [(1, 127.5, 127.5), (2, 122.0, 61.0), (4, 0.0, 40.0)])
+def test_grey_patches_are_the_pixels_of_each_square(stride: int, mean: float, deviation: float) -> None:
+    stem = Grey(config(stem="grey", stride=stride, grey_mean=mean, grey_deviation=deviation))
     found, keep = stem(pictures(), None)
     assert keep is None
     picture = pictures().view(3, 8, 8)
     per_side = 8 // stride
     for number in range(per_side**2):
         top, left = number // per_side * stride, number % per_side * stride
-        patch = picture[:, top : top + stride, left : left + stride].flatten(1) / 127.5 - 1
+        patch = picture[:, top : top + stride, left : left + stride].flatten(1)
+        patch = (patch - mean) / deviation
         torch.testing.assert_close(found[:, number], stem.dense(patch))
 
 
@@ -116,6 +117,8 @@ def test_pictures_of_another_shape_are_refused() -> None:
         ({"positions": "grid", "dim": 6, "qkv_dim": 6}, "a width that 4 divides"),
         ({"stem": "bytes"}, "stem must be one of tokens, grey, convolution, strided, got 'bytes'"),
         ({"stride": 0}, "stride"),
+        ({"grey_deviation": 0.0}, "a grey_mean from 0 to 255 and a grey_deviation above 0 .* got 127.5 and 0.0"),
+        ({"grey_mean": 300.0}, "a grey_mean from 0 to 255 .* got 300.0 and 127.5"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
