@@ -1,5 +1,6 @@
 """Options that several commands of `lra-zoo` share, and the objects made from them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -105,6 +106,14 @@ def recipe_options(command: Decorated) -> Decorated:
             click.option("--clip-norm", metavar="NORM|none", help="Maximum norm of the gradient, or none."),
             click.option("--accumulate", type=int, help="Number of micro-batches per step; more need less memory."),
             click.option("--seed", type=int, help="Seed of initial weights, order of examples and dropout."),
+            click.option(
+                "--easier",
+                metavar="NAME=VALUE",
+                multiple=True,
+                default=None,
+                help="Field of the task's configuration that differs in the first steps. Repeatable.",
+            ),
+            click.option("--easier-steps", type=int, help="Number of these steps."),
             click.option("--fresh/--no-fresh", default=None, help="New examples in every epoch."),
             click.option("--evaluate-every", type=int, help="Number of steps between two evaluations on validation."),
             click.option("--precision", help="Precision of matrix products: float32 or bfloat16."),
@@ -155,6 +164,10 @@ def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     from reference_models.model.train_config import TrainConfig
 
     given = {field.name: options[field.name] for field in fields(TrainConfig) if options[field.name] is not None}
+    if given.pop("easier", None):
+        given["easier"] = dict(map(_named_value, options["easier"]))
+    elif given.get("easier_steps") == 0:
+        given["easier"] = None
     if "clip_norm" in given:
         text = given["clip_norm"]
         try:
@@ -162,6 +175,19 @@ def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
         except ValueError:
             raise UsageError(f"--clip-norm must be a number or none, got {text!r}") from None
     return given
+
+
+def _named_value(text: str) -> tuple[str, Any]:
+    """The name and the value in NAME=VALUE; a value that is no JSON is a text."""
+    from lra_data import UsageError
+
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--easier must be NAME=VALUE such as contour_length=2, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def machine_arguments(options: Mapping[str, Any]) -> "Machine":

@@ -204,13 +204,15 @@ def _xiong(task: str, attention: str) -> dict[str, Any]:
     }
 
 
+_PATCHES = {"positions": "grid", "stem": "convolution", "stride": 4, "standardised": True}
 _MINI: dict[str, dict[str, Any]] = {
     "listops": {"max_length": 128},
     "text": {"max_length": 512, "stem": "strided", "stride": 4, "standardised": True},
     "retrieval": {"max_length": 256, "stem": "strided", "stride": 4, "standardised": True},
-    # Few pictures, of which each is seen many times.
-    "image": {"positions": "grid", "stem": "convolution", "stride": 4, "standardised": True, "dropout": 0.1},
-    "pathfinder": {"positions": "grid", "stem": "convolution", "stride": 4, "standardised": True},
+    # Few pictures, of which each is seen many times. Grey values by their mean and deviation.
+    "image": {**_PATCHES, "grey_mean": 122.0, "grey_deviation": 61.0, "dropout": 0.1},
+    # Black is 0: most of a picture is, and what differs from it is to be large (docs/baselines.md).
+    "pathfinder": {**_PATCHES, "grey_mean": 0.0, "grey_deviation": 64.0},
 }
 
 

@@ -4,8 +4,9 @@ Not here: options that change speed only (device, worker processes, threads), wh
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from lra_data import UsageError, checks
 from reference_models.strict_json import ADDED
@@ -31,6 +32,8 @@ class TrainConfig:
     fresh: whether every epoch has new examples; for generated tasks.
     evaluate_every: number of steps between two evaluations on validation; the weights that score best there are kept.
     precision: dtype of matrix products under autocast; weights are float32.
+    easier, easier_steps: fields of a generated task's configuration that differ in the first steps, and how many steps;
+        a model that finds no beginning in long contours may find one in short ones.
     compile: whether steps run as `torch.compile` makes them, which rounds otherwise; evaluations do not.
     """
 
@@ -49,6 +52,8 @@ class TrainConfig:
     fresh: bool = False
     evaluate_every: int = 500
     precision: Precision = "float32"
+    easier: Mapping[str, Any] | None = field(default=None, metadata=ADDED)
+    easier_steps: int = field(default=0, metadata=ADDED)
     compile: bool = field(default=False, metadata=ADDED)
 
     def __post_init__(self) -> None:
@@ -59,6 +64,7 @@ class TrainConfig:
             ("accumulate", 1),
             ("seed", 0),
             ("evaluate_every", 1),
+            ("easier_steps", 0),
         ):
             object.__setattr__(self, name, checks.whole_number(name, getattr(self, name), least))
         for name, known in (
@@ -79,6 +85,11 @@ class TrainConfig:
                 raise UsageError(f"{name} must be a number >= 0, got {getattr(self, name)!r}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UsageError(f"expected a clip_norm above 0 or none, got {self.clip_norm!r}")
+        if bool(self.easier) != bool(self.easier_steps) or self.easier_steps > self.steps:
+            raise UsageError(
+                f"expected fields of a configuration and 1 to {self.steps} easier_steps, or neither, got "
+                f"{dict(self.easier or {})} and {self.easier_steps}"
+            )
         if self.batch_size % self.accumulate:
             raise UsageError(
                 f"expected a batch_size that {self.accumulate} micro-batches divide, got {self.batch_size}"
@@ -89,12 +100,14 @@ class TrainConfig:
 
         "inverse-sqrt" is the release's: learning_rate · min(1, s / warmup) / sqrt(max(s, warmup)). The others rise
         linearly over `warmup` steps to learning_rate. Then "constant" stays, "cosine" falls as half a cosine to 0, and
-        "linear" falls linearly; "linear" begins and ends at the rates of torch's OneCycleLR.
+        "linear" falls linearly; both after the easier steps. "linear" begins and ends at the rates of torch's
+        OneCycleLR.
         """
         climbed = min(1.0, step / self.warmup) if self.warmup else 1.0
         if self.schedule == "inverse-sqrt":
             return self.learning_rate * climbed / math.sqrt(max(step, self.warmup, 1))
-        done = max(0.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        start = max(self.warmup, self.easier_steps)
+        done = max(0.0, (step - start) / max(1, self.steps - start))
         if self.schedule == "cosine":
             return self.learning_rate * climbed * (1 + math.cos(math.pi * done)) / 2
         if self.schedule == "linear":

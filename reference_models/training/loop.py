@@ -26,7 +26,7 @@ from reference_models.training.calibration import calibrate
 from reference_models.training.one_step import add_gradients, compile_errors, cross_entropy, on_all_ranks, seed_of_step
 from reference_models.training.result import Plan, TrainingError, check_plan, finite, new_card, plan_of
 from reference_models.training.run_log import Report, RunLog
-from reference_models.training.splits import Splits, micro_batch, train_loader
+from reference_models.training.splits import Splits, micro_batch, training_loader
 from reference_models.training.state import Moment, StateKeeper, kept_buffers, load_state, read_state
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Training:
                 f"expected a recipe without micro-batches for a standardised model, whose statistics are those of a "
                 f"whole batch, got accumulate = {recipe.accumulate}"
             )
-        self.loader = train_loader(config, recipe, splits.train, world, num_workers=num_workers, window=window)
+        self.loader = training_loader(config, recipe, splits.train, world, num_workers=num_workers, window=window)
         torch.manual_seed(recipe.seed)
         self.model = self.new_model(config).to(world.device)
         self.model.check_options()

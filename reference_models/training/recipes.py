@@ -45,7 +45,13 @@ _MINI: dict[str, dict[str, Any]] = {
     "text": {"steps": 1000, "evaluate_every": 250},
     "retrieval": {"steps": 1500, "evaluate_every": 250},
     "image": {"steps": 1000, "batch_size": 64, "learning_rate": 2e-3, "evaluate_every": 250},
-    "pathfinder": {"steps": 8000, "batch_size": 64, "evaluate_every": 1000},
+    "pathfinder": {
+        "steps": 4000,
+        "batch_size": 64,
+        "evaluate_every": 500,
+        "easier": {"contour_length": 2},
+        "easier_steps": 1500,
+    },
 }
 # A token a pixel takes a Transformer more than a second a step on one core. Not searched yet.
 _PIXELS: dict[str, Any] = {"steps": 1500}

@@ -1,10 +1,13 @@
 """The three splits of a training, and how its batches are made."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
+import lra_data
 from lra_data import UsageError
-from lra_data.loading.frameworks.torch_batches import TorchLoader
+from lra_data.loading.frameworks.torch_batches import TorchBatch, TorchLoader
 from reference_models.devices import World
 from reference_models.evaluation.model_inputs import reading
 from reference_models.model.config import ModelConfig
@@ -47,6 +50,55 @@ def micro_batch(recipe: TrainConfig, world: World) -> int:
             f"{recipe.batch_size}"
         )
     return recipe.batch_size // parts
+
+
+class Ladder:
+    """A rank's endless batches: of easier rows for a number of steps, then of the train split."""
+
+    def __init__(self, easier: TorchLoader, steps: int, then: TorchLoader) -> None:
+        self.easier, self.steps, self.then = easier, steps, then
+        self._done = 0  # number of batches of easier rows that were given
+
+    @property
+    def _current(self) -> TorchLoader:
+        return self.easier if self._done < self.steps else self.then
+
+    def __iter__(self) -> Iterator[TorchBatch]:
+        for batch in islice(cast("Iterator[TorchBatch]", iter(self.easier)), self.steps - self._done):
+            self._done += 1
+            yield batch
+        yield from cast("Iterator[TorchBatch]", iter(self.then))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place of the last batch that was given."""
+        return {"easier": self._done, "loader": self._current.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from such a place."""
+        self._done = state["easier"]
+        self._current.load_state_dict(state["loader"])
+
+
+def training_loader(
+    config: ModelConfig, recipe: TrainConfig, train: "Dataset", world: World, *, num_workers: int, window: int | None
+) -> "TorchLoader | Ladder":
+    """A rank's endless batches of a training; easier rows are generated on the fly, under the train split's seed.
+
+    Raises UsageError as `train_loader`, and for a recipe whose easier configuration the task does not have.
+    """
+    then = train_loader(config, recipe, train, world, num_workers=num_workers, window=window)
+    if recipe.easier is None:
+        return then
+    if train.task.converted:
+        raise UsageError(f"expected a generated task for the recipe's easier rows, got {train.task.name}")
+    try:
+        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.easier.items()}
+        task: Any = replace(train.task.config, **changes)
+    except TypeError as error:
+        raise UsageError(f"expected fields of {train.task.name}'s configuration in easier, got: {error}") from error
+    rows = lra_data.load(task, split="train", seed=train.rows.seed)
+    easier = train_loader(config, recipe, rows, world, num_workers=num_workers, window=window)
+    return Ladder(easier, recipe.easier_steps, then)
 
 
 def train_loader(

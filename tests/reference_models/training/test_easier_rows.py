@@ -1,0 +1,85 @@
+"""Trainings that begin with easier rows: which rows are read, and that a stop changes nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lra_data
+from lra_data import UsageError
+from reference_models import Splits, TrainConfig
+from reference_models.commands.shared_options import recipe_changes
+from reference_models.devices import World, chosen_device
+from reference_models.training.splits import Ladder, training_loader
+from tests.support.training_process import small_config, small_recipe, small_splits, small_training
+from tests.support.trainings import Stop, assert_same, stop_before
+
+EASIER: dict[str, Any] = {"easier": {"max_depth": 4}, "easier_steps": 5}
+
+
+def loader_of(recipe: TrainConfig, splits: Splits | None = None) -> Any:
+    train = (splits or small_splits()).train
+    world = World(0, 1, chosen_device("cpu"))
+    return training_loader(small_config("linear"), recipe, train, world, num_workers=0, window=None)
+
+
+def test_the_first_steps_read_easier_rows_and_the_others_the_train_split() -> None:
+    recipe = small_recipe(**EASIER)
+    batches = iter(loader_of(recipe))
+    found = [next(batches).inputs.numpy() for _ in range(8)]
+    task = lra_data.get_task("listops/mini")
+    order: dict[str, Any] = {"shuffle": True, "seed": recipe.seed, "epochs": None, "remainder": "drop", "pad_to": 127}
+    easy: Any = replace(task.config, max_depth=4)
+    for start, dataset in ((0, lra_data.load(easy, split="train")), (5, small_splits().train)):
+        expected = iter(dataset.batches(8, **order))
+        for number in range(3):
+            assert np.array_equal(found[start + number], next(expected).inputs)
+
+
+def test_a_stop_in_either_stage_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small_recipe(**EASIER)
+    small_training("linear", tmp_path / "whole", recipe=recipe, save_every=1)
+    for step in (3, 5, 6, 7, 10):  # the state before step 6 is that between the stages
+        with monkeypatch.context() as patch:
+            stop_before(patch, step)
+            with pytest.raises(Stop):
+                small_training("linear", tmp_path / str(step), recipe=recipe, save_every=1)
+        small_training("linear", tmp_path / str(step), recipe=recipe, save_every=1)
+        assert_same(tmp_path / str(step), tmp_path / "whole")
+
+
+def test_without_easier_rows_there_is_one_loader() -> None:
+    assert isinstance(loader_of(small_recipe(**EASIER)), Ladder)
+    assert not isinstance(loader_of(small_recipe()), Ladder)
+
+
+@pytest.mark.parametrize("changes", [{"easier": {"max_depth": 4}}, {"easier_steps": 3}, {**EASIER, "easier_steps": 13}])
+def test_both_are_given_or_neither(changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="expected fields of a configuration and 1 to 12 easier_steps, or neither"):
+        small_recipe(**changes)
+
+
+def test_fields_that_the_task_does_not_have_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"fields of listops/mini's configuration in easier, got: .*'contour_length'"):
+        loader_of(small_recipe(easier={"contour_length": 2}, easier_steps=3))
+
+
+def test_the_command_line_names_fields_and_values() -> None:
+    options = dict.fromkeys(TrainConfig.__dataclass_fields__)
+    given = {"easier": ("contour_length=2", "contrasts=[0.5, 1]", "name=x"), "easier_steps": 7}
+    assert recipe_changes({**options, **given}) == {
+        "easier": {"contour_length": 2, "contrasts": [0.5, 1], "name": "x"},
+        "easier_steps": 7,
+    }
+    assert recipe_changes({**options, "easier": (), "easier_steps": 0}) == {"easier": None, "easier_steps": 0}
+    with pytest.raises(UsageError, match="--easier must be NAME=VALUE such as contour_length=2, got '2'"):
+        recipe_changes({**options, "easier": ("2",)})
+
+
+def test_the_rate_falls_after_the_easier_steps() -> None:
+    recipe = TrainConfig(steps=100, warmup=10, learning_rate=1.0, easier={"max_depth": 4}, easier_steps=60)
+    assert [recipe.rate(step) for step in (5, 10, 60)] == [0.5, 1.0, 1.0]
+    assert recipe.rate(80) == pytest.approx(0.5)
+    assert recipe.rate(100) == 0.0
