@@ -24,6 +24,7 @@ import torch
 
 from lra_data import UsageError
 from reference_models.drift.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
+from reference_models.drift.shared_rows import shared_rows
 from reference_models.drift.trained import Model
 from reference_models.evaluation.model_inputs import reading
 from reference_models.evaluation.significance import differ, means_differ, pooled_means_differ
@@ -138,7 +139,11 @@ class _Checking:
         recorded = next(iter(self.models.values())).recorded
         different, compared, same = dict.fromkeys(self.models, 0), dict.fromkeys(self.models, 0), True
         for split, entry in recorded.items():
-            there = len(self.open_split(split, seed))
+            whole = self.open_split(split, seed)
+            if self._another_copy(whole, split):
+                self._compare_shared(whole, split, different, compared)
+                continue
+            there = len(whole)
             # Of a set with fewer rows, the whole blocks are compared.
             rows = entry.examples if there >= entry.examples else there // BLOCK * BLOCK
             if rows == 0:
@@ -163,6 +168,28 @@ class _Checking:
                     f"{name}: expected at most {MOST_DIFFERENT:.1%} changed answers on the same batches, got "
                     f"{changed:,} of {compared[name]:,}",
                 )
+
+    def _another_copy(self, whole: "Dataset", split: Literal["train", "test"]) -> bool:
+        """Whether the models learned from another copy of the corpus, and their cards tell its rows apart."""
+        first = next(iter(self.models.values()))
+        identity = getattr(first.card.data.identities, split)
+        return whole.task.converted and whole.identity != identity and first.recorded[split].keys is not None
+
+    def _compare_shared(
+        self, whole: "Dataset", split: Literal["train", "test"], different: dict[str, int], compared: dict[str, int]
+    ) -> None:
+        """Compare the recorded rows that this copy has, too."""
+        models = {name: model.classifier for name, model in self.models.items()}
+        entries = {name: model.recorded[split] for name, model in self.models.items()}
+        shared = shared_rows(models, whole, entries, device=self.device, divided=self.divided)
+        self.report.lines.append(
+            f"{split}: another copy of the corpus has {shared.found:,} of {shared.recorded:,} recorded rows"
+        )
+        for fault in shared.faults():
+            self._find("data changed", f"{split}: {fault}")
+        for name in self.models:
+            different[name] += shared.different[name]
+            compared[name] += shared.asked[name]
 
     def count(self, seed: int) -> None:
         """Compare right answers, and the mean of label - answer in each group, on rows that are in no card."""

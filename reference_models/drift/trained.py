@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from lra_data import UsageError, paths
+from reference_models.drift.shared_rows import PARTIAL
 from reference_models.model.card import Card, FreshAnswers, RecordedAnswers
 from reference_models.model.checkpoint import CARD, load_model, read_card
 from reference_models.model.classifier import Classifier
@@ -39,11 +40,16 @@ class Model:
 def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: torch.device) -> dict[str, Model]:
     """The models in a folder whose cards are complete and name this task and its version, by attention.
 
+    Models of a part of a corpus are taken for the whole corpus where no model learned that, and the other way round.
+
     Raises UsageError if no model was trained on the task, if a name is missing, and for two models of one attention.
     """
     there = paths.local_path(folder, "a folder of trained models")
     cards = {path.parent: read_card(path.parent) for path in sorted(there.rglob(CARD))}
     of_task = {path: card for path, card in cards.items() if card.task == task.name}
+    if not of_task and task.converted:
+        whole = task.name.removesuffix(PARTIAL)
+        of_task = {path: card for path, card in cards.items() if card.task.removesuffix(PARTIAL) == whole}
     fitting: dict[str, Path] = {}
     for path, card in of_task.items():
         name = card.attention

@@ -89,6 +89,7 @@ class RecordedAnswers(Record, frozen=True, kw_only=True):
     rows: for each block, the digest of its rows.
     read: for each block, the digest of the batches that are made of its rows.
     predictions: for each block, a text with one digit per answer.
+    keys: of a partial corpus, by which its rows are found in another copy (`drift/shared_rows.py`).
     """
 
     examples: Natural
@@ -96,6 +97,7 @@ class RecordedAnswers(Record, frozen=True, kw_only=True):
     rows: list[str]
     read: list[str]
     predictions: list[str]
+    keys: str | None = None
 
 
 class FreshAnswers(Record, frozen=True, kw_only=True):
@@ -187,6 +189,9 @@ class Card(Record, frozen=True, kw_only=True):
         if self.recorded is None:
             absent |= {"recorded", "fresh", "trivial"}
         kept = {name: value for name, value in values.items() if name not in absent}
+        for entry in (kept.get("recorded") or {}).values():
+            if entry["keys"] is None:
+                del entry["keys"]
         for name, config in (("model", self.model), ("recipe", self.recipe)):
             kept[name] = without_added(config, kept[name])
         return (json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
