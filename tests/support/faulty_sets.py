@@ -28,8 +28,10 @@ ReadingFault = Callable[[Batch], Batch]
 MIN, MAX, MEDIAN, SUM, CLOSE, ZERO = range(1, 7)
 
 
-def value(ids: Sequence[int], *, exchanged: bool = False, rounded_up: bool = False) -> int:
-    """The value of an expression. exchanged: with MIN for MAX and MAX for MIN. rounded_up: medians are."""
+def value(ids: Sequence[int], *, exchanged: bool = False, rounded_up: bool = False, modulo_nine: bool = False) -> int:
+    """The value of an expression. exchanged: with MIN for MAX and MAX for MIN. rounded_up: medians are. modulo_nine:
+    sums are.
+    """
     done: list[list[int]] = [[]]
     operators: list[int] = []
     for token in ids:
@@ -45,7 +47,7 @@ def value(ids: Sequence[int], *, exchanged: bool = False, rounded_up: bool = Fal
                 middle = arguments[(len(arguments) - 1) // 2] + arguments[len(arguments) // 2]
                 result = (middle + rounded_up) // 2
             else:
-                result = {MIN: arguments[0], MAX: arguments[-1], SUM: sum(arguments) % 10}[operator]
+                result = {MIN: arguments[0], MAX: arguments[-1], SUM: sum(arguments) % (10 - modulo_nine)}[operator]
             done[-1].append(result)
         else:
             done[-1].append(token - ZERO)
