@@ -78,7 +78,7 @@ def of_config(**changes: Any) -> RowsFault:
     """Rows of another configuration."""
 
     def fault(take: Callable[..., pa.RecordBatch], task: Any, split: str, indices: Sequence[int], seed: int) -> Any:
-        return take(replace(task, config=replace(task.config, **changes)), split, indices, seed=seed)
+        return take(type(task)(replace(task.config, **changes)), split, indices, seed=seed)
 
     return fault
 
