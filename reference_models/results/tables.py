@@ -176,7 +176,10 @@ def _command(card: Card) -> str:
     partial = ["--corpus", "ARCHIVE", "--allow-partial"] if card.task.endswith(_PARTIAL) else []
     words = ["lra-zoo", "train", card.task.removesuffix(_PARTIAL), "MODEL", "--preset", preset, *partial]
     for name, value in asdict(card.recipe).items():
-        if value != usual[name]:
+        if name == "easier":
+            changed = {} if value == usual[name] else value or {}
+            words += [part for field, given in changed.items() for part in ("--easier", f"{field}={json.dumps(given)}")]
+        elif value != usual[name]:
             flag = f"--{name.replace('_', '-')}"
             negated = f"--no-{name.replace('_', '-')}"
             words += [flag if value else negated] if isinstance(value, bool) else [flag, str(value).lower()]
@@ -195,7 +198,8 @@ def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |" for cells in lines)
     missing = [name for name in attention_names() if name not in {row["model"] for row in found}]
     absent = f"Not trained: {', '.join(missing) or 'none'}."
-    return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{_held_against(found)}\n\n{absent}\n"
+    held = f"{_above_trivial(found)} {_held_against(found)}"
+    return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{held}\n\n{absent}\n"
 
 
 def _cells(row: Mapping[str, Any], varying: Sequence[str]) -> list[str]:
@@ -213,6 +217,13 @@ def _cells(row: Mapping[str, Any], varying: Sequence[str]) -> list[str]:
         f"{row['device']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}",
         f"{row['wall_seconds'] / 60:.2f}",
     ]
+
+
+def _above_trivial(found: Sequence[Mapping[str, Any]]) -> str:
+    """How many rows of models with attention are above the best trivial predictor."""
+    models = [row for row in found if row["model"] != CONTROL]
+    above = sum(bool(row["above"]) for row in models)
+    return f"Above the best trivial predictor with the whole interval: {above} of {len(models)}."
 
 
 def _held_against(found: Sequence[Mapping[str, Any]]) -> str:

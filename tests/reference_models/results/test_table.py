@@ -241,6 +241,19 @@ def test_command_says_what_differs_from_the_preset() -> None:
     assert "`lra-zoo train listops/mini MODEL --preset mini` (full)" in text
 
 
+def test_command_names_easier_rows_and_compiled_steps() -> None:
+    usual = recipe("mini", task="pathfinder")
+    mini = "lra-zoo train pathfinder/24-mini MODEL --preset mini"
+    for changes, words in (
+        ({}, ""),
+        ({"easier": {"contour_length": 3, "all_angles": True}}, " --easier contour_length=3 --easier all_angles=true"),
+        ({"easier": None, "easier_steps": 0}, " --easier-steps 0"),
+        ({"compile": True}, " --compile"),
+    ):
+        made = card("full", task="pathfinder/24-mini", recipe=replace(usual, **changes))
+        assert rows([made])[0]["command"] == mini + words
+
+
 def test_command_of_an_incomplete_corpus_names_it() -> None:
     made = card("full", task="retrieval/by-pair-partial", recipe=recipe("mini", task="retrieval"))
     assert rows([made])[0]["command"] == (
@@ -332,6 +345,7 @@ def test_a_model_is_above_the_control_with_its_whole_interval(correct: int, abov
     assert (one["control"], one["above_control"]) == (0.35, above)
     assert [row["above_control"] for row in rows(cards) if row["model"] == "no_attention"] == [None, None]
     text = markdown(cards)
+    assert "Above the best trivial predictor with the whole interval: 1 of 1." in text
     assert f"Above `no_attention` (35.00) with the whole interval: {int(above)} of 1." in text
     assert sorted(column(text, "against no attention")) == sorted(["–", "–", "above" if above else "not above"])
 
