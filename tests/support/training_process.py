@@ -6,6 +6,8 @@
     training_process.py disk FOLDER BYTES EVERY trains where no file may grow beyond so many bytes, with a state after
                                                 so many steps
     torchrun … training_process.py ranks FOLDER trains each model, on all ranks together
+    torchrun … training_process.py options FOLDER [compiled]
+                                                trains one with standardised vectors and easier rows, also compiled
     torchrun … training_process.py pretrain FOLDER
                                                 pre-trains one, on all ranks together
 
@@ -241,6 +243,15 @@ def all_ranks(folder: Path, *names: str) -> None:
     (folder / f"{rank}.json").write_text(json.dumps({**found, "left": _gloo_threads()}))
 
 
+def with_options(folder: Path, *, compiled: bool) -> None:
+    """A training in FOLDER with all options that depend on whole batches or on the place of a step."""
+    easier = {"easier": {"max_depth": 4}, "easier_steps": 4}
+    config = small_config("linear", dropout=0.0, attention_dropout=0.0, standardised=True)
+    recipe = ranks_recipe(**easier, compile=compiled)
+    train(config, recipe, small_splits(), folder, device="cpu", save_every=4)
+    leave()
+
+
 def _gloo_threads() -> list[str]:
     names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
     return sorted(name for name in names if "gloo" in name)
@@ -279,6 +290,8 @@ def main() -> None:
         small_disk(folder, *map(int, rest))
     elif what == "ranks":
         all_ranks(folder, *rest)
+    elif what == "options":
+        with_options(folder, compiled=rest == ["compiled"])
     elif what == "pretrain":
         pretraining("linear", folder / "linear-pretrained")
         leave()

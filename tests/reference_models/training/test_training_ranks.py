@@ -71,6 +71,17 @@ def test_two_ranks_are_one_process(names: list[str], alone: Callable[[str], dict
             assert_last_step(name, torch.load(tmp_path / name / f"{rank}.pt"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [(), ("compiled",)])
+def test_options_of_whole_batches_and_of_steps(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Standardised vectors and easier rows, and compiled steps: two ranks are one process, compiled or not."""
+    child("options", tmp_path / "two", *words, torchrun=2)
+    child("options", tmp_path / "one")
+    assert json.loads((tmp_path / "two" / CARD).read_text())["processes"] == 2
+    apart = distances(tmp_path / "two", final_weights(tmp_path / "one"))
+    assert {name: far for name, far in apart.items() if not far <= 1e-5} == {}
+
+
 def assert_last_step(name: str, found: dict[str, Tensor]) -> None:
     """The rank without examples waits for nobody, and both have the gradients of the one example."""
     expected = training_process.last_step(training_process.new_model(name), 0, 1)
