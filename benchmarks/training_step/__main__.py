@@ -1,13 +1,16 @@
 """CPU time of training steps of the preset `mini`: its parts, its ratio to the bare products, and to another version.
 
     python -m benchmarks.training_step [--task listops] [--models linear,full] [--steps 20]
+    python -m benchmarks.training_step --compiled
     python -m benchmarks.training_step --beside DIR [--rounds 3]
 
 The first prints, for each model, the milliseconds of a step and the shares of the loader, the embedding, the attention,
 the feed-forward layers, the optimiser, and the rest; then the ratio of the step to its matrix products alone, which are
 recorded in a step and repeated with the same shapes. One thread, CPU seconds of the process.
 
-The second trains with this checkout and with the one in DIR, each in a process of its own, turn by turn, and prints the
+The second takes each step twice, without and with `torch.compile`, and prints the ratio.
+
+The third trains with this checkout and with the one in DIR, each in a process of its own, turn by turn, and prints the
 ratio of their steps a second for each model, and the geometric mean. DIR may be a version of another layout, such as
 `git worktree add DIR ef67265`: only the public `preset`, `TrainConfig`, `Splits` and `train` are used.
 """
@@ -24,6 +27,7 @@ from statistics import geometric_mean, median
 import torch
 
 from benchmarks.first_use.__main__ import cpu_model
+from benchmarks.training_step.compiled import compared
 from benchmarks.training_step.parts import measured
 from reference_models import attention_names
 
@@ -88,6 +92,7 @@ def main() -> None:
     parser.add_argument("--models", help="names with commas; default: all")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compiled", action="store_true", help="compare compiled steps with others")
     parser.add_argument("--beside", type=Path, help="another checkout")
     given = parser.parse_args()
     models = given.models.split(",") if given.models else attention_names()
@@ -97,6 +102,16 @@ def main() -> None:
     )
     if given.beside is not None:
         compare(given.beside.resolve(), given.task, models, given.steps, given.rounds)
+        return
+    if given.compiled:
+        print("| model | eager, ms | compiled, ms | ratio | first step, s |\n| --- | ---: | ---: | ---: | ---: |")
+        for model in models:
+            pair = compared(given.task, model, given.steps)
+            print(
+                f"| {model} | {1e3 * pair.eager:.1f} | {1e3 * pair.compiled:.1f} | {pair.eager / pair.compiled:.2f} | "
+                f"{pair.first:.0f} |",
+                flush=True,
+            )
         return
     print(
         "| model | step, ms | loader | embedding | attention | feed-forward | optimiser | rest | products, ms | ratio |"
