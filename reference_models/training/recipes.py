@@ -4,6 +4,8 @@ Sources, in addition to those of `model/presets.py`: the release's `lra_benchmar
 schedule and optimiser; `LRA/code/lra_config.py` of mlpen/Nystromformer for `xiong`. `mini` is ours.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lra_data import UsageError
@@ -82,3 +84,15 @@ def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig
     if name == "lra-paper":
         settings["learning_rate"] = _PAPER_RATES.get(task, settings["learning_rate"])
     return TrainConfig(**settings)
+
+
+def with_changes(given: TrainConfig, changes: Mapping[str, Any], *, generated: bool = True) -> TrainConfig:
+    """A recipe with changed fields; raises UsageError for values that no recipe may have.
+
+    With another number of steps, easier rows keep their share of them. A task that is not generated has none.
+    """
+    if given.easier and not generated:
+        given = replace(given, easier=None, easier_steps=0)
+    if given.easier and "steps" in changes and not {"easier", "easier_steps"} & changes.keys():
+        changes = {**changes, "easier_steps": max(1, given.easier_steps * changes["steps"] // given.steps)}
+    return replace(given, **changes)

@@ -31,7 +31,7 @@ from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
 from reference_models.pretraining.pretrained import Pretraining, read_pretrained
 from reference_models.training.pretraining import RATIOS, pretrain
-from reference_models.training.recipes import recipe
+from reference_models.training.recipes import recipe, with_changes
 from reference_models.training.run_log import Report
 from reference_models.training.splits import Splits
 from reference_models.training.trainer import train
@@ -94,7 +94,8 @@ class Experiment:
         model = preset(self.preset, task=family, attention=self.attention, pixels=pixels)
         if self.head is not None:
             model = replace(model, head=self.head)
-        training = replace(recipe(self.preset, task=family, attention=self.attention), **self.changes)
+        usual = recipe(self.preset, task=family, attention=self.attention)
+        training = with_changes(usual, self.changes, generated=not data.task.converted)
         return replace(model, seed=training.seed), training
 
 
@@ -155,6 +156,8 @@ def run_pretraining(
     root = paths.local_path(out, "a folder for pre-trained encoders")
     train, validation = experiment.source.open("train"), experiment.source.open("validation")
     model_config, recipe_config = experiment.configs(train)
+    if "easier" not in experiment.changes:  # the encoder is to know the set's own rows
+        recipe_config = replace(recipe_config, easier=None, easier_steps=0)
     folder = root / train.task.family / train.task.variant / f"{experiment.attention}-pretrained"
     if report is not None:
         report({"steps": recipe_config.steps, "folder": str(folder)})

@@ -9,10 +9,12 @@ import pytest
 
 import lra_data
 from lra_data import UsageError
-from reference_models import Splits, TrainConfig
+from reference_models import Splits, TrainConfig, preset
 from reference_models.commands.shared_options import recipe_changes
 from reference_models.devices import World, chosen_device
+from reference_models.training.recipes import recipe, with_changes
 from reference_models.training.splits import Ladder, training_loader
+from tests.support.tiny_corpora import write_corpora
 from tests.support.training_process import small_config, small_recipe, small_splits, small_training
 from tests.support.trainings import Stop, assert_same, stop_before
 
@@ -76,6 +78,28 @@ def test_the_command_line_names_fields_and_values() -> None:
     assert recipe_changes({**options, "easier": (), "easier_steps": 0}) == {"easier": None, "easier_steps": 0}
     with pytest.raises(UsageError, match="--easier must be NAME=VALUE such as contour_length=2, got '2'"):
         recipe_changes({**options, "easier": ("2",)})
+
+
+def test_easier_rows_keep_their_share_of_the_steps() -> None:
+    usual = recipe("mini", task="pathfinder")
+    assert (usual.steps, usual.easier_steps) == (4000, 1500)
+    assert with_changes(usual, {"steps": 400}).easier_steps == 150
+    assert with_changes(usual, {"steps": 1}).easier_steps == 1
+    assert with_changes(usual, {"steps": 400, "easier_steps": 20}).easier_steps == 20
+    none = with_changes(usual, {"steps": 400, "easier": None, "easier_steps": 0})
+    assert (none.easier, none.easier_steps) == (None, 0)
+    with pytest.raises(UsageError, match="steps must be"):
+        with_changes(usual, {"steps": 0})
+
+
+def test_a_converted_set_has_no_easier_rows(tmp_path: Path) -> None:
+    assert with_changes(recipe("mini", task="pathfinder"), {}, generated=False).easier is None
+    corpus = lra_data.Corpus(write_corpora(tmp_path)["text"], allow_partial=True)
+    reviews = replace(small_splits(), train=lra_data.load("text/lra", split="train", corpus=corpus))
+    world, config = World(0, 1, chosen_device("cpu")), preset("mini", task="text", attention="linear")
+    recipe_with_easier = small_recipe(**EASIER)
+    with pytest.raises(UsageError, match=r"expected a generated task for the recipe's easier rows, got text/lra"):
+        training_loader(config, recipe_with_easier, reviews.train, world, num_workers=0, window=None)
 
 
 def test_the_rate_falls_after_the_easier_steps() -> None:
