@@ -56,6 +56,7 @@ def alone(rows: Rows, folder: Path, layout: str) -> dict[str, bytes]:
     return plain_bytes(folder)
 
 
+@pytest.mark.slow
 def test_three_difficulties_make_one_release(tmp_path: Path) -> None:
     expected: dict[str, bytes] = {}
     for difficulty in ("easy", "intermediate", "hard"):

@@ -15,6 +15,7 @@ from reference_models.model.card import CheckpointError
 from reference_models.model.checkpoint import STATE, WEIGHTS, read_card
 from reference_models.model.encoder import Encoder
 from reference_models.pretraining.pretrained import ENCODER, RECORD, read_pretrained
+from reference_models.training import runs
 from reference_models.training.loop import Training
 from reference_models.training.pretraining import RATIOS, pretrain
 from reference_models.training.trainer import train
@@ -160,7 +161,8 @@ def test_what_is_damaged_or_missing_is_named(whole: Path, tmp_path: Path) -> Non
         read_pretrained(tmp_path)
 
 
-def test_the_commands(tmp_path: Path) -> None:
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "FRESH_EXAMPLES", 50)
     steps = ["--steps", "2", "--batch-size", "4", "--evaluate-every", "2", "--threads", "1"]
     given = ["linear", *steps, "--out", str(tmp_path)]
     lra_data.build("listops/mini", tmp_path, sizes={"train": 40, "validation": 20, "test": 20})
