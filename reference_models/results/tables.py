@@ -20,7 +20,7 @@ from reference_models.attention.catalogue import attention_names
 from reference_models.evaluation.significance import wilson
 from reference_models.model.card import Card, CheckpointError
 from reference_models.model.checkpoint import CARD, read_card
-from reference_models.model.presets import PRESET_NAMES, TASKS
+from reference_models.model.presets import PRESET_NAMES, TASKS, preset
 from reference_models.results.published import AUDIT, CHANCE, SOURCES, fails, published
 from reference_models.training.recipes import recipe
 
@@ -72,18 +72,18 @@ def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
     """One row for each card, sorted by task and then by test accuracy from the best.
 
     accuracy, low, high, control and the values of trivial are shares. published is in percent, "FAIL" or None, by
-    source. above is None if there is no trivial predictor. control is the accuracy of `no_attention` with the task and
-    the preset, the best of several seeds, and above_control whether the row's interval is above that of the control;
-    both are None without such a card, above_control also for the control's own rows. Raises UsageError for a card that
-    the table cannot use.
+    source. above is None if there is no trivial predictor. control is the accuracy of `no_attention` with the task, the
+    preset and the head, the best of several seeds; above_control says whether the row's interval is above that of the
+    control. Both are None without such a card, above_control also for the control's own rows. Raises UsageError for a
+    card that the table cannot use.
     """
     made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
-    controls: dict[tuple[str, str], dict[str, Any]] = {}
+    controls: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in sorted(made, key=lambda row: float(row["accuracy"])):
         if row["model"] == CONTROL:
-            controls[row["task"], row["preset"]] = row
+            controls[row["task"], row["preset"], row["head"]] = row
     for row in made:
-        control = controls.get((row["task"], row["preset"]))
+        control = controls.get((row["task"], row["preset"], row["head"]))
         row["control"] = None if control is None else control["accuracy"]
         row["above_control"] = None if control is None or row["model"] == CONTROL else row["low"] > control["high"]
     return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
@@ -137,6 +137,7 @@ def _row(card: Card) -> dict[str, Any]:
         "model": card.attention,
         "preset": card.preset,
         "seed": card.recipe.seed,
+        "head": card.model.head,
         "parameters": card.parameters,
         "steps": card.recipe.steps,
         "selected_step": card.selected_step,
@@ -171,21 +172,31 @@ def _published(source: str, model: str, task: str) -> float | str | None:
 
 def _command(card: Card) -> str:
     """The command that makes the result, for any MODEL: the preset, and the options that differ from its recipe."""
-    preset = str(card.preset)
-    usual = asdict(recipe(preset, task=card.task.partition("/")[0], attention=card.attention))
+    chosen = str(card.preset)
+    usual = asdict(recipe(chosen, task=card.task.partition("/")[0], attention=card.attention))
     partial = ["--corpus", "ARCHIVE", "--allow-partial"] if card.task.endswith(_PARTIAL) else []
-    words = ["lra-zoo", "train", card.task.removesuffix(_PARTIAL), "MODEL", "--preset", preset, *partial]
+    words = ["lra-zoo", "train", card.task.removesuffix(_PARTIAL), "MODEL", "--preset", chosen, *partial]
+    if card.model.head != _usual_head(card):
+        words += ["--head", card.model.head]
     for name, value in asdict(card.recipe).items():
+        flag = f"--{name.replace('_', '-')}"
+        if value == usual[name]:
+            continue
         if name == "easier":
-            changed = {} if value == usual[name] else value or {}
-            words += [part for field, given in changed.items() for part in ("--easier", f"{field}={json.dumps(given)}")]
-        elif value != usual[name]:
-            flag = f"--{name.replace('_', '-')}"
-            negated = f"--no-{name.replace('_', '-')}"
-            words += [flag if value else negated] if isinstance(value, bool) else [flag, str(value).lower()]
+            words += [word for part, given in (value or {}).items() for word in (flag, f"{part}={json.dumps(given)}")]
+        elif isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            words += [flag, str(value).lower()]
     if card.attention_sha256 is not None:
         words += ["--attention", f"FILE.py:{card.attention}"]
     return shlex.join(words)
+
+
+def _usual_head(card: Card) -> str:
+    """The preset's; an attention from elsewhere has that of ours."""
+    known = card.attention if card.attention_sha256 is None else "full"
+    return preset(str(card.preset), task=card.task.partition("/")[0], attention=known).head
 
 
 def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
@@ -193,12 +204,12 @@ def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     heads |= {"best trivial": "---", "against it": "---", "against no attention": "---"}
     heads |= {SOURCES[key].label: "---:" for key in COLUMNS} | {"device": "---", "minutes": "---:"}
     # Rows of one model differ in these only if the section has several.
-    varying = [key for key in ("preset", "seed") if len({row[key] for row in found}) > 1]
+    varying = [key for key in ("preset", "seed", "head") if len({row[key] for row in found}) > 1]
     lines = [list(heads), list(heads.values()), *(_cells(row, varying) for row in found)]
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |" for cells in lines)
     missing = [name for name in attention_names() if name not in {row["model"] for row in found}]
     absent = f"Not trained: {', '.join(missing) or 'none'}."
-    held = f"{_above_trivial(found)} {_held_against(found)}"
+    held = " ".join([_above_trivial(found), _held_against(found), *_spreads(found)])
     return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{held}\n\n{absent}\n"
 
 
@@ -224,6 +235,19 @@ def _above_trivial(found: Sequence[Mapping[str, Any]]) -> str:
     models = [row for row in found if row["model"] != CONTROL]
     above = sum(bool(row["above"]) for row in models)
     return f"Above the best trivial predictor with the whole interval: {above} of {len(models)}."
+
+
+def _spreads(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of each model with several seeds, the least and the greatest accuracy."""
+    seeds: dict[tuple[str, ...], dict[int, float]] = {}
+    for row in found:
+        seeds.setdefault((row["model"], row["preset"], row["head"]), {})[row["seed"]] = row["accuracy"]
+    return [
+        f"{model} over the seeds {', '.join(map(str, sorted(of_seed)))}: {100 * min(of_seed.values()):.2f} to "
+        f"{100 * max(of_seed.values()):.2f}."
+        for (model, *_), of_seed in sorted(seeds.items())
+        if len(of_seed) > 1
+    ]
 
 
 def _held_against(found: Sequence[Mapping[str, Any]]) -> str:

@@ -254,6 +254,26 @@ def test_command_names_easier_rows_and_compiled_steps() -> None:
         assert rows([made])[0]["command"] == mini + words
 
 
+def test_heads_are_rows_of_their_own() -> None:
+    usual = recipe("mini", task="retrieval")
+    made = card("full", task="retrieval/by-pair", recipe=usual)
+    cross = structs.replace(made, model=replace(made.model, head="cross"))
+    control = card("no_attention", 10, task="retrieval/by-pair", recipe=usual)
+    found = rows([made, cross, control])
+    assert sorted(row["command"] for row in found if row["model"] == "full") == [
+        "lra-zoo train retrieval/by-pair MODEL --preset mini",
+        "lra-zoo train retrieval/by-pair MODEL --preset mini --head cross",
+    ]
+    assert {row["head"]: row["control"] for row in found} == {"four-way": 0.005, "cross": None}
+    assert "full, head cross" in column(markdown([made, cross, control]), "model", "retrieval/by-pair")
+
+
+def test_seeds_of_a_model_have_a_spread() -> None:
+    cards = [card(correct=700), card(correct=760, recipe__seed=1), card(correct=720, recipe__seed=2), card("full")]
+    assert "linear over the seeds 0, 1, 2: 35.00 to 38.00." in markdown(cards)
+    assert "over the seeds" not in markdown(cards[:1])
+
+
 def test_command_of_an_incomplete_corpus_names_it() -> None:
     made = card("full", task="retrieval/by-pair-partial", recipe=recipe("mini", task="retrieval"))
     assert rows([made])[0]["command"] == (
