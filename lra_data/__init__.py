@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lra_data.checking.verify import Fault
     from lra_data.loading.dataset import Dataset
     from lra_data.loading.protocol_dataset import ProtocolDataset
+    from lra_data.results.score import Score
     from lra_data.store.manifest import Manifest
     from lra_data.task import Task
 
@@ -46,6 +47,7 @@ __all__ = [
     "get_task",
     "load",
     "load_as",
+    "score",
     "take",
     "task_names",
     "trivial_predictors",
@@ -255,6 +257,27 @@ def verify(set_folder: Path | str, *, corpus: Corpus | Path | str | None = None)
     from lra_data.checking.verify import verify
 
     return verify(set_folder, corpus=corpus)
+
+
+def score(
+    dataset: "Dataset", predictions: Any, *, against: Any = None, trivial: bool = True, command: str | None = None
+) -> "Score":
+    """Score predictions on a split: accuracy with its 95 % interval, and where it fails. No framework is needed.
+
+    predictions: labels (N,) or logits (N, C) in the split's order, a mapping from index to label or logits, or a file
+        (.npy, .csv, .jsonl, .parquet; `lra_data/results/predictions.py` has their columns).
+    against: another model's predictions, to compare with by McNemar's test.
+    trivial: whether to measure the trivial predictors, for which every row of train is read.
+    command: how the predictions were made, for the record.
+
+    Raises UsageError for indices that are missing, doubled or foreign, and for values that are no labels or logits.
+    """
+    from lra_data.loading.dataset import Dataset
+    from lra_data.results.score import score
+
+    if not isinstance(dataset, Dataset):
+        raise UsageError(f"expected a dataset such as lra_data.load('listops/mini', split='test'), got {dataset!r}")
+    return score(dataset, predictions, against=against, trivial=trivial, command=command)
 
 
 def trivial_predictors(dataset: "Dataset") -> dict[str, dict[str, float]]:

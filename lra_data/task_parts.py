@@ -70,6 +70,17 @@ class Statistics(ABC):
     def shortcuts(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
         """One integer per row, by name: the feature of a trivial predictor, whose best guess is scored."""
 
+    # The features by which `lra-data score` groups answers; `groups` gives those that the rows have.
+    group_features: tuple[str, ...] = ()
+
+    def groups(self, batch: "pa.RecordBatch") -> "dict[str, NDArray[np.int64]]":
+        """One integer per row, by name: the feature of a group of rows that may be harder than others."""
+        return {}
+
+    def group_names(self, feature: str) -> Mapping[int, str] | None:
+        """The names of a feature's values; None where they are numbers."""
+        return None
+
     def figures(self, batches: "Callable[[str], Iterator[pa.RecordBatch]]") -> dict[str, Any]:
         """Further figures of a whole set, by name; `batches` gives the rows of a split."""
         return {}

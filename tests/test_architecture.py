@@ -32,6 +32,7 @@ FLOORS = [
     ["lra_data.loading.passes"],
     ["lra_data.loading"],
     ["lra_data.loading.frameworks"],
+    ["lra_data.results"],
     ["lra_data.commands"],
     ["lra_data.__main__"],
     # The models know `lra_data` at its public face

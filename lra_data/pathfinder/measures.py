@@ -8,12 +8,24 @@ from lra_data.arrow_columns import numbers, rows_of
 from lra_data.pathfinder.config import Config
 from lra_data.task_parts import Statistics
 
+PICTURE_GROUPS = ("marker distance", "contour crossings", "distractors")
+
 
 class PathfinderStatistics(Statistics):
     """Lit pixels, and with geometry distances and paths."""
 
+    group_features = PICTURE_GROUPS
+
     def __init__(self, config: Config) -> None:
         self._config = config
+
+    def groups(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Distance between the markers in pixels, places where the contours cross, and distractors; with geometry."""
+        if not self._config.geometry:
+            return {}
+        measured = self.measures(batch)
+        crossings = self._crossings(batch)
+        return {name: crossings if name == "contour crossings" else measured[name] for name in self.group_features}
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Pixels lit by more than 0, 16 and 127; with geometry also marker distance and path length in pixels."""
@@ -54,6 +66,21 @@ class PathfinderStatistics(Statistics):
         distances: NDArray[np.float64] = np.hypot(*(last - first).T)
         return distances
 
+    def _crossings(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
+        """Number of places where the lines through the paddles of the two contours cross."""
+        paddles = rows_of(batch["contours"]).reshape(len(batch), 2, -1, 4).astype(np.float64)
+        angles = np.radians(paddles[..., 2] / 100)
+        starts = paddles[..., :2]
+        ends = starts + self._config.paddle_length * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+        middles = (starts + ends) / 2
+        points = np.concatenate([starts[:, :, :1], middles, ends[:, :, -1:]], axis=2)
+        one, other = points[:, 0, :, None], points[:, 1, None, :]
+        a, b = one[:, :-1], one[:, 1:]
+        c, d = other[:, :, :-1], other[:, :, 1:]
+        apart = (_side(a, b, c) * _side(a, b, d) < 0) & (_side(c, d, a) * _side(c, d, b) < 0)
+        count: NDArray[np.int64] = np.count_nonzero(apart, axis=(1, 2)).astype(np.int64)
+        return count
+
     def _path_lengths(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
         """Length of the line through the paddles of the contour with the first marker, in pixels."""
         paddles = rows_of(batch["contours"]).reshape(len(batch), 2, -1, 4)[..., :2].astype(np.float64)
@@ -63,8 +90,18 @@ class PathfinderStatistics(Statistics):
         return lengths
 
 
+def _side(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Above 0 where the point c is on one side of the line from a to b, below 0 on the other."""
+    found: NDArray[np.float64] = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
+        c[..., 0] - a[..., 0]
+    )
+    return found
+
+
 class PictureStatistics(Statistics):
     """The measures of a picture without geometry, such as a released picture."""
+
+    group_features = PICTURE_GROUPS
 
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Lit pixels."""

@@ -13,6 +13,15 @@ _SOURCES = ("source_1", "source_2")
 class RetrievalStatistics(Statistics):
     """Length, age and frequency of the papers, and their predictive value for the label."""
 
+    group_features = ("length 1", "length 2", "shared bytes", "years between")
+
+    def groups(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Bytes of both papers, years between them, and common bytes in hundredths of the shorter text."""
+        measured = self.measures(batch)
+        return {
+            name: _shared_bytes(batch) if name == "shared bytes" else measured[name] for name in self.group_features
+        }
+
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Bytes of both papers, years between them, and how often they appear in the split."""
         years = [numbers(batch[name]).astype(np.int64) for name in ("year_1", "year_2")]

@@ -22,6 +22,12 @@ CUTS = (1_000, 2_000, 3_000, 4_000)
 class TextStatistics(Statistics):
     """Lengths, stars, cuts and duplicates."""
 
+    group_features = ("length", "rating")
+
+    def groups(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+        """Bytes of the review, and its stars."""
+        return self.measures(batch)
+
     def measures(self, batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
         """Bytes per review, and stars."""
         return {

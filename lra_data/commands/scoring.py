@@ -1,0 +1,95 @@
+"""`lra-data score`: what a model's predictions are worth."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lra_data.commands.options import JSON_OPTION, opened, virtual_options
+from lra_data.corpus import corpus_from_options
+
+_WIDTH = 24
+
+
+@click.command(short_help="Score predictions on a set.")
+@click.argument("where", metavar="SET")
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.option("--split", default="test", show_default=True, help="Split, or a slice such as test[:1000].")
+@click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="Predictions to compare with.")
+@click.option("--no-trivial", is_flag=True, help="Leave out the trivial predictors, which read all of train.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JSON to a file.")
+@JSON_OPTION
+@virtual_options
+def score(
+    where: str,
+    predictions: Path,
+    split: str,
+    against: Path | None,
+    no_trivial: bool,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Score PREDICTIONS on SET: accuracy with its 95 % interval, the trivial predictors, and where it fails.
+
+    PREDICTIONS is a file of labels or logits: .npy in the split's order, or .csv, .jsonl or .parquet with the columns
+    label, logits, or logit_0, logit_1, …, and index for another order.
+
+    \b
+    lra-data score listops/mini predictions.csv
+    lra-data score data/listops/lra a.npy --against b.npy --out result.json
+    """
+    from lra_data.loading.dataset import Dataset
+    from lra_data.results.score import score as scored
+    from lra_data.splits import parse_split
+
+    corpus = corpus_from_options(options["corpus"], options["pairs"], options["allow_partial"])
+    rows = opened(where, options["seed"], corpus)
+    dataset = Dataset(rows, *parse_split(split, rows.sizes))
+    command = f"lra-data {shlex.join(sys.argv[1:])}"
+    found = scored(dataset, predictions, against=against, trivial=not no_trivial, command=command)
+    if out is not None:
+        found.write(out)
+    if as_json:
+        click.echo(found.to_json(), nl=False)
+        return
+    for line in _lines(found.record):
+        click.echo(line)
+
+
+def _lines(record: dict[str, Any]) -> list[str]:
+    """The record for people, at most 80 columns wide."""
+    lines = [f"{record['task']} {record['split']}: {_share(record)}"]
+    if record["trivial"]:
+        name, best = next(iter(record["trivial"].items()))
+        above = "above it" if record["low"] > best["accuracy"] else "not above it"
+        lines.append(f"best trivial predictor: {name} {best['accuracy']:.2%}; the whole interval is {above}")
+    other = record["against"]
+    if other is not None:
+        lines += [
+            f"the other file: {_share(other)}",
+            f"right in one alone: {other['only_this']:,} here, {other['only_other']:,} there; McNemar's p = "
+            f"{other['p']:.3g}",
+        ]
+    if record["calibration"] is not None:
+        measured = record["calibration"]
+        lines.append(
+            f"calibration error {measured['expected_calibration_error']:.4f}, log-likelihood "
+            f"{-measured['negative_log_likelihood']:.4f}, Brier score {measured['brier']:.4f}"
+        )
+    for name, groups in record["groups"].items():
+        if groups is None:
+            lines.append(f"by {name}: not available, the rows do not have it")
+            continue
+        lines.append(f"by {name}:")
+        lines += [f"  {group['group'][:_WIDTH]:<{_WIDTH}} {_share(group)}" for group in groups]
+    return lines
+
+
+def _share(found: dict[str, Any]) -> str:
+    return (
+        f"{found['accuracy']:.2%} ({found['low']:.2%} to {found['high']:.2%}), {found['correct']:,} of "
+        f"{found['examples']:,}"
+    )

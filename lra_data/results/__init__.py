@@ -1,0 +1,1 @@
+"""Scores of predictions; nothing here needs a deep-learning framework."""
