@@ -93,3 +93,65 @@ def _share(found: dict[str, Any]) -> str:
         f"{found['accuracy']:.2%} ({found['low']:.2%} to {found['high']:.2%}), {found['correct']:,} of "
         f"{found['examples']:,}"
     )
+
+
+@click.group(short_help="Published scores of the benchmark, with their sources.")
+def results() -> None:
+    """Published scores of the Long Range Arena, with their sources."""
+
+
+_TASK_NAMES = ("listops", "text", "retrieval", "image", "pathfinder", "pathx", "path256")
+
+
+@results.command("list", short_help="Print published rows.")
+@click.option("--task", type=click.Choice(_TASK_NAMES), help="Only rows with this task's score, from the best.")
+@click.option("--model", metavar="TEXT", help="Only models whose name has this text.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["test", "comparable", "all"]),
+    default="comparable",
+    show_default=True,
+    help="Rows to print: scores on test; those also of grey pictures, without pre-training; or all.",
+)
+@click.option("--own", is_flag=True, help="Only rows whose source trained the model itself.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["md", "csv", "latex", "json"]),
+    default="md",
+    show_default=True,
+    help="Markdown, CSV, LaTeX or JSON.",
+)
+def list_results(task: str | None, model: str | None, protocol: str, own: bool, shape: str) -> None:
+    """Print published rows: scores as printed, the average under a stated rule, and the printed one.
+
+    \b
+    lra-data results list --task pathfinder --protocol test --format latex
+    lra-data results list --model Mamba --protocol all --format json
+    """
+    from lra_data.results.published import chosen, published
+    from lra_data.results.tables import WRITERS
+
+    click.echo(WRITERS[shape](chosen(published(), task=task, model=model, protocol=protocol, own=own)), nl=False)
+
+
+@results.command("check", short_help="Check a file of rows that you want to add.")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_results(file: Path) -> None:
+    """Check a CSV file of rows, with the columns of lra_data/results/published.csv.
+
+    Prints each fault, and each printed average that follows no known rule. The exit code is 1 if there is a fault.
+    """
+    from lra_data.results.published import NO_RULE, faults, found_rule, parsed
+
+    wrong = faults(file)
+    for fault in wrong:
+        click.echo(fault)
+    if wrong:
+        click.echo(f"{file}: {len(wrong)} {'fault' if len(wrong) == 1 else 'faults'}")
+        sys.exit(1)
+    rows = parsed(file.read_text(encoding="utf-8"), str(file))
+    for row in rows:
+        if found_rule(row) == NO_RULE:
+            click.echo(f"{row.id} {row.model}: the printed average, {row.average}, follows no known rule")
+    click.echo(f"{file}: {len(rows)} {'row' if len(rows) == 1 else 'rows'}, no fault")

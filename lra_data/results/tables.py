@@ -1,0 +1,111 @@
+"""Published rows as Markdown, CSV, LaTeX or JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lra_data.results.published import TASKS, Row, as_dict
+
+_HEADS = {
+    "listops": "ListOps", "text": "Text", "retrieval": "Retrieval", "image": "Image", "pathfinder": "Pathfinder",
+    "pathx": "Path-X", "path256": "Path-256",
+}  # fmt: skip
+_ESCAPES = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
+RULES_SAID = (
+    "Five: mean of ListOps, Text, Retrieval, Image and Pathfinder. Six: with Path-X, 50 where it failed. Both are of "
+    "the corrected cells; scores are as printed, in percent."
+)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A table, the rules of the averages, and the remarks and sources below."""
+    lines = [_line(["model", *_HEADS.values(), "five", "six", "printed average", "run by", "source"])]
+    lines.append(_line(["---", *["---:"] * (len(_HEADS) + 3), "---", "---"]))
+    for row in rows:
+        values = as_dict(row)
+        cells = [getattr(row, task) or "–" for task in TASKS]
+        lines.append(
+            _line(
+                [
+                    _named(row),
+                    *cells,
+                    _shown(values["five"]),
+                    _shown(values["six"]),
+                    row.average or "–",
+                    _run(row),
+                    _source(row),
+                ]
+            )
+        )
+    remarks = [
+        f"- {_named(row)} ({row.source}, {row.table}): {row.remark}{_corrected(row)}" for row in rows if row.remark
+    ]
+    return "\n".join([*lines, "", RULES_SAID, *(["", *remarks] if remarks else [])]) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """All entries, the averages, and the rule of the printed one."""
+    out = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(out, list(as_dict(rows[0])), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(as_dict, rows))
+    return out.getvalue()
+
+
+def latex(rows: Sequence[Row]) -> str:
+    """A tabular with rules of the package booktabs."""
+    lines = [
+        r"\begin{tabular}{l" + "r" * (len(_HEADS) + 2) + "l}",
+        r"\toprule",
+        " & ".join(["Model", *_HEADS.values(), "Five", "Six", "Source"]) + r" \\",
+        r"\midrule",
+    ]
+    for row in rows:
+        values = as_dict(row)
+        cells = [getattr(row, task) or "--" for task in TASKS]
+        averages = [_shown(values[name]).replace("–", "--") for name in ("five", "six")]
+        lines.append(" & ".join(map(_escaped, [_named(row), *cells, *averages, _source(row)])) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {RULES_SAID}"]) + "\n"
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """A list of all entries, the averages, and the rule of the printed one."""
+    return json.dumps([as_dict(row) for row in rows], indent=1, ensure_ascii=False) + "\n"
+
+
+WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
+    "md": markdown, "csv": as_csv, "latex": latex, "json": as_json
+}  # fmt: skip
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _named(row: Row) -> str:
+    return f"{row.model}, {row.variant}" if row.variant else row.model
+
+
+def _shown(value: Any) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _run(row: Row) -> str:
+    return row.run_by if row.run_by != "quoted" else f"quoted: {row.quoted_from}"
+
+
+def _source(row: Row) -> str:
+    place = f"arXiv:{row.arxiv}" if row.arxiv else row.source
+    return f"{place}, {row.table}" if row.table else place
+
+
+def _corrected(row: Row) -> str:
+    cells = [f"{_HEADS[task]} {cell or 'not known'}" for task, cell in row.correction.items()]
+    return f" Corrected: {', '.join(cells)}." if cells else ""
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ESCAPES.get(letter, letter) for letter in text)
