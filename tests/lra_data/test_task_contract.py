@@ -23,7 +23,7 @@ from tests.conftest import ALL_FORMATS
 def test_public_names() -> None:
     assert set(lra_data.__all__) == {
         "BuildError", "Corpus", "LraDataError", "SetError", "UsageError", "__version__", "build", "build_part",
-        "build_status", "finish_build", "generate", "get_task", "load", "load_as",
+        "build_status", "finish_build", "generate", "get_task", "load", "load_as", "score",
         "take", "task_names",
         "trivial_predictors", "verify",
     }  # fmt: skip
@@ -31,7 +31,9 @@ def test_public_names() -> None:
         assert getattr(lra_data, name) is not None
     # Importing the room of the same purpose must not replace the function.
     importlib.import_module("lra_data.building.build_set")
+    importlib.import_module("lra_data.results.score")
     assert callable(lra_data.build)
+    assert callable(lra_data.score)
 
 
 def test_names() -> None:

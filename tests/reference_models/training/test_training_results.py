@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from reference_models.model.card import CheckpointError
+from reference_models.model.card import CheckpointError, as_json
 from reference_models.model.checkpoint import (
     STATE,
     load_model,
@@ -42,7 +42,7 @@ def test_log_and_card(whole: Path) -> None:
     }
     assert found["data"]["examples"] == {"train": 70, "validation": 30, "test": 20}
     assert found["data"]["cut_to"] == 127
-    assert found["recipe"] == json.loads(json.dumps(small_recipe().__dict__))
+    assert found["recipe"] == as_json(small_recipe())
     assert found["validation"] in [event.get("validation") for event in events]
     model, _ = load_model(whole)
     correct = sum(
@@ -61,7 +61,11 @@ def test_preset_and_report(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
     found = small_training("linear", tmp_path, preset="mini", report=lambda event: told.append(dict(event)))
     assert found.preset == "mini"
-    assert told == [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    events = [event for event in told if "phase" not in event]
+    assert events == [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [event for event in told if "phase" in event] == [
+        {"phase": f"scores test with the weights of step {found.selected_step}"}
+    ]
 
 
 def test_bfloat16_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
