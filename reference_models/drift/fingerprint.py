@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lra_data.loading.frameworks.torch_batches import TorchBatch
-from reference_models.drift.shared_rows import PARTIAL, keys
+from reference_models.drift.shared_rows import NAMES, keys
 from reference_models.evaluation.model_inputs import read
 from reference_models.evaluation.scoring import logits_of
 from reference_models.model.card import FreshAnswers, RecordedAnswers
@@ -176,7 +176,7 @@ def record(
             rows=rows_digests(dataset),
             read=found.read,
             predictions=as_text(found.predicted[""]),
-            keys=keys(dataset) if dataset.task.name.endswith(PARTIAL) else None,
+            keys=keys(dataset) if dataset.task.family in NAMES else None,
         )
     if fresh is None:
         return recorded, None

@@ -31,7 +31,7 @@ PARTIAL = "-partial"
 # Number of rows of a split that have keys in a card.
 KEYED = 2000
 # The columns that tell rows of a corpus apart; a picture's number counts in its half, train or test.
-_NAMES = {"image": ("number",), "text": ("source",), "retrieval": ("source_1", "source_2")}
+NAMES = {"image": ("number",), "text": ("source",), "retrieval": ("source_1", "source_2")}
 _DRAWN = ("retrieval",)
 _NAME_BYTES, _CONTENT_BYTES = 6, 3
 _NAME_CHARACTERS = _NAME_BYTES * 4 // 3
@@ -78,7 +78,7 @@ def keys(dataset: "Dataset") -> str:
 def names_of(rows: pa.RecordBatch, family: str, split: str) -> list[str]:
     """A digest of who each row is: texts (N,)."""
     half = "test" if split.startswith("test") else "train"
-    columns = [rows[name].to_pylist() for name in _NAMES[family]]
+    columns = [rows[name].to_pylist() for name in NAMES[family]]
     return [_digest("\n".join(map(str, (half, *words))).encode(), _NAME_BYTES) for words in zip(*columns, strict=True)]
 
 

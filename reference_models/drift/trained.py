@@ -40,7 +40,8 @@ class Model:
 def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: torch.device) -> dict[str, Model]:
     """The models in a folder whose cards are complete and name this task and its version, by attention.
 
-    Models of a part of a corpus are taken for the whole corpus where no model learned that, and the other way round.
+    Models of another copy of a corpus, such as a part, are taken where no model learned this one and their cards tell
+    rows apart (`shared_rows.py`).
 
     Raises UsageError if no model was trained on the task, if a name is missing, and for two models of one attention.
     """
@@ -49,7 +50,12 @@ def trained_on(task: "Task", folder: Path, names: Sequence[str] | None, device: 
     of_task = {path: card for path, card in cards.items() if card.task == task.name}
     if not of_task and task.converted:
         whole = task.name.removesuffix(PARTIAL)
-        of_task = {path: card for path, card in cards.items() if card.task.removesuffix(PARTIAL) == whole}
+        of_task = {
+            path: card
+            for path, card in cards.items()
+            if card.task.removesuffix(PARTIAL) == whole
+            and (card.recorded is None or all(entry.keys is not None for entry in card.recorded.values()))
+        }
     fitting: dict[str, Path] = {}
     for path, card in of_task.items():
         name = card.attention

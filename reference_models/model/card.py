@@ -89,7 +89,7 @@ class RecordedAnswers(Record, frozen=True, kw_only=True):
     rows: for each block, the digest of its rows.
     read: for each block, the digest of the batches that are made of its rows.
     predictions: for each block, a text with one digit per answer.
-    keys: of a partial corpus, by which its rows are found in another copy (`drift/shared_rows.py`).
+    keys: of a corpus, by which its rows are found in another copy (`drift/shared_rows.py`); earlier cards have none.
     """
 
     examples: Natural

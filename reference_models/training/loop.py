@@ -115,7 +115,7 @@ class Training:
         self._began, self._saved = time.perf_counter() - self.seconds, time.monotonic()
         if self.due:
             self._end_step()
-        if recipe.compile:
+        if recipe.compile and self.step < recipe.steps:
             self.log.report({"phase": "compiles the steps"})
         for batch in self._batches():
             self.step += 1

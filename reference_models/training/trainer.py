@@ -97,8 +97,11 @@ def set_threads(training: Training) -> None:
     if training.threads is not None:
         torch.set_num_threads(training.threads)
         return
+    if MOST_THREADS == 1:
+        return
     model, recipe, splits = copy.deepcopy(training.model), training.recipe, training.splits
-    loader = train_loader(training.config, recipe, splits.train, training.world, num_workers=0, window=None)
+    world, window = training.world, training.window  # without a window, files of some formats cannot be shuffled
+    loader = train_loader(training.config, recipe, splits.train, world, num_workers=0, window=window)
     batch = cast(TorchBatch, next(iter(loader)))
     model.on_step(0)
     seconds = fastest_threads(
