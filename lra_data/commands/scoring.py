@@ -9,6 +9,7 @@ import click
 
 from lra_data.commands.options import JSON_OPTION, opened, virtual_options
 from lra_data.corpus import corpus_from_options
+from lra_data.results.published import TASKS
 
 _WIDTH = 24
 
@@ -100,11 +101,8 @@ def results() -> None:
     """Published scores of the Long Range Arena, with their sources."""
 
 
-_TASK_NAMES = ("listops", "text", "retrieval", "image", "pathfinder", "pathx", "path256")
-
-
 @results.command("list", short_help="Print published rows.")
-@click.option("--task", type=click.Choice(_TASK_NAMES), help="Only rows with this task's score, from the best.")
+@click.option("--task", type=click.Choice(TASKS), help="Only rows with this task's score, from the best.")
 @click.option("--model", metavar="TEXT", help="Only models whose name has this text.")
 @click.option(
     "--protocol",
@@ -142,7 +140,7 @@ def check_results(file: Path) -> None:
 
     Prints each fault, and each printed average that follows no known rule. The exit code is 1 if there is a fault.
     """
-    from lra_data.results.published import NO_RULE, faults, found_rule, parsed
+    from lra_data.results.published import NO_RULE, faults, found_rule, parsed, text_of
 
     wrong = faults(file)
     for fault in wrong:
@@ -150,7 +148,7 @@ def check_results(file: Path) -> None:
     if wrong:
         click.echo(f"{file}: {len(wrong)} {'fault' if len(wrong) == 1 else 'faults'}")
         sys.exit(1)
-    rows = parsed(file.read_text(encoding="utf-8"), str(file))
+    rows = parsed(text_of(file), str(file))
     for row in rows:
         if found_rule(row) == NO_RULE:
             click.echo(f"{row.id} {row.model}: the printed average, {row.average}, follows no known rule")

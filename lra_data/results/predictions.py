@@ -22,6 +22,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from lra_data.errors import UsageError, brief
+from lra_data.paths import local_path
 
 SUFFIXES = (".npy", ".csv", ".jsonl", ".parquet")
 
@@ -59,7 +60,7 @@ def predictions_of(given: Any, expected: range, classes: int, what: str) -> Pred
 
 def _read(given: Any, name: str) -> tuple[NDArray[np.int64] | None, NDArray[Any]]:
     if isinstance(given, str | Path):
-        path = Path(given).expanduser()
+        path = local_path(given, "a file of predictions")
         if path.suffix not in SUFFIXES:
             raise UsageError(
                 f"{name}: expected a file that ends with {', '.join(SUFFIXES)}, got {path.suffix or 'none'}"

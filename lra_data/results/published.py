@@ -19,7 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from lra_data.errors import UsageError
+from lra_data.errors import UsageError, brief
+from lra_data.paths import local_path
 
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "pathx", "path256")
 FIVE, SIX = TASKS[:5], TASKS[:6]
@@ -113,11 +114,15 @@ def parsed(text: str, name: str) -> list[Row]:
 
 def faults(path: Path) -> list[str]:
     """Everything that is wrong with a file of rows, such as one that somebody wants to add; a line each."""
+    return _read(text_of(path), str(path))[1]
+
+
+def text_of(path: Path) -> str:
+    """The text of a file of rows; raises UsageError for one that cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return local_path(path, "a file of rows").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: expected a CSV file in UTF-8, got: {error}") from error
-    return _read(text, str(path))[1]
+        raise UsageError(f"{path}: expected a CSV file in UTF-8, got: {brief(error)}") from error
 
 
 def _read(text: str, name: str) -> tuple[list[Row], list[str]]:

@@ -6,6 +6,7 @@ date.
 """
 
 import json
+import os
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from lra_data.errors import UsageError
 from lra_data.paths import local_path, write_failure
 from lra_data.results.measures import by_group, calibration, mcnemar, share
 from lra_data.results.predictions import predictions_of
+from lra_data.store.atomic_files import written
 from lra_data.version import VERSION
 
 if TYPE_CHECKING:
@@ -58,10 +60,16 @@ class Score:
         return json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def write(self, path: Path | str) -> None:
-        """Write a result file; raises UsageError for a place that cannot be written."""
+        """Write a result file, whole or not at all; raises BuildError for a place that cannot be written."""
         target = local_path(path, "a result file")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            target.write_text(self.to_json(), encoding="utf-8")
+            try:
+                with written(temporary) as file:
+                    file.write(self.to_json().encode())
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise write_failure(target, error) from error
 

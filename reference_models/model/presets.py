@@ -211,7 +211,7 @@ _MINI: dict[str, dict[str, Any]] = {
     "retrieval": {"max_length": 256, "stem": "strided", "stride": 4, "standardised": True},
     # Few pictures, of which each is seen many times. Grey values by their mean and deviation.
     "image": {**_PATCHES, "grey_mean": 122.0, "grey_deviation": 61.0, "dropout": 0.1},
-    # Black is 0: most of a picture is, and what differs from it is to be large (docs/baselines.md).
+    # Black is 0: most of a picture is, and what differs from it is to be large (docs/log.md).
     "pathfinder": {**_PATCHES, "grey_mean": 0.0, "grey_deviation": 64.0},
 }
 

