@@ -4,15 +4,14 @@ A fault of the rows stands between a task and whatever asks it for rows, in this
 the collator. Neither changes files or digests of what is already built.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from lra_data.image.task import Image
 from lra_data.listops.task import ListOps
@@ -21,12 +20,9 @@ from lra_data.pathfinder.generated_task import Pathfinder
 from lra_data.retrieval.task import Retrieval
 from lra_data.task import Task
 from lra_data.text.task import Text
-from tests.support.faulty_sets import CLOSE, ReadingFault, solved_anew
+from tests.support.faulty_sets import CLOSE, ReadingFault, RowsFault, made_with, of_batches, solved_anew
 
 Columns = dict[str, list[Any]]
-# What makes rows, where, which, and with what seed, to other rows.
-RowsFault = Callable[[Callable[..., pa.RecordBatch], Any, str, Sequence[int], int], pa.RecordBatch]
-
 _CLASSES: Mapping[str, type[Task]] = {
     "listops": ListOps, "pathfinder": Pathfinder, "text": Text, "image": Image, "retrieval": Retrieval
 }  # fmt: skip
@@ -38,13 +34,10 @@ def _rebuilt(batch: pa.RecordBatch, changes: Columns) -> pa.RecordBatch:
 
 
 def of_columns(change: Callable[[Columns], Columns]) -> RowsFault:
-    """A fault that is a function of the rows' columns."""
-
-    def fault(take: Callable[..., pa.RecordBatch], task: Any, split: str, indices: Sequence[int], seed: int) -> Any:
-        batch = take(task, split, indices, seed=seed)
-        return _rebuilt(batch, change({name: batch[name].to_pylist() for name in batch.schema.names}))
-
-    return fault
+    """A fault that is a function of the rows' columns, and gives those that change."""
+    return of_batches(
+        lambda batch: _rebuilt(batch, change({name: batch[name].to_pylist() for name in batch.schema.names}))
+    )
 
 
 def of_inputs(change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], name: str = "inputs") -> RowsFault:
@@ -110,13 +103,6 @@ def _without_last_bracket(columns: Columns) -> Columns:
     return {"inputs": [row[: len(row) - 1 - row[::-1].index(CLOSE)] for row in columns["inputs"]]}
 
 
-def _solved(**rules: bool) -> RowsFault:
-    def fault(take: Callable[..., pa.RecordBatch], task: Any, split: str, indices: Sequence[int], seed: int) -> Any:
-        return solved_anew(take(task, split, indices, seed=seed), **rules)
-
-    return fault
-
-
 def _next_document(columns: Columns) -> Columns:
     return {"inputs_2": columns["inputs_2"][1:] + columns["inputs_2"][:1]}
 
@@ -127,9 +113,9 @@ def _sides(columns: Columns) -> Columns:
 
 ROWS_FAULTS: Mapping[str, Mapping[str, RowsFault]] = {
     "listops": {
-        "medians rounded up": _solved(rounded_up=True),
-        "sums modulo 9": _solved(modulo_nine=True),
-        "MIN and MAX exchanged": _solved(exchanged=True),
+        "medians rounded up": of_batches(partial(solved_anew, rounded_up=True)),
+        "sums modulo 9": of_batches(partial(solved_anew, modulo_nine=True)),
+        "MIN and MAX exchanged": of_batches(partial(solved_anew, exchanged=True)),
         "depth of 5 at most": of_config(max_depth=5),
         "a closing bracket lost": of_columns(_without_last_bracket),
     },
@@ -174,15 +160,6 @@ READING_FAULTS_OF_TASKS: Mapping[str, Mapping[str, ReadingFault]] = {
 }
 
 
-@contextmanager
-def faulty_rows(family: str, fault: RowsFault) -> Iterator[None]:
+def faulty_rows(family: str, fault: RowsFault) -> AbstractContextManager[None]:
     """Within it, whatever a family makes has the fault."""
-    kind = _CLASSES[family]
-    take = kind.take
-
-    def faulty(self: Any, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
-        return fault(take, self, split, indices, seed)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "take", faulty)
-        yield
+    return made_with(_CLASSES[family], fault)

@@ -7,7 +7,7 @@ Not here: files that are damaged, which `lra-data verify` finds by their digests
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 import lra_data
 from lra_data.listops.task import ListOps
 from lra_data.loading.batch_making.collate import Batch, Collator
+from lra_data.task import Task
 
+# What makes rows, where, of which split, which, and with what seed, to other rows.
+RowsFault = Callable[[Callable[..., pa.RecordBatch], Any, str, Sequence[int], int], pa.RecordBatch]
 DataFault = Callable[[pa.RecordBatch], pa.RecordBatch]
 ReadingFault = Callable[[Batch], Batch]
 
@@ -103,16 +106,30 @@ READING_FAULTS: dict[str, ReadingFault] = {
 
 
 @contextmanager
-def rows_with(fault: DataFault) -> Iterator[None]:
-    """Within it, whatever is generated has the fault."""
-    take = ListOps.take
+def made_with(kind: type[Task], fault: RowsFault) -> Iterator[None]:
+    """Within it, whatever a class of tasks makes has the fault."""
+    take = kind.take
 
-    def faulty(self: ListOps, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
-        return fault(take(self, split, indices, seed=seed))
+    def faulty(self: Any, split: str, indices: Sequence[int], *, seed: int = 0) -> pa.RecordBatch:
+        return fault(take, self, split, indices, seed)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ListOps, "take", faulty)
+        patch.setattr(kind, "take", faulty)
         yield
+
+
+def of_batches(fault: DataFault) -> RowsFault:
+    """A fault that is a function of the sound rows."""
+
+    def made(take: Callable[..., pa.RecordBatch], task: Any, split: str, indices: Sequence[int], seed: int) -> Any:
+        return fault(take(task, split, indices, seed=seed))
+
+    return made
+
+
+def rows_with(fault: DataFault) -> AbstractContextManager[None]:
+    """Within it, whatever ListOps generates has the fault."""
+    return made_with(ListOps, of_batches(fault))
 
 
 @contextmanager

@@ -1,22 +1,23 @@
 """A check of one copy of a corpus by models that learned from another: the rows that both have are compared."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
-from lra_data import Corpus
-from lra_data.image.task import Image
+import lra_data
+from lra_data import Corpus, UsageError
 from reference_models.commands.main import cli
+from reference_models.drift import shared_rows
+from reference_models.model.card import RecordedAnswers
 from reference_models.model.checkpoint import read_card, write_card
 from reference_models.training.runs import Experiment, Source, run
-from tests.support.tiny_corpora import cifar_arrays, write_tar
+from tests.support.faults_of_tasks import faulty_rows, of_columns
+from tests.support.tiny_corpora import aan_files, cifar_arrays, write_tar
 
 # Of the tiny corpus's 60 pictures of each batch, the models learn from the first 40.
 PART, ALL = 40, 60
@@ -50,18 +51,6 @@ def checked(learned: Path, copy: Path, *more: str) -> tuple[int, list[dict[str, 
     return result.exit_code, found["findings"], found["compared"]
 
 
-def with_rows(monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Let the converter make other rows."""
-    take = Image.take
-
-    def changed(self: Image, *words: Any, **more: Any) -> pa.RecordBatch:
-        batch = take(self, *words, **more)
-        columns = change({name: batch[name].to_pylist() for name in batch.schema.names})
-        return pa.RecordBatch.from_pydict(columns, schema=batch.schema)
-
-    monkeypatch.setattr(Image, "take", changed)
-
-
 def reversed_rows(columns: dict[str, Any]) -> dict[str, Any]:
     """The rows that are made together, the other way round."""
     return {name: values if name == "index" else values[::-1] for name, values in columns.items()}
@@ -92,25 +81,22 @@ def test_the_same_copy_is_compared_in_blocks(learned: Path, tmp_path: Path) -> N
     assert lines[0].startswith("train: rows of")
 
 
-def test_what_the_rows_hold_is_compared(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One label in each ten."""
+def one_label_of_ten(columns: dict[str, Any]) -> dict[str, Any]:
+    labels = zip(columns["label"], columns["number"], strict=True)
+    return {"label": [(label + (number % 10 == 0)) % 10 for label, number in labels]}
 
-    def wrong(columns: dict[str, Any]) -> dict[str, Any]:
-        labels = [
-            (label + (number % 10 == 0)) % 10 for label, number in zip(columns["label"], columns["number"], strict=True)
-        ]
-        return {**columns, "label": labels}
 
-    with_rows(monkeypatch, wrong)
-    code, findings, _ = checked(learned, archive(tmp_path, ALL))
+def test_what_the_rows_hold_is_compared(learned: Path, tmp_path: Path) -> None:
+    with faulty_rows("image", of_columns(one_label_of_ten)):
+        code, findings, _ = checked(learned, archive(tmp_path, ALL))
     assert code == 1
     assert findings[-1]["cause"] == "data changed"
     assert findings[-1]["text"] == "test: expected 40 rows that both copies have to hold the same, got 4 that differ"
 
 
-def test_their_order_is_compared(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_rows(monkeypatch, reversed_rows)
-    code, findings, _ = checked(learned, archive(tmp_path, ALL))
+def test_their_order_is_compared(learned: Path, tmp_path: Path) -> None:
+    with faulty_rows("image", of_columns(reversed_rows)):
+        code, findings, _ = checked(learned, archive(tmp_path, ALL))
     assert code == 1
     assert [finding["text"] for finding in findings] == [
         f"{split}: expected the rows that both copies have in the recorded order, got another one"
@@ -118,19 +104,67 @@ def test_their_order_is_compared(learned: Path, tmp_path: Path, monkeypatch: pyt
     ]
 
 
-def test_answers_that_changed_are_found(learned: Path, tmp_path: Path) -> None:
+def own_card(learned: Path, own: Path, **changes: Any) -> Path:
+    """A copy of the linear model whose card has other entries."""
     folder = next(learned.rglob("linear"))
-    card = read_card(folder)
-    assert card.recorded is not None
-    wrong = {
-        split: structs.replace(entry, predictions=["".join(str(9 - int(digit)) for digit in entry.predictions[0])])
-        for split, entry in card.recorded.items()
-    }
-    own = tmp_path / "linear"
     own.mkdir()
     for path in folder.iterdir():
         (own / path.name).write_bytes(path.read_bytes())
-    write_card(own, structs.replace(card, recorded=wrong))
-    code, findings, _ = checked(own, archive(tmp_path, ALL))
+    write_card(own, structs.replace(read_card(folder), **changes))
+    return own
+
+
+def recorded_by(learned: Path) -> dict[Any, RecordedAnswers]:
+    found = read_card(next(learned.rglob("linear"))).recorded
+    assert found is not None
+    return found
+
+
+def test_answers_that_changed_are_found(learned: Path, tmp_path: Path) -> None:
+    wrong = {
+        split: structs.replace(entry, predictions=["".join(str(9 - int(digit)) for digit in entry.predictions[0])])
+        for split, entry in recorded_by(learned).items()
+    }
+    code, findings, _ = checked(own_card(learned, tmp_path / "linear", recorded=wrong), archive(tmp_path, ALL))
     assert code == 1
     assert [finding["cause"] for finding in findings] == ["models drifted"]
+
+
+def test_a_model_of_the_whole_corpus_checks_a_part(learned: Path, tmp_path: Path) -> None:
+    code, findings, lines = checked(own_card(learned, tmp_path / "linear", task="image/lra"), archive(tmp_path, ALL))
+    assert (code, findings) == (0, [])
+    assert f"another copy of the corpus has {PART} of {PART} recorded rows" in lines[1]
+
+
+def test_a_card_that_does_not_tell_rows_apart_cannot(learned: Path, tmp_path: Path) -> None:
+    """Its blocks would all be called changed."""
+    without = {split: structs.replace(entry, keys=None) for split, entry in recorded_by(learned).items()}
+    own = own_card(learned, tmp_path / "linear", task="image/lra", recorded=without)
+    words = ["--corpus", str(archive(tmp_path, ALL)), "--allow-partial", "--checkpoints", str(own)]
+    result = CliRunner().invoke(cli, ["check", "image/lra", *words])
+    assert result.exit_code == 2 or isinstance(result.exception, UsageError)
+    assert "expected models that were trained on image/lra-partial" in f"{result.output}{result.exception}"
+
+
+def test_pairs_of_papers_have_two_names_and_no_order(tmp_path: Path) -> None:
+    """The other copy lacks some papers, so other pairs are drawn; those that both have hold the same."""
+    files = aan_files()
+    texts = sorted(name for name in files if name.endswith(".txt") and "/papers_text/" in name)
+    fewer = {name: data for name, data in files.items() if name not in texts[:3]}
+    copies = [write_tar(tmp_path / f"{number}.tar.gz", each) for number, each in enumerate((files, fewer))]
+    corpora = [Corpus(copy, allow_partial=True) for copy in copies]
+    splits = [lra_data.load("retrieval/by-pair", split="train", corpus=corpus) for corpus in corpora]
+    names = [shared_rows.names_of(split[:], "retrieval", "train") for split in splits]
+    assert len({*names[0]}) == len(names[0])
+    both = {*names[0]} & {*names[1]}
+    assert 0 < len(both) < len(names[0])
+    changes = {"steps": 1, "batch_size": 8, "warmup": 0}
+    source = Source(target="retrieval/by-pair", corpus=corpora[0])
+    run(Experiment(source=source, attention="no_attention", changes=changes), tmp_path / "runs")
+    words = ["check", "retrieval/by-pair", "--corpus", str(copies[1]), "--allow-partial"]
+    result = CliRunner().invoke(cli, [*words, "--checkpoints", str(tmp_path / "runs"), "--json"])
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["findings"]) == (0, [])
+    assert found["compared"][0] == (
+        f"train: another copy of the corpus has {len(both):,} of {len(names[0]):,} recorded rows"
+    )
