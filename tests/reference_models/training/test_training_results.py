@@ -68,8 +68,12 @@ def test_preset_and_report(tmp_path: Path) -> None:
     ]
 
 
-def test_bfloat16_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = small_recipe(precision="bfloat16")
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    "changes", [{"precision": "bfloat16"}, pytest.param({"compile": True}, marks=pytest.mark.slow, id="compile")]
+)
+def test_other_arithmetic_goes_on_too(changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small_recipe(**changes)
     small_training("full", tmp_path / "whole", recipe=recipe)
     with monkeypatch.context() as patch:
         stop_before(patch, 8)
