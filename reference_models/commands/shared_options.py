@@ -1,6 +1,7 @@
 """Options that several commands of `lra-zoo` share, and the objects made from them."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -108,10 +109,10 @@ def recipe_options(command: Decorated) -> Decorated:
             click.option("--seed", type=int, help="Seed of initial weights, order of examples and dropout."),
             click.option(
                 "--easier",
-                metavar="NAME=VALUE",
+                metavar="NAME=VALUE,…",
                 multiple=True,
                 default=None,
-                help="Field of the task's configuration that differs in the first steps. Repeatable.",
+                help="Fields of the task's configuration that differ in the first steps; repeated, rung after rung.",
             ),
             click.option("--easier-steps", type=int, help="Number of these steps."),
             click.option("--fresh/--no-fresh", default=None, help="New examples in every epoch."),
@@ -165,7 +166,7 @@ def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
 
     given = {field.name: options[field.name] for field in fields(TrainConfig) if options[field.name] is not None}
     if given.pop("easier", None):
-        given["easier"] = dict(map(_named_value, options["easier"]))
+        given["easier"] = tuple(map(_named_values, options["easier"]))
     elif given.get("easier_steps") == 0:
         given["easier"] = None
     if "clip_norm" in given:
@@ -177,17 +178,20 @@ def recipe_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _named_value(text: str) -> tuple[str, Any]:
-    """The name and the value in NAME=VALUE; a value that is no JSON is a text."""
+def _named_values(text: str) -> dict[str, Any]:
+    """The names and the values in NAME=VALUE,NAME=VALUE; a value that is no JSON is a text."""
     from lra_data import UsageError
 
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise UsageError(f"--easier must be NAME=VALUE such as contour_length=2, got {text!r}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    found: dict[str, Any] = {}
+    for part in re.split(r",(?=\s*\w+=)", text):
+        name, equals, value = part.strip().partition("=")
+        if not name or not equals:
+            raise UsageError(f"--easier must be NAME=VALUE such as contour_length=2, got {text!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def machine_arguments(options: Mapping[str, Any]) -> "Machine":

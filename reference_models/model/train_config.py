@@ -33,7 +33,8 @@ class TrainConfig:
     evaluate_every: number of steps between two evaluations on validation; the weights that score best there are kept.
     precision: dtype of matrix products under autocast; weights are float32.
     easier, easier_steps: fields of a generated task's configuration that differ in the first steps, and how many steps;
-        a model that finds no beginning in long contours may find one in short ones.
+        a model that finds no beginning in long contours may find one in short ones. Several such mappings are rungs,
+        which share these steps evenly.
     compile: whether steps run as `torch.compile` makes them, which rounds and draws dropout otherwise; evaluations do
         not.
     """
@@ -53,7 +54,7 @@ class TrainConfig:
     fresh: bool = False
     evaluate_every: int = 500
     precision: Precision = "float32"
-    easier: Mapping[str, Any] | None = field(default=None, metadata=ADDED)
+    easier: Mapping[str, Any] | tuple[Mapping[str, Any], ...] | None = field(default=None, metadata=ADDED)
     easier_steps: int = field(default=0, metadata=ADDED)
     compile: bool = field(default=False, metadata=ADDED)
 
@@ -86,15 +87,26 @@ class TrainConfig:
                 raise UsageError(f"{name} must be a number >= 0, got {getattr(self, name)!r}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UsageError(f"expected a clip_norm above 0 or none, got {self.clip_norm!r}")
-        if bool(self.easier) != bool(self.easier_steps) or self.easier_steps > self.steps:
+        if not isinstance(self.easier, Mapping | None):
+            rungs = tuple(self.easier)
+            object.__setattr__(self, "easier", rungs[0] if len(rungs) == 1 else rungs)
+        least = len(self.rungs)
+        if not least <= self.easier_steps <= (self.steps if least else 0) or not all(self.rungs):
             raise UsageError(
-                f"expected fields of a configuration and 1 to {self.steps} easier_steps, or neither, got "
-                f"{dict(self.easier or {})} and {self.easier_steps}"
+                f"expected fields of a configuration and {max(1, least)} to {self.steps} easier_steps, or neither, got "
+                f"{self.easier or {}} and {self.easier_steps}"
             )
         if self.batch_size % self.accumulate:
             raise UsageError(
                 f"expected a batch_size that {self.accumulate} micro-batches divide, got {self.batch_size}"
             )
+
+    @property
+    def rungs(self) -> tuple[Mapping[str, Any], ...]:
+        """The mappings in `easier`, in order; none without easier rows."""
+        if self.easier is None:
+            return ()
+        return (self.easier,) if isinstance(self.easier, Mapping) else self.easier
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, 1 to `steps`: a function of the step alone.

@@ -22,7 +22,7 @@ from reference_models.model.card import Card, CheckpointError
 from reference_models.model.checkpoint import CARD, read_card
 from reference_models.model.presets import PRESET_NAMES, TASKS, preset
 from reference_models.results.published import AUDIT, CHANCE, SOURCES, fails, published
-from reference_models.training.recipes import recipe
+from reference_models.training.recipes import recipe, written
 
 # The published columns; `mega` has only one of our models, and is in the JSON only.
 COLUMNS = ("lra", "nystromformer", "skyformer", "flashattention")
@@ -183,7 +183,7 @@ def _command(card: Card) -> str:
         if value == usual[name]:
             continue
         if name == "easier":
-            words += [word for part, given in (value or {}).items() for word in (flag, f"{part}={json.dumps(given)}")]
+            words += [word for rung in card.recipe.rungs for word in (flag, written(rung))]
         elif isinstance(value, bool):
             words.append(flag if value else f"--no-{flag[2:]}")
         else:

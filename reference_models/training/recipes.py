@@ -4,6 +4,7 @@ Sources, in addition to those of `model/presets.py`: the release's `lra_benchmar
 schedule and optimiser; `LRA/code/lra_config.py` of mlpen/Nystromformer for `xiong`. `mini` is ours.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -94,5 +95,13 @@ def with_changes(given: TrainConfig, changes: Mapping[str, Any], *, generated: b
     if given.easier and not generated:
         given = replace(given, easier=None, easier_steps=0)
     if given.easier and "steps" in changes and not {"easier", "easier_steps"} & changes.keys():
-        changes = {**changes, "easier_steps": max(1, given.easier_steps * changes["steps"] // given.steps)}
+        changes = {
+            **changes,
+            "easier_steps": max(len(given.rungs), given.easier_steps * changes["steps"] // given.steps),
+        }
     return replace(given, **changes)
+
+
+def written(rung: Mapping[str, Any]) -> str:
+    """Easier fields as the option `--easier` takes them: NAME=VALUE,NAME=VALUE."""
+    return ",".join(f"{name}={json.dumps(value)}" for name, value in rung.items())

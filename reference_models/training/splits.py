@@ -1,6 +1,6 @@
 """The three splits of a training, and how its batches are made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -53,20 +53,25 @@ def micro_batch(recipe: TrainConfig, world: World) -> int:
 
 
 class Ladder:
-    """A rank's endless batches: of easier rows for a number of steps, then of the train split."""
+    """A rank's endless batches: of easier rows for a number of steps, rung after rung, then of the train split."""
 
-    def __init__(self, easier: TorchLoader, steps: int, then: TorchLoader) -> None:
-        self.easier, self.steps, self.then = easier, steps, then
+    def __init__(self, easier: Sequence[TorchLoader], steps: int, then: TorchLoader) -> None:
+        self.then = then
+        self._rungs = [
+            (loader, steps * (place + 1) // len(easier)) for place, loader in enumerate(easier)
+        ]  # and its end
         self._done = 0  # number of batches of easier rows that were given
 
     @property
     def _current(self) -> TorchLoader:
-        return self.easier if self._done < self.steps else self.then
+        return next((loader for loader, end in self._rungs if self._done < end), self.then)
 
     def __iter__(self) -> Iterator[TorchBatch]:
-        for batch in islice(cast("Iterator[TorchBatch]", iter(self.easier)), self.steps - self._done):
-            self._done += 1
-            yield batch
+        for loader, end in self._rungs:
+            if self._done < end:
+                for batch in islice(cast("Iterator[TorchBatch]", iter(loader)), end - self._done):
+                    self._done += 1
+                    yield batch
         yield from cast("Iterator[TorchBatch]", iter(self.then))
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,18 +92,24 @@ def training_loader(
     Raises UsageError as `train_loader`, and for a recipe whose easier configuration the task does not have.
     """
     then = train_loader(config, recipe, train, world, num_workers=num_workers, window=window)
-    if recipe.easier is None:
+    if not recipe.rungs:
         return then
     if train.task.converted:
         raise UsageError(f"expected a generated task for the recipe's easier rows, got {train.task.name}")
+    easier = [
+        train_loader(config, recipe, _easier_rows(rung, train), world, num_workers=num_workers, window=window)
+        for rung in recipe.rungs
+    ]
+    return Ladder(easier, recipe.easier_steps, then)
+
+
+def _easier_rows(rung: Mapping[str, Any], train: "Dataset") -> "Dataset":
     try:
-        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.easier.items()}
+        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in rung.items()}
         task: Any = replace(train.task.config, **changes)
     except TypeError as error:
         raise UsageError(f"expected fields of {train.task.name}'s configuration in easier, got: {error}") from error
-    rows = lra_data.load(task, split="train", seed=train.rows.seed)
-    easier = train_loader(config, recipe, rows, world, num_workers=num_workers, window=window)
-    return Ladder(easier, recipe.easier_steps, then)
+    return lra_data.load(task, split="train", seed=train.rows.seed)
 
 
 def train_loader(

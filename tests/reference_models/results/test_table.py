@@ -246,7 +246,7 @@ def test_command_names_easier_rows_and_compiled_steps() -> None:
     mini = "lra-zoo train pathfinder/24-mini MODEL --preset mini"
     for changes, words in (
         ({}, ""),
-        ({"easier": {"contour_length": 3, "all_angles": True}}, " --easier contour_length=3 --easier all_angles=true"),
+        ({"easier": {"contour_length": 3, "all_angles": True}}, " --easier contour_length=3,all_angles=true"),
         ({"easier": None, "easier_steps": 0}, " --easier-steps 0"),
         ({"compile": True}, " --compile"),
     ):

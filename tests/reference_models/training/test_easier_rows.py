@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,13 +13,14 @@ from lra_data import UsageError
 from reference_models import Splits, TrainConfig, preset
 from reference_models.commands.shared_options import recipe_changes
 from reference_models.devices import World, chosen_device
-from reference_models.training.recipes import recipe, with_changes
+from reference_models.training.recipes import recipe, with_changes, written
 from reference_models.training.splits import Ladder, training_loader
 from tests.support.tiny_corpora import write_corpora
 from tests.support.training_process import small_config, small_recipe, small_splits, small_training
 from tests.support.trainings import Stop, assert_same, stop_before
 
 EASIER: dict[str, Any] = {"easier": {"max_depth": 4}, "easier_steps": 5}
+RUNGS: dict[str, Any] = {"easier": ({"max_depth": 4}, {"max_depth": 5}), "easier_steps": 5}  # two steps and three
 
 
 def loader_of(recipe: TrainConfig, splits: Splits | None = None) -> Any:
@@ -27,23 +29,32 @@ def loader_of(recipe: TrainConfig, splits: Splits | None = None) -> Any:
     return training_loader(small_config("linear"), recipe, train, world, num_workers=0, window=None)
 
 
-def test_the_first_steps_read_easier_rows_and_the_others_the_train_split() -> None:
-    recipe = small_recipe(**EASIER)
+def easier_split(max_depth: int) -> Any:
+    config: Any = replace(lra_data.get_task("listops/mini").config, max_depth=max_depth)
+    return lra_data.load(config, split="train")
+
+
+@pytest.mark.parametrize(
+    ("given", "starts"), [(EASIER, {0: 4, 5: None}), (RUNGS, {0: 4, 2: 5, 5: None})], ids=["one rung", "two rungs"]
+)
+def test_the_first_steps_read_easier_rows_and_the_others_the_train_split(
+    given: dict[str, Any], starts: dict[int, int | None]
+) -> None:
+    """starts: the depth of the rows from a step on; None stands for the train split."""
+    recipe = small_recipe(**given)
     batches = iter(loader_of(recipe))
     found = [next(batches).inputs.numpy() for _ in range(8)]
-    task = lra_data.get_task("listops/mini")
     order: dict[str, Any] = {"shuffle": True, "seed": recipe.seed, "epochs": None, "remainder": "drop", "pad_to": 127}
-    easy: Any = replace(task.config, max_depth=4)
-    for start, dataset in ((0, lra_data.load(easy, split="train")), (5, small_splits().train)):
-        expected = iter(dataset.batches(8, **order))
-        for number in range(3):
+    for start, depth in starts.items():
+        expected = iter((small_splits().train if depth is None else easier_split(depth)).batches(8, **order))
+        for number in range(2):
             assert np.array_equal(found[start + number], next(expected).inputs)
 
 
-def test_a_stop_in_either_stage_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = small_recipe(**EASIER)
+def test_a_stop_in_any_stage_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small_recipe(**RUNGS)
     small_training("linear", tmp_path / "whole", recipe=recipe, save_every=1)
-    for step in (3, 5, 6, 7, 10):  # the state before step 6 is that between the stages
+    for step in (2, 3, 4, 6, 7, 10):  # the states before steps 3 and 6 are those between stages
         with monkeypatch.context() as patch:
             stop_before(patch, step)
             with pytest.raises(Stop):
@@ -57,10 +68,29 @@ def test_without_easier_rows_there_is_one_loader() -> None:
     assert not isinstance(loader_of(small_recipe()), Ladder)
 
 
-@pytest.mark.parametrize("changes", [{"easier": {"max_depth": 4}}, {"easier_steps": 3}, {**EASIER, "easier_steps": 13}])
-def test_both_are_given_or_neither(changes: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="expected fields of a configuration and 1 to 12 easier_steps, or neither"):
+@pytest.mark.parametrize(
+    ("changes", "least"),
+    [
+        ({"easier": {"max_depth": 4}}, 1),
+        ({"easier_steps": 3}, 1),
+        ({**EASIER, "easier_steps": 13}, 1),
+        ({**RUNGS, "easier_steps": 1}, 2),
+        ({"easier": ({"max_depth": 4}, {}), "easier_steps": 3}, 2),
+        ({"easier": (), "easier_steps": 3}, 1),
+    ],
+)
+def test_both_are_given_or_neither(changes: dict[str, Any], least: int) -> None:
+    text = f"expected fields of a configuration and {least} to 12 easier_steps, or neither"
+    with pytest.raises(UsageError, match=text):
         small_recipe(**changes)
+
+
+def test_one_rung_is_the_mapping_itself_and_a_card_keeps_rungs() -> None:
+    assert small_recipe(easier=({"max_depth": 4},), easier_steps=5) == small_recipe(**EASIER)
+    assert small_recipe(**EASIER).rungs == ({"max_depth": 4},)
+    recipe = small_recipe(**RUNGS)
+    assert recipe.rungs == RUNGS["easier"]
+    assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(recipe)), TrainConfig) == recipe
 
 
 def test_fields_that_the_task_does_not_have_are_refused() -> None:
@@ -70,11 +100,15 @@ def test_fields_that_the_task_does_not_have_are_refused() -> None:
 
 def test_the_command_line_names_fields_and_values() -> None:
     options = dict.fromkeys(TrainConfig.__dataclass_fields__)
-    given = {"easier": ("contour_length=2", "contrasts=[0.5, 1]", "name=x"), "easier_steps": 7}
-    assert recipe_changes({**options, **given}) == {
-        "easier": {"contour_length": 2, "contrasts": [0.5, 1], "name": "x"},
-        "easier_steps": 7,
-    }
+    given = {"easier": ("contour_length=2,contrasts=[0.5, 1], name=x,y", "contour_length=3"), "easier_steps": 7}
+    rungs: tuple[dict[str, Any], ...] = (
+        {"contour_length": 2, "contrasts": [0.5, 1], "name": "x,y"},
+        {"contour_length": 3},
+    )
+    assert recipe_changes({**options, **given}) == {"easier": rungs, "easier_steps": 7}
+    assert written(rungs[0]) == 'contour_length=2,contrasts=[0.5, 1],name="x,y"'
+    again = {**given, "easier": tuple(map(written, rungs))}
+    assert recipe_changes({**options, **again}) == {"easier": rungs, "easier_steps": 7}
     assert recipe_changes({**options, "easier": (), "easier_steps": 0}) == {"easier": None, "easier_steps": 0}
     with pytest.raises(UsageError, match="--easier must be NAME=VALUE such as contour_length=2, got '2'"):
         recipe_changes({**options, "easier": ("2",)})
