@@ -2,6 +2,7 @@
 
 import json
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +25,50 @@ from reference_models.commands.shared_options import (
 @click.argument("checkpoint")
 @click.argument("dataset")
 @click.option("--split", default="test", show_default=True, help="Split, or a slice such as test[:1000].")
+@click.option("--predictions", metavar="FILE.npy", help="File for the logits, as `lra-data score` reads them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @attention_option
 @dataset_options
 @machine_options
-def evaluate(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
+def evaluate(checkpoint: str, dataset: str, split: str, predictions: str | None, as_json: bool, **options: Any) -> None:
     """Score CHECKPOINT on every example of DATASET, with a 95 % interval.
 
     CHECKPOINT is a folder, or the name of a bundled model. DATASET is a task name or the folder of a built set.
 
     \b
     lra-zoo evaluate listops/mini/linear listops/mini
+    lra-zoo evaluate listops/mini/linear listops/mini --predictions linear.npy
     """
+    import numpy as np
+    import torch
+
     from lra_data import UsageError
     from reference_models.devices import chosen_device
     from reference_models.evaluation.scoring import evaluate as score
     from reference_models.model.bundled import checkpoint_folder
-    from reference_models.model.checkpoint import load_model
+    from reference_models.model.checkpoint import load_model, write_whole
 
+    if predictions is not None and not predictions.endswith(".npy"):
+        raise UsageError(f"--predictions must be a file that ends in .npy, got {predictions!r}")
     load_attentions(options["attentions"])
     set_threads(options["threads"])
     model, card = load_model(checkpoint_folder(checkpoint))
     rows = dataset_source(dataset, options).open(split)
     if rows.task.family != card.task.partition("/")[0]:
         raise UsageError(f"expected a dataset of the task that {checkpoint} learned, {card.task}, got {rows.task.name}")
+    answers: list[torch.Tensor] = []
     with shown_count("evaluating", len(rows)) as progress:
         found = score(
-            model.to(chosen_device(options["device"])), rows, num_workers=options["workers"], progress=progress
+            model.to(chosen_device(options["device"])),
+            rows,
+            num_workers=options["workers"],
+            progress=progress,
+            answers=answers.append if predictions else None,
         ).record()
+    if predictions:
+        buffer = BytesIO()
+        np.save(buffer, torch.cat(answers).numpy())
+        write_whole(Path(predictions), buffer.getvalue())
     if as_json:
         click.echo(json.dumps({"checkpoint": checkpoint, "dataset": rows.task.name, "split": split, **found}, indent=1))
         return

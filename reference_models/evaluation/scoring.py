@@ -70,11 +70,13 @@ def evaluate(
     world_size: int = 1,
     num_workers: int = 0,
     progress: Callable[[int], None] | None = None,
+    answers: Callable[[Tensor], None] | None = None,
 ) -> Evaluation:
     """The model's score on a dataset. The ranks of a process group divide the dataset, and all get the whole score.
 
-    The model stays on its device and in its mode. progress: called with the number of examples of each batch. Raises
-    UsageError for a dataset without examples.
+    The model stays on its device and in its mode. progress: called with the number of examples of each batch. answers:
+    called with the logits of each batch, float32 (B, C), in the order of the rank's rows. Raises UsageError for a
+    dataset without examples.
     """
     if len(dataset) == 0:
         raise UsageError(
@@ -90,6 +92,8 @@ def evaluate(
             if len(batch.labels) == 0:
                 continue
             logits = logits_of(model, batch, device, precision)
+            if answers is not None:
+                answers(logits)
             examples += len(batch.labels)
             correct += int((logits.argmax(dim=1) == batch.labels).sum())
             loss += float(functional.cross_entropy(logits.double(), batch.labels, reduction="sum"))

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import lra_data
 from lra_data import Corpus
 from reference_models import bundled_model, evaluate
+from reference_models.commands.main import cli
 from reference_models.drift.fingerprint import as_answers
 from reference_models.evaluation.model_inputs import read
 from reference_models.evaluation.scoring import logits_of
@@ -40,11 +42,17 @@ def test_recorded_answers_have_the_recorded_score(task: str) -> None:
 def test_logits_of_a_model_have_its_score_and_loss(tmp_path: Path) -> None:
     model, _ = bundled_model("listops/mini/linear")
     rows = lra_data.load("listops/mini", split="test[:300]")
+    file = tmp_path / "logits.npy"
+    words = ["evaluate", "listops/mini/linear", "listops/mini", "--split", "test[:300]", "--predictions", str(file)]
+    assert CliRunner().invoke(cli, words).exit_code == 0
     cpu = torch.device("cpu")
-    np.save(
-        tmp_path / "logits.npy",
-        np.concatenate([logits_of(model, batch, cpu) for batch in read(model.config, rows, 100)]),
-    )
-    found, expected = lra_data.score(rows, tmp_path / "logits.npy", trivial=False), evaluate(model, rows)
+    expected_logits = np.concatenate([logits_of(model, batch, cpu) for batch in read(model.config, rows, 100)])
+    assert np.array_equal(np.load(file), expected_logits)
+    found, expected = lra_data.score(rows, file, trivial=False), evaluate(model, rows)
     assert found.record["correct"] == expected.correct
     assert found.record["calibration"]["negative_log_likelihood"] == pytest.approx(expected.loss, abs=1e-6)
+
+
+def test_predictions_are_refused_under_another_name() -> None:
+    found = CliRunner().invoke(cli, ["evaluate", "listops/mini/linear", "listops/mini", "--predictions", "a.csv"])
+    assert str(found.exception) == "--predictions must be a file that ends in .npy, got 'a.csv'"
