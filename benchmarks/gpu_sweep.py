@@ -8,7 +8,8 @@ then trainings with the preset `xiong` on ListOps and Pathfinder from virtual ro
 with S4D and one X-former. When the minutes are over, the running command gets SIGINT, saves its state or keeps its
 finished rows, and the exit code is 75: the next call continues it. Each finished job is a line of OUT/done.jsonl, with
 its seconds and the date; rows and cards name the device. A job that fails is a line of OUT/failed.jsonl, is told at the
-end, and does not stop the others. The exit code is 0 when every job is done, and 1 if one failed.
+end, and does not stop the others; --again tries it once more. The exit code is 0 when every job is done, and 1 if one
+failed.
 """
 
 import argparse
@@ -92,10 +93,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gpu"), help="folder for rows and cards (default: gpu)")
     parser.add_argument("--minutes", type=float, default=9.0, help="of this call (default: 9)")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--again", action="store_true", help="try the jobs that failed once more")
     parser.add_argument("--toy", action="store_true", help="two models and a few steps")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     done, failed = given.out / "done.jsonl", given.out / "failed.jsonl"
+    if given.again:
+        failed.unlink(missing_ok=True)
     end = time.monotonic() + 60 * given.minutes
     every = jobs(given.out, given.device, toy=given.toy)
     for number, job in enumerate(every, start=1):
@@ -116,7 +120,11 @@ def main() -> None:
         with (done if code == 0 else failed).open("a") as file:
             file.write(json.dumps(line) + "\n")
     wrong = names_in(failed)
-    print(f"all {len(every)} jobs are done" if not wrong else f"failed: {', '.join(sorted(wrong))}: see {failed}")
+    print(
+        f"all {len(every)} jobs are done"
+        if not wrong
+        else f"failed: {', '.join(sorted(wrong))}: see {failed}; --again tries again"
+    )
     sys.exit(1 if wrong else 0)
 
 

@@ -53,3 +53,8 @@ def test_a_job_that_fails_is_told_and_stops_no_other(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert found.stdout.splitlines()[-1].startswith("failed: build listops/mini, build pathfinder/24-mini, ")
     assert [json.loads(line)["job"] for line in (tmp_path / "done.jsonl").read_text().splitlines()] == ["efficiency"]
+    assert len((tmp_path / "failed.jsonl").read_text().splitlines()) == len(jobs(tmp_path, "cpu", toy=True)) - 1
+    (tmp_path / "data").unlink()
+    again = sweep(tmp_path, "--minutes", "15", "--again")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert not (tmp_path / "failed.jsonl").exists()
