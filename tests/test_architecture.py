@@ -42,6 +42,7 @@ FLOORS = [
     ["reference_models.attention_maps", "reference_models.drift", "reference_models.efficiency"],
     ["reference_models.training"],
     ["reference_models.results"],
+    ["reference_models.figures"],
     ["reference_models.commands"],
 ]
 # Modules that `lra_data.*` stands for: those at its root, but for the public face, which hands on to every floor.

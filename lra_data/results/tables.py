@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lra_data.latex import escaped
 from lra_data.results.published import TASKS, Row, as_dict
 
 _HEADS = {
     "listops": "ListOps", "text": "Text", "retrieval": "Retrieval", "image": "Image", "pathfinder": "Pathfinder",
     "pathx": "Path-X", "path256": "Path-256",
 }  # fmt: skip
-_ESCAPES = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
 RULES_SAID = (
     "Five: mean of ListOps, Text, Retrieval, Image and Pathfinder. Six: with Path-X, 50 where it failed. Both are of "
     "the corrected cells; scores are as printed, in percent."
@@ -65,9 +65,9 @@ def latex(rows: Sequence[Row]) -> str:
     ]
     for row in rows:
         values = as_dict(row)
-        cells = [getattr(row, task) or "--" for task in TASKS]
-        averages = [_shown(values[name]).replace("–", "--") for name in ("five", "six")]
-        lines.append(" & ".join(map(_escaped, [_named(row), *cells, *averages, _source(row)])) + r" \\")
+        cells = [getattr(row, task) or "–" for task in TASKS]
+        averages = [_shown(values[name]) for name in ("five", "six")]
+        lines.append(" & ".join(map(escaped, [_named(row), *cells, *averages, _source(row)])) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {RULES_SAID}"]) + "\n"
 
 
@@ -105,7 +105,3 @@ def _source(row: Row) -> str:
 def _corrected(row: Row) -> str:
     cells = [f"{_HEADS[task]} {cell or 'not known'}" for task, cell in row.correction.items()]
     return f" Corrected: {', '.join(cells)}." if cells else ""
-
-
-def _escaped(text: str) -> str:
-    return "".join(_ESCAPES.get(letter, letter) for letter in text)

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from lra_data import UsageError, paths
+from reference_models.strict_json import Record, RecordError, decoded
 
 NOT_A_DISTRIBUTION = "not a distribution"
 
@@ -86,6 +90,54 @@ class Span:
         for layer, faults in enumerate(self.faults):
             lines += [f"  layer {layer}, head {head}: {fault}" for head, fault in enumerate(faults) if fault]
         return lines
+
+
+class _Distances(Record, frozen=True, kw_only=True):
+    uniform: float
+    heads: tuple[tuple[float | str, ...], ...]
+    layers: tuple[float | str, ...]
+    mean: float | str
+    ratio: float | str
+
+
+class _SpanFile(Record, frozen=True, kw_only=True):
+    """The entries of `Span.to_json`; layers, mean and ratio follow from the heads, and are not read."""
+
+    attention: str
+    data: str
+    examples: int
+    seed: int
+    sequences: int
+    tokens: _Distances
+    pixels: _Distances | None
+    cls_share: tuple[tuple[float | str, ...], ...] | None
+    faults: tuple[tuple[str, ...], ...]
+
+
+def read_span(path: Path) -> Span:
+    """The result in a file that `lra-zoo span --out` or `--json` wrote; raises UsageError for any other file."""
+    file = paths.local_path(path, "a result of lra-zoo span")
+    try:
+        found = decoded(file.read_bytes(), _SpanFile)
+    except OSError as error:
+        raise UsageError(f"{file}: expected a result of lra-zoo span, got: {error.strerror}") from error
+    except RecordError as error:
+        raise UsageError(f"{file}: expected a result of lra-zoo span --out, got: {error}") from error
+    return Span(
+        attention=found.attention,
+        data=found.data,
+        examples=found.examples,
+        seed=found.seed,
+        sequences=found.sequences,
+        tokens=_of(found.tokens),
+        pixels=None if found.pixels is None else _of(found.pixels),
+        cls_share=found.cls_share,
+        faults=found.faults,
+    )
+
+
+def _of(found: _Distances) -> Distances:
+    return Distances(uniform=found.uniform, heads=found.heads)
 
 
 def _mean(values: Sequence[float | str]) -> float | str:

@@ -1,4 +1,4 @@
-"""The command `lra-zoo`: `list`, `describe` and `draw`, and those of `training.py`, `evaluating.py` and `measuring.py`.
+"""The command `lra-zoo`: `list`, `describe` and `draw`, and the commands of the other modules in this folder.
 
 Torch is loaded by the commands that need it.
 """
@@ -15,6 +15,7 @@ import click
 from lra_data import LraDataError, UsageError, interrupts
 from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
+from reference_models.commands.plotting import plot
 from reference_models.commands.shared_options import attention_option, load_attentions
 from reference_models.commands.testing import test
 from reference_models.commands.training import pretrain, sweep, train
@@ -27,6 +28,7 @@ _AFTER_INTERRUPT = {
     "evaluate": "no score was computed",
     "check": "the check is incomplete: its findings, if any, were not reported",
     "table": "no table was made",
+    "plot": "no figure was drawn",
     "efficiency": "cells that were measured are kept: run the same command again to continue",
     "span": "no figures were printed",
     "test": "the remaining properties were not tried",
@@ -170,7 +172,7 @@ def _made(preset: str, task: str, attention: str) -> "Classifier":
         return Classifier(preset_of(preset, task=task, attention=attention))
 
 
-for command in (train, pretrain, sweep, evaluate, check, table, efficiency, span, test):
+for command in (train, pretrain, sweep, evaluate, check, table, efficiency, span, plot, test):
     cli.add_command(command)
 
 

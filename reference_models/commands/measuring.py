@@ -12,8 +12,10 @@ from lra_data import paths
 from reference_models.commands.progress import print_line
 from reference_models.commands.shared_options import (
     attention_option,
+    command_line,
     dataset_options,
     dataset_source,
+    finished_cards,
     load_attentions,
     names_of,
     set_threads,
@@ -22,27 +24,37 @@ from reference_models.commands.shared_options import (
 
 @click.command(short_help="Print scores next to published ones.")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["md", "latex", "csv"]),
+    default="md",
+    show_default=True,
+    help="Markdown, LaTeX with the package booktabs, or CSV.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the table. Default: standard output.")
 @attention_option
-def table(folders: Sequence[Path], as_json: bool, out: Path | None, attentions: Sequence[str]) -> None:
+def table(folders: Sequence[Path], shape: str, as_json: bool, out: Path | None, attentions: Sequence[str]) -> None:
     """Print a table of trained models' scores next to published ones and the trivial predictors.
 
     FOLDERS are results of `lra-zoo train` and `sweep`; the default is the bundled models. Unfinished trainings are left
     out and named on stderr. A card has all that the table needs, so that --attention may be left out.
     """
-    load_attentions(attentions)
     from reference_models.model.bundled import BUNDLED
+    from reference_models.results.paper_tables import as_csv, as_latex
     from reference_models.results.tables import as_json as json_of
-    from reference_models.results.tables import markdown, read_cards
-    from reference_models.training.unfinished import unfinished
+    from reference_models.results.tables import markdown
 
-    asked = folders or [BUNDLED]
-    left = unfinished(asked)
-    for folder, far in left.items():
-        click.echo(f"left out {folder}, which is not finished ({far}): run its training again", err=True)
-    cards = read_cards(asked, left)
-    _give(json_of(cards) + "\n" if as_json else markdown(cards), out)
+    load_attentions(attentions)
+    cards = finished_cards(folders or [BUNDLED])
+    if as_json:
+        text = json_of(cards) + "\n"
+    elif shape == "latex":
+        text = as_latex(cards, command_line())
+    else:
+        text = as_csv(cards) if shape == "csv" else markdown(cards)
+    _give(text, out)
 
 
 @click.command(short_help="Measure training speed and memory by length.")
@@ -67,7 +79,9 @@ def table(folders: Sequence[Path], as_json: bool, out: Path | None, attentions: 
     show_default=True,
     help="JSON Lines file of measurements; those already in it are not repeated.",
 )
-@click.option("--plot", type=click.Path(path_type=Path), help="PNG file for a plot of time against length.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="PDF, SVG or PNG file for the figure of lra-zoo plot efficiency."
+)
 @attention_option
 def efficiency(
     models: str | None,
@@ -89,9 +103,12 @@ def efficiency(
     from lra_data import UsageError
     from reference_models.attention.catalogue import attention_names
     from reference_models.efficiency.measure import measure
-    from reference_models.efficiency.plot import plot as draw
     from reference_models.efficiency.report import table as report
+    from reference_models.figures import style
+    from reference_models.figures.efficiency import figure
 
+    if plot is not None:
+        plot = style.figure_file(plot)  # an unknown suffix fails before anything is measured
     try:
         asked = None if lengths is None else [int(word) for word in lengths.split(",")]
     except ValueError:
@@ -110,7 +127,7 @@ def efficiency(
     )
     click.echo(report(rows))
     if plot is not None:
-        draw(rows, plot)
+        style.save(figure(rows, width=style.COLUMN), plot)
     if any(row.outcome == "failed" for row in rows):
         sys.exit(1)
 
@@ -124,15 +141,16 @@ def efficiency(
 @click.option("--width", type=int, help="Width in pixels of pictures that are not square.")
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="Number of CPU threads. Default: torch's own choice.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file for the result, for lra-zoo plot span.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @attention_option
 @dataset_options
-def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: Any) -> None:
+def span(checkpoint: str, dataset: str, split: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Measure LRA's required attention span of CHECKPOINT on DATASET, by layer and head."""
     from reference_models.attention_maps.span import attention_span
     from reference_models.devices import chosen_device
     from reference_models.model.bundled import checkpoint_folder
-    from reference_models.model.checkpoint import load_model
+    from reference_models.model.checkpoint import load_model, write_whole
 
     load_attentions(options["attentions"])
     set_threads(options["threads"])
@@ -145,7 +163,10 @@ def span(checkpoint: str, dataset: str, split: str, as_json: bool, **options: An
         device=chosen_device(options["device"]),
         width=options["width"],
     )
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
+    text = json.dumps(found.to_json(), indent=1)
+    click.echo(text if as_json else "\n".join(found.lines()))
+    if out is not None:
+        write_whole(paths.local_path(out, "a file for the result"), f"{text}\n".encode())
 
 
 def _give(text: str, out: Path | None) -> None:

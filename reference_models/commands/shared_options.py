@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from reference_models.model.card import Card
     from reference_models.training.runs import Machine, Source
 
 Decorated = Callable[..., Any]
@@ -145,6 +148,22 @@ def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
 
     corpus = corpus_from_options(options["corpus"], options["pairs"], options["allow_partial"])
     return Source(target=target, root=options["root"], seed=options["data_seed"], corpus=corpus)
+
+
+def command_line() -> str:
+    """The command that runs, as a shell takes it."""
+    return shlex.join(["lra-zoo", *sys.argv[1:]])
+
+
+def finished_cards(folders: Sequence[Path]) -> list["Card"]:
+    """The cards of the finished models in folders; those that are not finished are named on stderr."""
+    from reference_models.results.rows import read_cards
+    from reference_models.training.unfinished import unfinished
+
+    left = unfinished(folders)
+    for folder, far in left.items():
+        click.echo(f"left out {folder}, which is not finished ({far}): run its training again", err=True)
+    return read_cards(folders, left)
 
 
 def names_of(words: str | None) -> list[str] | None:

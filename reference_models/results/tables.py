@@ -1,40 +1,24 @@
-"""Our results next to the trivial predictors and the published numbers, as Markdown and as JSON.
+"""The rows of finished models next to the trivial predictors and the published numbers, as Markdown and as JSON.
 
-A card (`card.json` next to a checkpoint) has the training and its scores; this file only counts, sorts and formats.
 Intervals are rounded outward, so that rounding does not make a result look more certain than it is.
 
-Not here: training or scoring anything, and what a card is (`model/card.py`).
+Not here: what a row is (`rows.py`), the forms for a paper (`paper_tables.py`).
 """
 
 import json
 import math
-import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-from lra_data import UsageError, paths
 from reference_models.attention.catalogue import attention_names
-from reference_models.evaluation.significance import wilson
-from reference_models.model.card import Card, CheckpointError
-from reference_models.model.checkpoint import CARD, read_card
-from reference_models.model.presets import PRESET_NAMES, TASKS, preset
-from reference_models.results.published import AUDIT, CHANCE, SOURCES, fails, published
-from reference_models.training.recipes import recipe, written
+from reference_models.model.card import Card
+from reference_models.results.published import AUDIT, CHANCE, SOURCES
+from reference_models.results.rows import CONTROL, names, rows
 
 # The published columns; `mega` has only one of our models, and is in the JSON only.
 COLUMNS = ("lra", "nystromformer", "skyformer", "flashattention")
 
-# The names of Pathfinder's larger pictures in the published tables: 128 is Path-X; no table has 256.
-_LARGE_PATHFINDER = {"128": "path-x", "256": None}
-
-# The model without attention, which the others are held against.
-CONTROL = "no_attention"
-
-# What follows the name of a task whose corpus is incomplete.
-_PARTIAL = "-partial"
 _NONE = "–"
 _AGAINST = {None: _NONE, True: "above", False: "not above"}
 
@@ -50,45 +34,6 @@ models and trainings of other sizes. FAIL means at most chance, {CHANCE["path-x"
 """
 
 
-def read_cards(folders: Iterable[Path], without: Collection[Path] = ()) -> list[Card]:
-    """Every `card.json` in the folders and their subfolders, each once, sorted by path.
-
-    without: resolved folders of models to leave out. Raises UsageError, with the file's name, for a card that the table
-    cannot use; also for a folder without any model, and if no card is left.
-    """
-    found: set[Path] = set()
-    for folder in folders:
-        beneath = paths.local_path(folder, "a folder of trained models")
-        cards = {path.resolve() for path in beneath.rglob(CARD)}
-        if not cards and not any(left.is_relative_to(beneath.resolve()) for left in without):
-            raise UsageError(f"{folder}: expected a {CARD} beneath, got none: train a model there with `lra-zoo train`")
-        found |= {path for path in cards if path.parent not in without}
-    if not found:
-        raise UsageError(f"expected a finished model, got {len(without)} unfinished: run their trainings again")
-    return [_read(path) for path in sorted(found)]
-
-
-def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
-    """One row for each card, sorted by task and then by test accuracy from the best.
-
-    accuracy, low, high, control and the values of trivial are shares. published is in percent, "FAIL" or None, by
-    source. above is None if there is no trivial predictor. control is the accuracy of `no_attention` with the task, the
-    preset and the head, the best of several seeds; above_control says whether the row's interval is above that of the
-    control. Both are None without such a card, above_control also for the control's own rows. Raises UsageError for a
-    card that the table cannot use.
-    """
-    made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
-    controls: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in sorted(made, key=lambda row: float(row["accuracy"])):
-        if row["model"] == CONTROL:
-            controls[row["task"], row["preset"], row["head"]] = row
-    for row in made:
-        control = controls.get((row["task"], row["preset"], row["head"]))
-        row["control"] = None if control is None else control["accuracy"]
-        row["above_control"] = None if control is None or row["model"] == CONTROL else row["low"] > control["high"]
-    return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
-
-
 def as_json(cards: Iterable[Card]) -> str:
     """The rows as a JSON list."""
     return json.dumps(rows(cards), indent=1, ensure_ascii=False)
@@ -101,111 +46,11 @@ def markdown(cards: Iterable[Card]) -> str:
     return "\n".join([_LEGEND, *sections, f"### Published tables\n\n{sources}\n"])
 
 
-def _read(path: Path) -> Card:
-    try:
-        card = read_card(path.parent)
-    except CheckpointError as error:
-        raise UsageError(f"{error} (train it again, or leave its folder out)") from error
-    return _checked(card, str(path))
-
-
-def _checked(card: Card, name: str) -> Card:
-    """The card, if its names are known and it is complete; otherwise raises UsageError."""
-    family, _, variant = card.task.partition("/")
-    for entry, expected, value, holds in (
-        (
-            "attention",
-            "the name of an X-former",
-            card.attention,
-            card.attention in attention_names() or card.attention_sha256 is not None,
-        ),
-        ("task", "family/preset of a known family", card.task, family in TASKS and bool(variant)),
-        ("preset", f"one of {', '.join(PRESET_NAMES)}", card.preset, card.preset in PRESET_NAMES),
-        ("trivial", "shares by name", card.trivial, card.trivial is not None),
-    ):
-        if not holds:
-            raise UsageError(f"{name}: {entry} must be {expected}, got {value!r}: train it again, or leave it out")
-    return card
-
-
-def _row(card: Card) -> dict[str, Any]:
-    test, trivial = card.test, dict(card.trivial or {})
-    low, high = wilson(test.correct, test.examples)
-    best = min(trivial, key=lambda name: (-trivial[name], name)) if trivial else None
-    return {
-        "task": card.task,
-        "model": card.attention,
-        "preset": card.preset,
-        "seed": card.recipe.seed,
-        "head": card.model.head,
-        "parameters": card.parameters,
-        "steps": card.recipe.steps,
-        "selected_step": card.selected_step,
-        "batch_size": card.recipe.batch_size,
-        "train_examples": card.data.examples.train,
-        "correct": test.correct,
-        "examples": test.examples,
-        "accuracy": test.correct / test.examples,
-        "low": low,
-        "high": high,
-        "trivial": trivial,
-        "best_trivial": best,
-        "above": None if best is None else low > trivial[best],
-        "published": {key: _published(key, card.attention, card.task) for key in SOURCES},
-        "device": card.device,
-        "threads": card.threads,
-        "wall_seconds": card.wall_seconds,
-        "date": card.date,
-        "torch": card.torch,
-        "command": _command(card),
-    }
-
-
-def _published(source: str, model: str, task: str) -> float | str | None:
-    """The published number for the full task that is closest to ours."""
-    family, _, name = task.partition("/")
-    full = _LARGE_PATHFINDER.get(name.partition("-")[0], family) if family == "pathfinder" else family
-    if full is None:
-        return None
-    return "FAIL" if fails(source, model, full) else published(source, model, full)
-
-
-def _command(card: Card) -> str:
-    """The command that makes the result, for any MODEL: the preset, and the options that differ from its recipe."""
-    chosen = str(card.preset)
-    usual = asdict(recipe(chosen, task=card.task.partition("/")[0], attention=card.attention))
-    partial = ["--corpus", "ARCHIVE", "--allow-partial"] if card.task.endswith(_PARTIAL) else []
-    words = ["lra-zoo", "train", card.task.removesuffix(_PARTIAL), "MODEL", "--preset", chosen, *partial]
-    if card.model.head != _usual_head(card):
-        words += ["--head", card.model.head]
-    for name, value in asdict(card.recipe).items():
-        flag = f"--{name.replace('_', '-')}"
-        if value == usual[name]:
-            continue
-        if name == "easier":
-            words += [word for rung in card.recipe.rungs for word in (flag, written(rung))]
-        elif isinstance(value, bool):
-            words.append(flag if value else f"--no-{flag[2:]}")
-        else:
-            words += [flag, str(value).lower()]
-    if card.attention_sha256 is not None:
-        words += ["--attention", f"FILE.py:{card.attention}"]
-    return shlex.join(words)
-
-
-def _usual_head(card: Card) -> str:
-    """The preset's; an attention from elsewhere has that of ours."""
-    known = card.attention if card.attention_sha256 is None else "full"
-    return preset(str(card.preset), task=card.task.partition("/")[0], attention=known).head
-
-
 def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     heads = {"model": "---", "parameters": "---:", "steps": "---:", "test accuracy": "---:", "correct": "---:"}
     heads |= {"best trivial": "---", "against it": "---", "against no attention": "---"}
     heads |= {SOURCES[key].label: "---:" for key in COLUMNS} | {"device": "---", "minutes": "---:"}
-    # Rows of one model differ in these only if the section has several.
-    varying = [key for key in ("preset", "seed", "head") if len({row[key] for row in found}) > 1]
-    lines = [list(heads), list(heads.values()), *(_cells(row, varying) for row in found)]
+    lines = [list(heads), list(heads.values()), *map(_cells, names(found), found)]
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |" for cells in lines)
     missing = [name for name in attention_names() if name not in {row["model"] for row in found}]
     absent = f"Not trained: {', '.join(missing) or 'none'}."
@@ -213,13 +58,18 @@ def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{held}\n\n{absent}\n"
 
 
-def _cells(row: Mapping[str, Any], varying: Sequence[str]) -> list[str]:
+def percent_interval(row: Mapping[str, Any]) -> str:
+    """The interval of a row in percent, rounded outward."""
+    return f"[{_percent(row['low'], math.floor)}, {_percent(row['high'], math.ceil)}]"
+
+
+def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
     best, steps = row["best_trivial"], f"{row['steps']:,}"
     return [
-        ", ".join([row["model"], *(f"{key} {row[key]}" for key in varying)]),
+        name,
         f"{row['parameters']:,}",
         steps if row["selected_step"] == row["steps"] else f"{row['selected_step']:,} of {steps}",
-        f"{100 * row['accuracy']:.2f} [{_percent(row['low'], math.floor)}, {_percent(row['high'], math.ceil)}]",
+        f"{100 * row['accuracy']:.2f} {percent_interval(row)}",
         f"{row['correct']:,} of {row['examples']:,}",
         _NONE if best is None else f"{best} {100 * row['trivial'][best]:.2f}",
         _AGAINST[row["above"]],

@@ -47,6 +47,27 @@ class RunLog:
         write_whole(self.path, "".join(f"{line}\n" for line in kept).encode())
 
 
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The events of a log, in order. An incomplete last line, which a training may be writing, is left out.
+
+    Raises CheckpointError for a log that is missing, and for a line that is not an event.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected the log of a training, got: {error.strerror}") from error
+    events = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = json.loads(line)
+            if not isinstance(event["step"], int):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointError(f"{path}: line {number} must be an event with a step: train again") from None
+        events.append(event)
+    return events
+
+
 def _step_of(line: str) -> int:
     """The step of a line of the log; for an incomplete line, a step later than any."""
     try:

@@ -110,7 +110,7 @@ def test_wrong_use_of_the_command(arguments: list[str], message: str, tmp_path: 
     ("package", "arguments", "inside"),
     [
         ("lra_data", ["show", "listops/mini"], "lra_data.store.row_access.VirtualRows.take"),
-        ("reference_models", ["table"], "reference_models.results.tables.read_cards"),
+        ("reference_models", ["table"], "reference_models.results.rows.read_cards"),
     ],
 )
 def test_an_error_from_inside_shows_where_it_came_from(package: str, arguments: list[str], inside: str) -> None:

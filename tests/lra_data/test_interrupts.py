@@ -76,7 +76,13 @@ ZOO_CASES = {
         "reference_models.attention_maps.span:attention_span",
         "no figures were printed",
     ),
-    "table": ("lra-zoo", "table", "reference_models.results.tables:read_cards", "no table was made"),
+    "table": ("lra-zoo", "table", "reference_models.results.rows:read_cards", "no table was made"),
+    "plot": (
+        "lra-zoo",
+        "plot scores --out {out}/scores.pdf",
+        "reference_models.results.rows:read_cards",
+        "no figure was drawn",
+    ),
     "efficiency": (
         "lra-zoo",
         "efficiency --models linear --lengths 64 --out {out}/rows.jsonl",

@@ -235,12 +235,12 @@ def test_an_out_of_the_zoo_that_cannot_be_written(
 def test_a_plot_that_cannot_be_written(in_the_way: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
-    from reference_models.efficiency.plot import plot
+    from reference_models.figures import efficiency, style
     from tests.support.efficiency_rows import made_up
 
     rows = [made_up("local", length, 0.1) for length in (1024, 2048)]
     with pytest.raises(BuildError, match=r"cannot write .*plot\.png: "):
-        plot(rows, in_the_way / "plot.png")
+        style.save(efficiency.figure(rows, width=3.25), in_the_way / "plot.png")
 
 
 @pytest.fixture(params=["ENOLCK", "EOPNOTSUPP", "ENOTSUP", "ENOSYS"])

@@ -17,7 +17,8 @@ from reference_models.evaluation.significance import wilson
 from reference_models.model.bundled import BUNDLED, bundled_names
 from reference_models.model.checkpoint import CARD, WEIGHTS, load_model, read_card
 from reference_models.model.presets import IN_LRA, preset
-from reference_models.results.tables import markdown, read_cards
+from reference_models.results.rows import read_cards
+from reference_models.results.tables import markdown
 from reference_models.training.recipes import recipe
 from reference_models.training.runs import Source
 from tests.conftest import ROOT

@@ -18,7 +18,8 @@ from reference_models.model.card import Card
 from reference_models.model.presets import IN_LRA, preset
 from reference_models.model.presets import TASKS as FAMILIES
 from reference_models.results.published import SOURCES, TASKS, fails, published
-from reference_models.results.tables import COLUMNS, as_json, markdown, read_cards, rows
+from reference_models.results.rows import read_cards, rows
+from reference_models.results.tables import COLUMNS, as_json, markdown
 from reference_models.training.recipes import recipe
 from tests.support.model_cards import made_card, score
 

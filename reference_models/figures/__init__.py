@@ -1,0 +1,1 @@
+"""Figures for papers: scores, training curves, efficiency and attention spans."""
