@@ -12,8 +12,8 @@ own process. A baseline that fails there is left out of the rounds, and the row 
 Every finished cell is one line of a JSON Lines file, on the disk before the next cell begins. A run continues after the
 cells in the file. Lines of other settings stay in the file and are not returned.
 
-Not here: what a process computes (`cell.py`), how it is run (`child_process.py`), the file's rows (`row.py`), table
-and plot (`report.py`, `plot.py`).
+Not here: what a process computes (`cell.py`), how it is run (`child_process.py`), the file's rows (`row.py`), the table
+(`report.py`), the figure (`reference_models/figures`).
 """
 
 import platform

@@ -3,7 +3,7 @@
 All rows must have the same settings (device, dtype, threads and so on). If a cell has two rows, the later one counts.
 A cell that reached its time limit has the median of the rounds that it finished, and is marked.
 
-Not here: the plot (`plot.py`).
+Not here: the figure (`reference_models/figures/efficiency.py`).
 """
 
 import math
