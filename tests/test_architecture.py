@@ -33,6 +33,7 @@ FLOORS = [
     ["lra_data.loading"],
     ["lra_data.loading.frameworks"],
     ["lra_data.results"],
+    ["lra_data.report"],
     ["lra_data.commands"],
     ["lra_data.__main__"],
     # The models know `lra_data` at its public face
@@ -66,6 +67,7 @@ HEAVY = {
     "msgspec",
     "certifi",
     "datasketch",
+    "jinja2",
     "torch",
     "numba",
     "cv2",

@@ -17,6 +17,7 @@ from lra_data.commands.check import audit, repair, status, verify
 from lra_data.commands.cluster_scripts import script
 from lra_data.commands.interop import export
 from lra_data.commands.look import explain, info, list_tasks, show, stats
+from lra_data.commands.reporting import report
 from lra_data.commands.scoring import results, score
 from lra_data.errors import LraDataError, UsageError
 from lra_data.interrupts import answer_interrupts, end_interrupted, say_when_interrupted, signal_that_came
@@ -28,6 +29,7 @@ _AFTER_INTERRUPT = {
     "repair": "shards repaired so far are kept: run the same command again to repair the rest",
     "audit": "the check is incomplete: its faults, if any, were not reported",
     "stats": "no figures were printed",
+    "report": "no page was written",
     "export": "nothing was exported: run the same command again to start over",
 }
 
@@ -56,7 +58,22 @@ def build_group() -> None:
     """Build a set, or finish a set that an earlier run left unfinished. TASK may be TASK/PRESET, as in listops/mini."""
 
 
-for _command in (list_tasks, info, status, verify, audit, repair, show, explain, stats, score, results, export, script):
+for _command in (
+    list_tasks,
+    info,
+    status,
+    verify,
+    audit,
+    repair,
+    show,
+    explain,
+    stats,
+    score,
+    results,
+    report,
+    export,
+    script,
+):
     cli.add_command(_command)
 
 

@@ -6,7 +6,6 @@ date.
 """
 
 import json
-import os
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 from lra_data.arrow_columns import numbers
 from lra_data.checking.set_statistics import trivial_predictors
 from lra_data.errors import UsageError
-from lra_data.paths import local_path, write_failure
+from lra_data.paths import local_path
 from lra_data.results.measures import by_group, calibration, mcnemar, share
 from lra_data.results.predictions import predictions_of
-from lra_data.store.atomic_files import written
+from lra_data.store.atomic_files import write_whole
 from lra_data.version import VERSION
 
 if TYPE_CHECKING:
@@ -61,17 +60,7 @@ class Score:
 
     def write(self, path: Path | str) -> None:
         """Write a result file, whole or not at all; raises BuildError for a place that cannot be written."""
-        target = local_path(path, "a result file")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            try:
-                with written(temporary) as file:
-                    file.write(self.to_json().encode())
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise write_failure(target, error) from error
+        write_whole(local_path(path, "a result file"), self.to_json().encode())
 
 
 def score(

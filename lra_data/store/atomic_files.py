@@ -8,6 +8,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from lra_data.paths import write_failure
+
 
 class Sink(Protocol):
     """The file that a format writes to."""
@@ -66,6 +68,23 @@ def written(path: Path) -> Iterator[HashingFile]:
             hashing.abandon()
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all, into a folder that exists; an older file of this name is replaced.
+
+    Raises BuildError for a place that cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with written(temporary) as file:
+                file.write(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_failure(path, error) from error
 
 
 def sha256_of(path: Path) -> str:

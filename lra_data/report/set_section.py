@@ -1,0 +1,189 @@
+"""One set on the page: rows, lengths, label balance, the shortcut audit and one explained example."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lra_data.arrow_columns import numbers, rows_of
+from lra_data.checking.set_statistics import statistics
+from lra_data.errors import UsageError
+from lra_data.picture_files import contact_sheet
+from lra_data.report.charts import Chart, Series, picture_address
+from lra_data.store.row_access import BuiltRows, Rows
+
+_BINS = 40
+_LONGEST_TEXT = 6_000
+_EXAMPLES = 3
+_LONGEST_EXAMPLE = 400
+_PICTURES = 24
+# By label; of the palette of Okabe and Ito.
+_FRAMES = {"orange": (230, 159, 0), "blue": (86, 180, 233)}
+
+
+class FirstRows(Rows):
+    """The first rows of each split of other rows."""
+
+    def __init__(self, rows: Rows, limit: int) -> None:
+        self._rows, self.task, self.seed = rows, rows.task, rows.seed
+        self.sizes = {split: min(size, limit) for split, size in rows.sizes.items()}
+
+    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
+        """See Rows."""
+        left = self.sizes[split]
+        for batch in self._rows.batches(split):
+            if left <= 0:
+                return
+            yield batch.slice(0, left)
+            left -= len(batch)
+
+    def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
+        """See Rows."""
+        return self._rows.take(split, self._checked(split, indices))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSection:
+    """What the page shows of a set.
+
+    sizes, read: number of examples by split, of the set and of those that were read.
+    statistics: `lra-data stats` on the rows that were read; None if its corpus is not here.
+    sheet, drawing: addresses of pictures (data:…), or "". frames: colours of frames on the sheet, by label.
+    examples: rows in words, for sets without pictures.
+    explained: text of `lra-data explain`. explained_row: which one.
+    digests: what identifies the set's content, by name.
+    """
+
+    name: str
+    title: str
+    description: str
+    label_meaning: str
+    version: int
+    seed: int
+    source: str
+    sizes: dict[str, int]
+    read: dict[str, int]
+    statistics: dict[str, Any] | None
+    sheet: str
+    frames: dict[str, str]
+    examples: tuple[str, ...]
+    explained: str
+    explained_row: str
+    drawing: str
+    charts: tuple[Chart, ...]
+    digests: dict[str, str]
+
+    @property
+    def anchor(self) -> str:
+        """The section's id in the page."""
+        return "set-" + self.name.replace("/", "-")
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row was read."""
+        return self.sizes == self.read
+
+
+def set_section(rows: Rows, *, limit: int) -> SetSection:
+    """Read the first `limit` rows of each split, or all for 0; raises SetError for a corpus that is not here."""
+    first = FirstRows(rows, limit or max(rows.sizes.values()))
+    figures = statistics(first)
+    batch = first.take("train", range(min(_PICTURES, first.sizes["train"])))
+    sheet, frames = _sheet(first, batch)
+    examples = [] if sheet is not None else batch.slice(0, _EXAMPLES).to_pylist()
+    explained, drawing, row = _explained(first)
+    return _section(
+        rows,
+        read=first.sizes,
+        statistics=figures,
+        sheet="" if sheet is None else picture_address(sheet),
+        frames=frames,
+        examples=tuple(_cut(first.task.viewer.show(example), _LONGEST_EXAMPLE) for example in examples),
+        explained=_cut(explained, _LONGEST_TEXT),
+        explained_row=f"train {row}",
+        drawing="" if drawing is None else picture_address(drawing),
+        charts=tuple(_histograms(first)),
+    )
+
+
+def absent_section(rows: Rows) -> SetSection:
+    """A set whose corpus is not here: its description alone."""
+    return _section(rows)
+
+
+def _section(rows: Rows, **found: Any) -> SetSection:
+    task = rows.task
+    nothing = {
+        "read": dict.fromkeys(rows.sizes, 0), "statistics": None, "sheet": "", "frames": {},
+        "examples": (), "explained": "", "explained_row": "", "drawing": "", "charts": (),
+    }  # fmt: skip
+    return SetSection(
+        name=task.name,
+        title=task.card.title,
+        description=task.card.description,
+        label_meaning=task.card.label_meaning,
+        version=task.version,
+        seed=rows.seed,
+        source=task.card.source,
+        sizes=dict(rows.sizes),
+        digests=_digests(rows),
+        **(nothing | found),
+    )
+
+
+def _sheet(rows: Rows, batch: pa.RecordBatch) -> tuple[NDArray[np.uint8] | None, dict[str, str]]:
+    """The pictures on one sheet, and what its frames mean: two classes have colours that all people tell apart."""
+    shape, names = rows.task.picture_shape, rows.task.card.label_names
+    if shape is None or len(names) != len(_FRAMES):
+        return rows.task.viewer.contact_sheet(batch), {}
+    colours = list(_FRAMES.values())
+    pictures = rows_of(batch["inputs"]).reshape(-1, *shape)
+    sheet = contact_sheet(pictures, [colours[label] for label in numbers(batch["label"]).tolist()])
+    return sheet, dict(zip(names, _FRAMES, strict=True))
+
+
+def _explained(rows: Rows) -> tuple[str, NDArray[np.uint8] | None, int]:
+    """The shortest of the first rows of train, explained; a set without what that needs says so."""
+    batch = rows.take("train", range(min(_PICTURES, rows.sizes["train"])))
+    row = min(batch.to_pylist(), key=lambda row: (len(row["inputs"]), row["index"]) if "inputs" in row else (0, 0))
+    viewer = rows.task.viewer
+    try:
+        return viewer.explain(row), viewer.drawing(row), row["index"]
+    except UsageError as error:
+        return str(error), None, row["index"]
+
+
+def _histograms(rows: Rows) -> Iterator[Chart]:
+    """How the task's measures are distributed in train."""
+    gathered: dict[str, list[NDArray[np.int64]]] = {}
+    for batch in rows.batches("train"):
+        for name, values in rows.task.statistics.measures(batch).items():
+            gathered.setdefault(name, []).append(values)
+    for name, parts in gathered.items():
+        values = np.concatenate(parts)
+        least, most = int(values.min()), int(values.max())
+        # Whole numbers in whole bins, so that no bin has one value more than another.
+        width = max(1, -(-(most - least + 1) // _BINS))
+        counts = np.bincount((values - least) // width)
+        middles = [least + width * place + (width - 1) / 2 for place in range(len(counts))]
+        yield Chart(
+            kind="bars",
+            title=f"{rows.task.name}: {name} in train",
+            x=name if width == 1 else f"{name}, in bins of {width:,}",
+            y="examples",
+            series=(Series(name="examples", x=tuple(middles), y=tuple(counts.tolist())),),
+        )
+
+
+def _digests(rows: Rows) -> dict[str, str]:
+    if not isinstance(rows, BuiltRows):
+        return {}
+    shards = [shard for split in rows.sizes for shard in rows.manifest.shards_of(split, rows.format)]
+    return {shard.file: shard.sha256 for shard in shards}
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} more characters)"
