@@ -52,14 +52,19 @@ FACES = {"lra_data", "reference_models"}
 CATALOGUES = {"lra_data", "lra_data.interop", "lra_data.store.formats", "reference_models.attention"}
 MOST_MODULES = 12
 
-# What the models take from beneath the public face: parts of the torch loader, and what `lra-data stats` prints.
+# What the models take from beneath the public face: parts of the torch loader, what `lra-data stats` prints, and the
+# page of `lra-data report`, which `lra-zoo report` adds to.
 FROM_BELOW = (
     "lra_data.building.parts",
+    "lra_data.commands.reporting.page_",
     "lra_data.confidence.wilson_interval",
     "lra_data.corpus.corpus_from_options",
     "lra_data.loading.batch_making.collate.BatchShape",
     "lra_data.loading.dataset.Dataset",
     "lra_data.loading.frameworks.torch_batches",
+    "lra_data.report.charts",
+    "lra_data.report.contents.write_site",
+    "lra_data.report.zoo_section.ZooFigures",
     "lra_data.task.Task",
 )
 HEAVY = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lra_data.catalogue import get_task
+from lra_data.errors import UsageError, brief
 from lra_data.report.bundled_models import BundledModel
 from lra_data.report.result_files import ModelResults, Result
 from lra_data.results.families import family_of
@@ -181,13 +182,19 @@ def _bundled(models: Iterable[BundledModel]) -> list[BoardRow]:
 
 def _own(entry: ModelResults) -> BoardRow:
     reasons = {reason for result in entry.results for reason in _differences(result)}
+    cells: dict[str, Cell] = {}
+    for result in entry.results:
+        column = _column(result.task)
+        if column in cells:
+            raise UsageError(
+                f"{brief(entry.name)}: expected one result of each task, got {cells[column].data} and {result.task}: "
+                "a folder of results is one model; move one of the files"
+            )
+        cells[column] = _cell(result.accuracy, result.low, result.high, result.task)
     return _measured(
         "yours",
         entry.name,
-        {
-            _column(result.task): _cell(result.accuracy, result.low, result.high, result.task)
-            for result in entry.results
-        },
+        cells,
         year=max(result.date for result in entry.results)[:4],
         reasons=tuple(sorted(reasons)),
         paper=f"your result files of {entry.name}",

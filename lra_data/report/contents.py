@@ -16,7 +16,7 @@ from lra_data.report.result_files import ModelResults, read_results
 from lra_data.report.set_section import SetSection, absent_section, set_section
 from lra_data.report.zoo_section import ZooFigures, zoo_sections
 from lra_data.results.published import published
-from lra_data.store.row_access import BuiltRows, Rows, open_rows
+from lra_data.store.row_access import Rows, open_rows
 from lra_data.version import VERSION
 
 # The benchmark's tasks; a set that the user names takes the place of the one of its family and size of picture.
@@ -52,6 +52,7 @@ def write_site(
     order = [name.partition("/")[0] for name in SITE_SETS]
     page = Page(
         title="Long Range Arena",
+        summary="Published scores with their sources and recomputed means, the tasks, and small models of them.",
         command=command,
         date=date,
         board=board(published(), models, own),
@@ -84,7 +85,9 @@ def write_set_page(
                 raise UsageError(f"{brief(entry.name)}: expected results on {name}, got one on {result.task}")
     models = [model for model in bundled_models() if model.card.task == name]
     page = Page(
-        title=name if not isinstance(rows, BuiltRows) else f"{name}, seed {rows.seed}",
+        title=name,
+        summary=f"What the set's rows are like, seed {rows.seed}"
+        + (", and the small models that were trained on it." if models else "."),
         command=command,
         date=date,
         board=board([], models, own) if own else [],

@@ -30,11 +30,12 @@ PAGE = "index.html"
 class Page:
     """What the page shows; an empty part is left out.
 
-    title: of the page. command: that made it, or "". date: that it names, or "".
+    title: of the page. summary: what it is, in a sentence. command: that made it, or "". date: that it names, or "".
     versions: of libraries, by name. digests: SHA-256 of what was read, by name.
     """
 
     title: str
+    summary: str
     command: str
     date: str
     board: Sequence[BoardRow]

@@ -13,9 +13,10 @@ from lra_data.checking.set_statistics import statistics
 from lra_data.errors import UsageError
 from lra_data.picture_files import contact_sheet
 from lra_data.report.charts import Chart, Series, picture_address
-from lra_data.store.row_access import BuiltRows, Rows
+from lra_data.store.row_access import BuiltRows, Rows, VirtualRows
 
 _BINS = 40
+_ROWS_A_BATCH = 1000
 _LONGEST_TEXT = 6_000
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 400
@@ -34,6 +35,10 @@ class FirstRows(Rows):
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""
         left = self.sizes[split]
+        if isinstance(self._rows, VirtualRows):  # whose batches have more rows than may be asked for
+            for start in range(0, left, _ROWS_A_BATCH):
+                yield self._rows.take(split, range(start, min(start + _ROWS_A_BATCH, left)))
+            return
         for batch in self._rows.batches(split):
             if left <= 0:
                 return
@@ -80,6 +85,17 @@ class SetSection:
     def anchor(self) -> str:
         """The section's id in the page."""
         return "set-" + self.name.replace("/", "-")
+
+    @property
+    def options(self) -> str:
+        """What `lra-data build` and `stats` take for this set; "" for a custom configuration."""
+        family, _, variant = self.name.partition("/")
+        if variant.startswith("custom-"):
+            return ""
+        partial = variant.endswith("-partial")
+        seed = f" --seed {self.seed}" if self.seed else ""
+        corpus = " --corpus ARCHIVE --allow-partial" if partial else ""
+        return f"{family}/{variant.removesuffix('-partial')}{seed}{corpus}"
 
     @property
     def whole(self) -> bool:

@@ -16,6 +16,7 @@ from lra_data import LraDataError, UsageError, interrupts
 from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
 from reference_models.commands.plotting import plot
+from reference_models.commands.reporting import report
 from reference_models.commands.shared_options import attention_option, load_attentions
 from reference_models.commands.testing import test
 from reference_models.commands.training import pretrain, sweep, train
@@ -31,6 +32,7 @@ _AFTER_INTERRUPT = {
     "plot": "no figure was drawn",
     "efficiency": "cells that were measured are kept: run the same command again to continue",
     "span": "no figures were printed",
+    "report": "no page was written",
     "test": "the remaining properties were not tried",
     "draw": "pictures that were drawn are kept: run the same command again to draw all",
 }
@@ -172,7 +174,7 @@ def _made(preset: str, task: str, attention: str) -> "Classifier":
         return Classifier(preset_of(preset, task=task, attention=attention))
 
 
-for command in (train, pretrain, sweep, evaluate, check, table, efficiency, span, plot, test):
+for command in (train, pretrain, sweep, evaluate, check, table, efficiency, span, plot, report, test):
     cli.add_command(command)
 
 

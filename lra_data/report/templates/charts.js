@@ -41,7 +41,7 @@
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: { x: { time: false, ...scale, ...(bars && { range: (u, low, high) => [low - gap, high + gap] }) }, y: bars ? { range: (u, low, high) => [0, high * 1.05 || 1] } : scale },
-      axes: [{ ...axis, label: chart.x }, { ...axis, label: chart.y, size: 58 }],
+      axes: [{ ...axis, label: chart.x, size: 32 }, { ...axis, label: chart.y, size: 58 }],
       series: [{}, ...lines.map((line) => {
         const place = placeOf(chart, line.name);
         return {
