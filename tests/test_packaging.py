@@ -19,6 +19,10 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
     assert {"lra_data/py.typed", "reference_models/py.typed"} <= set(names)
     assert {f"lra_data/pathfinder/generator/tables/{size}.npz" for size in (32, 64, 128, 256)} <= set(names)
     assert "lra_data/pathfinder/checks/tracer_weights.json" in names
+    for folder in ("templates", "uplot"):
+        parts = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lra_data" / "report" / folder).iterdir()}
+        assert len(parts) >= 3
+        assert parts <= set(names)
     bundled = {path.relative_to(ROOT).as_posix() for path in (ROOT / "reference_models/checkpoints").rglob("*.*")}
     assert len(bundled) >= 3 * 26  # weights, card and log of each model
     assert bundled <= set(names)
