@@ -11,7 +11,7 @@ from lra_data.picture_files import png_versions
 from lra_data.report.board import board
 from lra_data.report.bundled_models import bundled_models
 from lra_data.report.charts import DIGESTS
-from lra_data.report.page import Page, write_page
+from lra_data.report.page import Page, folder_for, write_page
 from lra_data.report.result_files import ModelResults, read_results
 from lra_data.report.set_section import SetSection, absent_section, set_section
 from lra_data.report.zoo_section import ZooFigures, zoo_sections
@@ -43,6 +43,7 @@ def write_site(
 
     Raises UsageError for a file that is not a result, and without Jinja; BuildError if OUT cannot be written.
     """
+    folder = folder_for(out)
     own = read_results(results)
     models = bundled_models()
     given = [rows if isinstance(rows, Rows) else open_rows(rows) for rows in sets]
@@ -62,7 +63,7 @@ def write_site(
         versions=_versions(),
         digests=_digests(own),
     )
-    return write_page(page, out)
+    return write_page(page, folder)
 
 
 def write_set_page(
@@ -83,6 +84,7 @@ def write_set_page(
         for result in entry.results:
             if result.task != name:
                 raise UsageError(f"{brief(entry.name)}: expected results on {name}, got one on {result.task}")
+    folder = folder_for(out)
     models = [model for model in bundled_models() if model.card.task == name]
     page = Page(
         title=name,
@@ -97,7 +99,7 @@ def write_set_page(
         versions=_versions(),
         digests=_digests(own),
     )
-    return write_page(page, out)
+    return write_page(page, folder)
 
 
 def _if_here(rows: Rows, limit: int) -> SetSection:

@@ -56,26 +56,30 @@ class Source:
     rows: int
 
 
-def write_page(page: Page, out: Path | str) -> Path:
-    """Write OUT/index.html, whole or not at all, and return its path; OUT is made if it does not exist.
+def folder_for(out: Path | str) -> Path:
+    """The folder for a page, made if it does not exist. Called before anything long, so that wrong use fails early.
 
-    Raises UsageError without Jinja, BuildError for a place that cannot be written.
+    Raises UsageError for a file and without Jinja, BuildError for a place that cannot be written.
     """
+    require("jinja2", "report")
     folder = local_path(out, "a folder for the page")
-    text = render(page)
     if folder.is_file():
         raise UsageError(f"{folder}: expected a folder for the page, got a file: choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_failure(folder, error) from error
-    write_whole(folder / PAGE, text.encode())
+    return folder
+
+
+def write_page(page: Page, folder: Path) -> Path:
+    """Write FOLDER/index.html, whole or not at all, and return its path; raises BuildError if it cannot be written."""
+    write_whole(folder / PAGE, render(page).encode())
     return folder / PAGE
 
 
 def render(page: Page) -> str:
     """The page's HTML. Every name and text is escaped by Jinja."""
-    require("jinja2", "report")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -77,6 +77,7 @@ class SetSection:
     examples: tuple[str, ...]
     explained: str
     explained_row: str
+    prose: bool
     drawing: str
     charts: tuple[Chart, ...]
     digests: dict[str, str]
@@ -145,6 +146,7 @@ def _section(rows: Rows, **found: Any) -> SetSection:
         seed=rows.seed,
         source=task.card.source,
         sizes=dict(rows.sizes),
+        prose=task.is_document,
         digests=_digests(rows),
         **(nothing | found),
     )

@@ -3,6 +3,7 @@ twice.
 """
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,13 @@ def test_a_place_that_cannot_be_written_is_one_line(small_set: Path, tmp_path: P
         write_set_page(open_rows(small_set), tmp_path / "file", limit=ROWS)
     with pytest.raises(BuildError, match="cannot write"):
         write_set_page(open_rows(small_set), tmp_path / "file" / "below", limit=ROWS)
+
+
+def test_without_jinja_the_extra_is_named(small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(UsageError, match=re.escape("pip install 'lra-data[report]'")):
+        write_site(tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_an_older_page_stays_whole_when_writing_fails(
