@@ -43,10 +43,10 @@ def write_site(
 
     Raises UsageError for a file that is not a result, and without Jinja; BuildError if OUT cannot be written.
     """
-    folder = folder_for(out)
     own = read_results(results)
-    models = bundled_models()
     given = [rows if isinstance(rows, Rows) else open_rows(rows) for rows in sets]
+    folder = folder_for(out)
+    models = bundled_models()
     families = {rows.task.family for rows in given}
     usual = [open_rows(name) for name in SITE_SETS if name.partition("/")[0] not in families]
     sections = [set_section(rows, limit=limit) for rows in given] + [_if_here(rows, limit) for rows in usual]

@@ -155,11 +155,13 @@ def test_a_page_of_a_corpus(corpora: dict[str, Path], tmp_path: Path) -> None:
         (["report", "listops/mini", "--set", "listops/mini"], "expected SET or --set, got both"),
         (["report", "--seed", "3"], "got no SET"),
         (["report", "--set", "nothing"], "expected the folder of a built set or a task name"),
+        (["report", "--results", "nothing.json"], "nothing.json: expected a result file"),
     ],
 )
 def test_wrong_use_is_refused(line: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
-        CliRunner().invoke(cli, [*line, "--out", str(tmp_path)], catch_exceptions=False, standalone_mode=False)
+        CliRunner().invoke(cli, [*line, "--out", str(tmp_path / "site")], catch_exceptions=False, standalone_mode=False)
+    assert not (tmp_path / "site").exists()
 
 
 def test_a_place_that_cannot_be_written_is_one_line(small_set: Path, tmp_path: Path) -> None:
