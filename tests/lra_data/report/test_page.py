@@ -20,7 +20,7 @@ from lra_data.results.published import published
 from lra_data.store.row_access import open_rows
 from tests.support.report_pages import HARM, Element, read_page, write_result
 
-ROWS = 40
+ROWS = 24
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_every_task_has_its_section(root: Element) -> None:
     (pathfinder,) = root.all("article", id="set-pathfinder-32-hard")
     assert len(pathfinder.all("img")) == 2
     assert "marker distance" in pathfinder.words()
-    assert "train 40, validation 40, test 40" in pathfinder.words()
+    assert "train 24, validation 24, test 24" in pathfinder.words()
     (text,) = root.all("article", id="set-text-lra")
     assert "its corpus was not here" in text.words()
 
