@@ -55,6 +55,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return sorted(__all__)
+
+
 def task_names() -> list[str]:
     """The names of all tasks with their presets, such as "listops/lra"."""
     from lra_data import catalogue

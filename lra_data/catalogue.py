@@ -55,8 +55,10 @@ def get_task(task: Any) -> Task:
         return task
     if isinstance(task, str):
         name, _, preset = aliases().get(task, task).partition("/")
-        if name not in families() or (preset and preset not in presets(name)):
-            raise unknown_name("task", task, [*families(), *aliases(), *task_names()])
+        if name not in families():
+            raise unknown_name("task", task, [*families(), *aliases()], also=task_names())
+        if preset and preset not in presets(name):
+            raise unknown_name("task", task, [f"{name}/{known}" for known in presets(name)])
         return _makers(name).from_config(presets(name)[preset or next(iter(presets(name)))].config)
     for name in families():
         if isinstance(task, family(name).config):

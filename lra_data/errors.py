@@ -33,12 +33,25 @@ class SetError(LraDataError):
     """The content of a folder differs from its manifest, or the manifest is missing."""
 
 
-def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist; it lists the known names and suggests the nearest."""
+def unknown_name(
+    kind: str, name: object, known: Iterable[str], *, also: Iterable[str] = (), note: str = ""
+) -> UsageError:
+    """The error for a name that does not exist; it suggests the nearest and lists the known names.
+
+    also: further names that may be suggested, and are not listed.
+    note: what else could be meant, after the list.
+    """
     names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return UsageError(f"unknown {kind} {name!r}; known: {', '.join(names)}.{hint}")
+    hint = did_you_mean(name, [*names, *also])
+    listed = f"{', '.join(names) or 'none'}{f'; {note}' if note else ''}"
+    return UsageError(f"unknown {kind} {name!r}" + (f".{hint} Known: {listed}." if hint else f"; known: {listed}."))
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """` Did you mean 'listops'?` for the nearest of the known names, whatever its case; empty if none is near."""
+    named = {word.lower(): word for word in known}
+    nearest = difflib.get_close_matches(name.lower(), named, n=1) if isinstance(name, str) else []
+    return f" Did you mean {named[nearest[0]]!r}?" if nearest else ""
 
 
 def brief(value: object) -> str:

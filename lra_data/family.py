@@ -28,6 +28,7 @@ class Family:
     config: the frozen dataclass of the parameters.
     presets: presets by name, the default first.
     aliases: other names of presets, such as "path-x".
+    groups: what the presets of a group are, by the group's name, such as "RES-LEVEL".
     selectors: options that choose a configuration, by name.
     select: makes the configuration from the selectors' values.
     corpus: help text of `--corpus`; empty for a generated task.
@@ -38,6 +39,7 @@ class Family:
     config: type[Any]
     presets: Mapping[str, Preset]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
     selectors: Mapping[str, Selector] = field(default_factory=dict)
     select: Callable[[Mapping[str, Any]], Any] | None = None
     corpus: str = ""

@@ -7,7 +7,7 @@ frameworks. `lra_data/catalogue.py` finds the tasks; `CONTRIBUTING.md` lists the
 import dataclasses
 import hashlib
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lra_data.checks import plain_int
 from lra_data.corpus import Corpus, Transfer
 from lra_data.errors import UsageError, brief
+from lra_data.shown import Shown
 from lra_data.splits import split_name
 from lra_data.task_parts import Statistics, TaskCard, Viewer
 
@@ -32,14 +33,17 @@ NOT_KEYED = {"keyed": False}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A named configuration with the sizes of its splits."""
+    """A named configuration with the sizes of its splits. Presets with the same group share a line of `lra-data list`,
+    with the family's text for the group.
+    """
 
     config: Any
     sizes: Mapping[str, int]
     summary: str
+    group: str = ""
 
 
-class Task(ABC):
+class Task(Shown):
     """One task under one configuration. Subclasses set the class attributes and the abstract members.
 
     family: the folder's name, such as "listops".
@@ -67,6 +71,17 @@ class Task(ABC):
         self.corpus = corpus
         same = [name for name, preset in self.presets.items() if _examples_of(preset.config) == _examples_of(config)]
         self.preset = same[0] if same else None
+
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        return {
+            "task": self.name,
+            "version": self.version,
+            **self.sizes,
+            "num_classes": self.num_classes,
+            "vocab_size": self.vocab_size,
+            "max_length": self.max_length,
+        }
 
     @property
     def variant(self) -> str:

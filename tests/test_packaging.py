@@ -55,4 +55,7 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
         check=False,
     )
     assert without_torch.returncode == 2
-    assert without_torch.stderr == "Error: expected the library torch, found none: pip install 'lra-data[torch]'\n"
+    assert (
+        without_torch.stderr
+        == "lra-zoo: error: expected the library torch, found none: pip install 'lra-data[torch]'\n"
+    )

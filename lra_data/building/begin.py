@@ -15,6 +15,7 @@ from lra_data.errors import BuildError, SetError
 from lra_data.store.manifest import MANIFEST, Manifest
 from lra_data.store.outputs.output import FinishedMeanwhileError, Output, manifest_of, publish_text
 from lra_data.store.shard_table import SHARD_TABLE
+from lra_data.words import counted
 
 CROISSANT = "croissant.json"
 PREVIEW = "preview.png"
@@ -66,7 +67,7 @@ def begin(output: Output, plan: Plan, *, alone: bool) -> str:
             if output.read(MANIFEST) is not None:  # which finished a moment ago
                 raise FinishedMeanwhileError
             raise SetError(
-                f"{output.where} holds {len(foreign)} shards of an unknown build, such as {foreign[0]}: "
+                f"{output.where} holds {counted(len(foreign), 'shard')} of an unknown build, such as {foreign[0]}: "
                 "choose another --out, or add --overwrite to remove them"
             )
     if there is not None:

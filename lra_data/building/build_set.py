@@ -24,6 +24,7 @@ from lra_data.store.manifest import Manifest
 from lra_data.store.outputs.choice import output_at, set_place
 from lra_data.store.outputs.output import Output
 from lra_data.task import Task
+from lra_data.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ def run_jobs(engine: Engine, jobs: Sequence[ShardJob], progress: TellProgress | 
                     )
                 )
     except LraDataError as error:
-        raise type(error)(f"{error} ({len(results)} of {len(jobs)} row ranges finished and kept)") from error
+        raise type(error)(f"{error} ({len(results)} of {counted(len(jobs), 'row range')} finished and kept)") from error
     finally:
         # After an interrupt in this function, the engine is still suspended, with its workers running.
         if isinstance(running, Generator):

@@ -172,7 +172,8 @@ def kept_results(jobs: Sequence[ShardJob]) -> list[ShardResult | None]:
 
 
 def _missing_line(output: Output, plan: Plan, missing: Sequence[int]) -> str:
-    counted = f"{output.where}: expected all {len(plan.ranges)} row ranges, {len(missing)} are missing"
+    verb = "is" if len(missing) == 1 else "are"
+    counted = f"{output.where}: expected all {len(plan.ranges)} row ranges, {len(missing)} {verb} missing"
     parts = _num_parts(output)
     if parts is None:
         return f"{counted}: run the build without --finish, or add --workers to make them"

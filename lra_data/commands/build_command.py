@@ -12,6 +12,7 @@ from lra_data.errors import unknown_name
 from lra_data.interrupts import say_when_interrupted
 from lra_data.paths import shown_address
 from lra_data.splits import SPLITS
+from lra_data.words import counted
 
 if TYPE_CHECKING:
     from lra_data.building.part_builds import PartReport
@@ -35,7 +36,7 @@ class BuildCommands(click.Group):
         """The command for a task, an alias or TASK/PRESET; an unknown name is an error that lists the known ones."""
         family, slash, preset = catalogue.aliases().get(name, name).partition("/")
         if family not in catalogue.families():
-            raise unknown_name("task", name, self.list_commands(context))
+            raise unknown_name("task", name, self.list_commands(context), also=catalogue.task_names())
         if not slash:
             return _build_command(name, family, None)
         if preset not in catalogue.presets(family):
@@ -144,7 +145,7 @@ def _run_build(request: BuildRequest, *, as_json: bool) -> None:
     if part is not None:
         _tell_part(where, part, report, as_json=as_json)
         return
-    facts = {
+    facts: dict[str, Any] = {
         "set": where,
         "was_complete": was_complete,
         "examples": sum(manifest.description.sizes.values()),
@@ -158,7 +159,8 @@ def _run_build(request: BuildRequest, *, as_json: bool) -> None:
     for notice in notices:
         click.echo(notice)
     verb = "already complete" if was_complete else "built"
-    click.echo(f"{where}: {verb}, {facts['examples']:,} examples in {facts['files']} files, {facts['bytes']:,} bytes")
+    examples, files = counted(facts["examples"], "example"), counted(facts["files"], "file")
+    click.echo(f"{where}: {verb}, {examples} in {files}, {counted(facts['bytes'], 'byte')}")
 
 
 def _tell_part(where: str, part: "Part", report: "PartReport", *, as_json: bool) -> None:
@@ -168,7 +170,8 @@ def _tell_part(where: str, part: "Part", report: "PartReport", *, as_json: bool)
         click.echo(f"{where}: the set is already complete")
     else:
         click.echo(
-            f"{where}: part {part.index} of {part.count} built, {report.ranges} row ranges, {report.made} of them new"
+            f"{where}: part {part.index} of {part.count} built, {counted(report.ranges, 'row range')}, "
+            f"{report.made} of them new"
         )
 
 

@@ -7,6 +7,8 @@ import click
 
 from lra_data.commands.options import CORPUS_OPTION, JSON_OPTION, PAIRS_OPTION, one_line
 from lra_data.corpus import corpus_from_options
+from lra_data.text_tables import named_lines
+from lra_data.words import counted
 
 
 @click.command(short_help="Check every digest and every label of a set.")
@@ -37,7 +39,7 @@ def verify(where: str, quick: bool, corpus: str | None, pairs: str | None, as_js
             checked = "digests, and every row compared with the corpus,"
         else:
             checked = "digests" if quick else f"digests and {solved}"
-        click.echo(f"{where}: {f'{len(faults)} faults' if faults else f'{checked} as they should be'}")
+        click.echo(f"{where}: {counted(len(faults), 'fault') if faults else f'{checked} as they should be'}")
     sys.exit(1 if faults else 0)
 
 
@@ -57,9 +59,9 @@ def status(where: str, as_json: bool) -> None:
         facts = {"complete": found.complete, "row_ranges": found.ranges, "done": done, "parts": found.parts}
         click.echo(json.dumps(facts | {"missing_parts": found.missing_parts}))
     elif found.complete:
-        click.echo(f"{where}: complete, {found.ranges} row ranges")
+        click.echo(f"{where}: complete, {counted(found.ranges, 'row range')}")
     else:
-        click.echo(f"{where}: unfinished, {done} of {found.ranges} row ranges done")
+        click.echo(f"{where}: unfinished, {done} of {counted(found.ranges, 'row range')} done")
         if found.missing_parts:
             click.echo(f"missing parts of {found.parts}: --array={found.missing_parts}")
         elif not found.missing:
@@ -80,7 +82,7 @@ def repair(set_folder: str, corpus: str | None, pairs: str | None, as_json: bool
         click.echo(f"making {name} again", err=True)
 
     repaired = make_again(set_folder, corpus=corpus_from_options(corpus, pairs), progress=tell)
-    click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {len(repaired)} shards made again")
+    click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {counted(len(repaired), 'shard')} made again")
 
 
 @click.command(short_help="List the faults of a copy of the original Pathfinder.")
@@ -101,7 +103,7 @@ def audit(folder: str, res: int | None, difficulty: str | None, traced: int, as_
     else:
         for fault in found.faults:
             click.echo(fault)
-        for name, value in found.facts.items():
-            click.echo(f"  {name:<11} {one_line(value)}")
-        click.echo(f"{found.folder}: {f'{len(found.faults)} faults' if found.faults else 'as it should be'}")
+        for line in named_lines((name, one_line(value)) for name, value in found.facts.items()):
+            click.echo(line)
+        click.echo(f"{found.folder}: {counted(len(found.faults), 'fault') if found.faults else 'as it should be'}")
     sys.exit(1 if found.faults else 0)

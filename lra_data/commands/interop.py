@@ -7,6 +7,8 @@ import click
 
 from lra_data.commands.options import opened, virtual_options
 from lra_data.corpus import corpus_from_options
+from lra_data.text_tables import named_lines
+from lra_data.words import counted
 
 _NAMED_FILES = 10
 
@@ -15,8 +17,8 @@ def _show_layouts(context: click.Context, parameter: click.Parameter, is_asked: 
     if is_asked:
         from lra_data.interop.code_bases import layouts
 
-        for name, layout in layouts().items():
-            click.echo(f"{name:<13} {layout.summary}")
+        for line in named_lines(((name, layout.summary) for name, layout in layouts().items()), indent=""):
+            click.echo(line)
         context.exit()
 
 
@@ -66,7 +68,7 @@ def export(
     for path in written[:_NAMED_FILES]:
         click.echo(f"wrote {path}")
     if len(written) > _NAMED_FILES:
-        click.echo(f"and {len(written) - _NAMED_FILES:,} more files in {out}")
+        click.echo(f"and {counted(len(written) - _NAMED_FILES, 'more file')} in {out}")
 
 
 def show_protocol(where: str | None, name: str, other: str | None, as_json: bool) -> None:
@@ -90,5 +92,5 @@ def show_protocol(where: str | None, name: str, other: str | None, as_json: bool
         return
     for family, lines in entries.items():
         click.echo(f"{family}: {name}" + (f" | {other}" if other is not None else ""))
-        for entry, text in lines.items():
-            click.echo(f"  {entry:<11} {text if other is None else ' | '.join(text)}")
+        for line in named_lines((entry, text if other is None else " | ".join(text)) for entry, text in lines.items()):
+            click.echo(line)

@@ -1,26 +1,24 @@
 """The `lra-data` command. Commands parse options, call the functions of the package and print the results.
 
-Exit codes: 0 success, 1 faults found or the build could not continue, 2 wrong use, 130 interrupted. An expected error
-is one line on stderr. An interrupted command prints one line that says what is kept. Heavy modules are imported inside
-the commands, so that `--help` is fast.
+`lra_data/command_line.py` has the exit codes and errors. An interrupted command prints one line that says what is kept.
+Heavy modules are imported inside the commands, so that `--help` is fast.
 """
 
-import os
-import sys
 from typing import NoReturn
 
 import click
 
 from lra_data import __version__
+from lra_data.command_line import run
 from lra_data.commands.build_command import BuildCommands
 from lra_data.commands.check import audit, repair, status, verify
 from lra_data.commands.cluster_scripts import script
 from lra_data.commands.interop import export
-from lra_data.commands.look import explain, info, list_tasks, show, stats
+from lra_data.commands.listing import list_tasks
+from lra_data.commands.look import explain, info, show, stats
 from lra_data.commands.reporting import report
 from lra_data.commands.scoring import results, score
-from lra_data.errors import LraDataError, UsageError
-from lra_data.interrupts import answer_interrupts, end_interrupted, say_when_interrupted, signal_that_came
+from lra_data.interrupts import say_when_interrupted
 
 # What is kept after Ctrl-C. A command that is not listed only reads.
 _AFTER_INTERRUPT = {
@@ -79,30 +77,4 @@ for _command in (
 
 def main() -> NoReturn:
     """Run the command and end the process with its exit code."""
-    try:
-        answer_interrupts("lra-data")
-        code = cli.main(prog_name="lra-data", standalone_mode=False)
-        sys.stdout.flush()
-    except LraDataError as error:
-        _end(f"error: {error}", error.exit_code)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx is not None else "lra-data"
-        _end(f"error: {error.format_message()} Try `{command} --help`.", UsageError.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        end_interrupted()
-    except BrokenPipeError:
-        # The reader of our output has closed the pipe, as `head` does. Python's last flush would raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        _end(f"error: {error}", 1)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    if signal_that_came() is not None:
-        end_interrupted()  # the error follows from the signal, as when the same Ctrl-C killed a worker
-    # The message stays one line, whatever characters file names and texts contain.
-    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in message)
-    print(f"lra-data: {shown}", file=sys.stderr)
-    sys.exit(code)
+    run("lra-data", cli)

@@ -10,6 +10,7 @@ import click
 from lra_data.commands.options import JSON_OPTION, opened, virtual_options
 from lra_data.corpus import corpus_from_options
 from lra_data.results.published import TASKS
+from lra_data.words import counted
 
 _WIDTH = 24
 
@@ -146,10 +147,10 @@ def check_results(file: Path) -> None:
     for fault in wrong:
         click.echo(fault)
     if wrong:
-        click.echo(f"{file}: {len(wrong)} {'fault' if len(wrong) == 1 else 'faults'}")
+        click.echo(f"{file}: {counted(len(wrong), 'fault')}")
         sys.exit(1)
     rows = parsed(text_of(file), str(file))
     for row in rows:
         if found_rule(row) == NO_RULE:
             click.echo(f"{row.id} {row.model}: the printed average, {row.average}, follows no known rule")
-    click.echo(f"{file}: {len(rows)} {'row' if len(rows) == 1 else 'rows'}, no fault")
+    click.echo(f"{file}: {counted(len(rows), 'row')}, no fault")

@@ -29,6 +29,7 @@ from lra_data.loading.epoch.ranks import Ranks
 from lra_data.loading.passes.ledger import STATE, Ledger
 from lra_data.loading.passes.one_pass import Pass
 from lra_data.loading.passes.position import Position
+from lra_data.shown import Shown
 from lra_data.task import Task
 
 __all__ = ["STATE", "Batches", "Pass"]
@@ -41,7 +42,7 @@ class Listener(NamedTuple):
     used: WeakMethod[Callable[[], bool]] | None
 
 
-class Batches:
+class Batches(Shown):
     """The batches of one rank: `iter` begins a pass, `state_dict` saves at any step, `load_state_dict` resumes.
 
     `next` draws from the pass that `iter` gave last, or from a first pass. The rank is looked up when a pass begins, in
@@ -90,12 +91,14 @@ class Batches:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_listeners": []}
 
-    def __repr__(self) -> str:
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        facts = {"task": self.task.name, "split": self._source.split, "batch_size": self.batch_size}
         try:
-            ranks = "rank {} of {} from {}".format(*self.ranks)
+            ranks = "{} of {} from {}".format(*self.ranks)
         except UsageError:
-            ranks = "rank not known yet"
-        return f"Batches({self.task.name}, batch_size={self.batch_size}, epoch={self.epoch}, {ranks})"
+            ranks = "not known yet"
+        return facts | {"epoch": self.epoch, "rank": ranks}
 
     def copy(self) -> "Batches":
         """Other batches with the same next pass, whose passes and state are independent of these.

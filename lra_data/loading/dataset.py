@@ -19,6 +19,8 @@ from lra_data.loading.batch_making.collate import BatchShape
 from lra_data.loading.batches import Batches
 from lra_data.loading.epoch.epoch_order import EpochOrder
 from lra_data.loading.epoch.rank_shares import RankShares
+from lra_data.paths import shown_address
+from lra_data.shown import Shown
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.row_access import BuiltRows, Rows
 from lra_data.task import Task, check_seed, check_whole
@@ -27,7 +29,7 @@ from lra_data.task import Task, check_seed, check_whole
 _ROWS_A_DIGEST = 1000
 
 
-class Dataset:
+class Dataset(Shown):
     """Examples of one split. `[i]` gives a dict of NumPy arrays and numbers; `[i:j]`, and a list or an array of places,
     give a pyarrow.RecordBatch in the requested order.
     """
@@ -36,6 +38,16 @@ class Dataset:
         self._rows = rows
         self.split = split
         self._selected = selected
+
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        return {
+            "task": self.task.name,
+            "split": self.split,
+            "rows": shown_rows(self._selected, self._rows.sizes[self.split]),
+            "seed": str(self._rows.seed),
+            "from": shown_address(self._rows.where) if isinstance(self._rows, BuiltRows) else "rows made when read",
+        }
 
     @property
     def task(self) -> Task:
@@ -208,6 +220,13 @@ class Dataset:
                 position += 1
             if self._selected and position > self._selected[-1]:
                 return
+
+
+def shown_rows(selected: range, size: int) -> str:
+    """The number of rows; of a slice, also where it begins and ends."""
+    if selected == range(size):
+        return f"{size:,}"
+    return f"{len(selected):,} of {size:,}, [{selected.start}:{selected.stop}]"
 
 
 def chosen_rows(selected: range, place: Any) -> int | Sequence[int]:

@@ -14,14 +14,19 @@ from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import as_int, chosen_rows
 from lra_data.loading.epoch.epoch_order import EpochOrder
 from lra_data.loading.epoch.rank_shares import RankShares
+from lra_data.shown import Shown
 from lra_data.task import Task, check_seed
 
 
-class ProtocolDataset:
+class ProtocolDataset(Shown):
     """Examples of one split under a protocol. `[i]`, `[i:j]` and a list of places are batches."""
 
     def __init__(self, view: ProtocolView, split: str, selected: range) -> None:
         self._view, self.split, self._selected = view, split, selected
+
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        return {"protocol": self._view.name, "task": self.task.name, "split": self.split, "rows": len(self)}
 
     @property
     def task(self) -> Task:

@@ -258,12 +258,16 @@ MINI = {
 SIZES = {"train": 160_000, "validation": 20_000, "test": 20_000}
 
 
+# The names of `lra-data list` for the presets of all resolutions and difficulties.
+_GROUP, _CLEAN_GROUP = "RES-LEVEL", "RES-LEVEL-clean"
+
+
 def _preset(resolution: int, difficulty: str, clean: bool) -> Preset:
     config = standard_config(resolution, difficulty, clean=clean)
     summary = f"{resolution} x {resolution}, contours of {config.contour_length} paddles"
     if clean:
         summary += ", without the original's leaks"
-    return Preset(config=config, sizes=SIZES, summary=summary)
+    return Preset(config=config, sizes=SIZES, summary=summary, group=_CLEAN_GROUP if clean else _GROUP)
 
 
 def _presets() -> dict[str, Preset]:
@@ -316,6 +320,10 @@ FAMILY = Family(
     presets=PRESETS,
     # Path-X is pathfinder128_hard (M. Dehghani, LRA issue 11).
     aliases={"path-x": "128-hard", "pathfinder/mini": "24-mini"},
+    groups={
+        _GROUP: f"RES {' '.join(map(str, _STANDARD))}, LEVEL {' '.join(reversed(DIFFICULTIES))}",
+        _CLEAN_GROUP: "the same, without the original's leaks",
+    },
     selectors=SELECTORS,
     select=select,
     reads_release=True,

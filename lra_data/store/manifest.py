@@ -19,6 +19,7 @@ import numpy as np
 from msgspec import Meta, Struct, structs
 
 from lra_data.errors import SetError
+from lra_data.shown import Shown
 from lra_data.splits import SPLITS
 from lra_data.store.shard_entry import SHARD_PATTERN, Shard
 from lra_data.store.shard_table import SHARD_TABLE, ShardTable, numbers_of, open_table, table_bytes
@@ -65,8 +66,8 @@ class Description(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError(f"expected sizes of {', '.join(SPLITS)}, got sizes of {', '.join(self.sizes)}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Manifest(Shown):
     """A finished set.
 
     duplicates: number of rows of each split that repeat an earlier row of the same split.
@@ -78,6 +79,17 @@ class Manifest:
     duplicates: Mapping[str, int]
     overlaps: Mapping[str, int]
     shards: Sequence[Shard]
+
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        described = self.description
+        return {
+            "task": f"{described.task}/{described.variant}",
+            "version": described.version,
+            "seed": str(described.seed),
+            **described.sizes,
+            "shards": f"{len(self.shards):,} {' '.join(described.formats)}",
+        }
 
     def shards_of(self, split: str, format_name: str | None = None) -> Sequence[Shard]:
         """The shards of one split in row order, in one format (by default the first format of the set)."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lra_data.catalogue import aliases, families, get_task, task_from_record, task_names
 from lra_data.corpus import Corpus
-from lra_data.errors import SetError, UsageError
+from lra_data.errors import SetError, UsageError, did_you_mean
 from lra_data.paths import is_address, local_path
 from lra_data.store.location.set_folder import set_folder
 from lra_data.store.manifest import MANIFEST, Manifest
@@ -178,7 +178,8 @@ def open_rows(where: str | Path | Task | Any, *, seed: int = 0) -> Rows:
             return BuiltRows(folder)
         if str(where).partition("/")[0] not in {*families(), *aliases()}:
             raise UsageError(
-                f"expected the folder of a built set or a task name, got {str(where)!r}, which is neither; "
-                f"tasks: {', '.join([*families(), *aliases()])}; `lra-data list` names their presets"
+                f"expected the folder of a built set or a task name, got {str(where)!r}, which is neither."
+                f"{did_you_mean(str(where), known)} Tasks: {', '.join([*families(), *aliases()])}; `lra-data list` "
+                "names their presets"
             )
     return VirtualRows(get_task(str(where) if isinstance(where, Path) else where), seed)

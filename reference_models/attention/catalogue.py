@@ -4,14 +4,13 @@ The package's `__path__` is searched, so a folder that is appended to it adds it
 found by `registration.py`.
 """
 
-import difflib
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from lra_data import UsageError
+from lra_data import UsageError, errors
 from reference_models import attention
 from reference_models.attention.base import Attention, Shape
 from reference_models.attention.registration import registered, registered_names
@@ -35,17 +34,9 @@ def attention_class(name: str) -> type[Attention]:
         if own is not None:
             return own.kind
         names += registered_names()
-        raise UsageError(
-            f"unknown attention {name!r}; known: {', '.join(names)}; your own needs --attention FILE.py:CLASS."
-            f"{_hint(name, names)}"
-        )
+        raise errors.unknown_name("attention", name, names, note="your own needs --attention FILE.py:CLASS")
     found: type[Attention] = importlib.import_module(f"{attention.__name__}.{name}").ATTENTION
     return found
-
-
-def _hint(word: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def made(name: str, shape: Shape, options: Mapping[str, Any]) -> Attention:
@@ -60,9 +51,7 @@ def made(name: str, shape: Shape, options: Mapping[str, Any]) -> Attention:
         known = [option for option in taken if option != next(iter(taken))]
         for option in options:
             if option not in known:
-                raise UsageError(
-                    f"unknown option of {name} {option!r}; known: {', '.join(known) or 'none'}.{_hint(option, known)}"
-                )
+                raise errors.unknown_name(f"option of {name}", option, known)
     try:
         return kind(shape, **options)
     except UsageError:

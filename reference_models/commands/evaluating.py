@@ -102,6 +102,7 @@ def check(
 
     Prints whether the data, the batches made from it, or the models changed. The exit code is 1 if any of them did.
     """
+    from lra_data import words
     from reference_models.devices import chosen_device
     from reference_models.drift.check import check as compare
     from reference_models.drift.trained import trained_on
@@ -114,7 +115,7 @@ def check(
     device = chosen_device(options["device"])
     chosen = trained_on(test.task, Path(checkpoints) if checkpoints else BUNDLED, names_of(models), device)
     own = test.rows.seed
-    who = "1 model" if len(chosen) == 1 else f"{len(chosen)} models"
+    who = words.counted(len(chosen), "model")
     with shown_count(f"checking with {who}") as progress:
         report = compare(
             chosen,

@@ -6,13 +6,12 @@ Torch is loaded by the commands that need it.
 import importlib
 import importlib.util
 import json
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lra_data import LraDataError, UsageError, interrupts
+from lra_data import UsageError, __version__, command_line, interrupts, text_tables
 from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
 from reference_models.commands.plotting import plot
@@ -40,7 +39,8 @@ _AFTER_INTERRUPT = {
 _TASK_HELP = "Task: listops, text, retrieval, image or pathfinder."
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="lra-zoo")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """X-formers in one encoder, the zoo's and your own: list, test, train, evaluate and measure them."""
@@ -86,9 +86,8 @@ def list_models(preset: str, task: str, survey: bool, as_json: bool, attentions:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     heads = list(rows[0])
-    _print_table(
-        [heads, *([f"{row[head]:,}" if head == "parameters" else str(row[head]) for head in heads] for row in rows)]
-    )
+    cells = [[f"{row[head]:,}" if head == "parameters" else str(row[head]) for head in heads] for row in rows]
+    click.echo("\n".join(text_tables.table_lines(heads, cells, right=["parameters"])))
 
 
 def _list_survey(as_json: bool) -> None:
@@ -97,20 +96,10 @@ def _list_survey(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([row._asdict() for row in SURVEY], indent=1, ensure_ascii=False))
         return
-    _print_table(
-        [
-            ["survey's row", "paper", "class", "cost", "model"],
-            *([row.name, row.paper, row.classes, row.cost, row.model or f"none: {row.reason}"] for row in SURVEY),
-        ]
-    )
+    cells = [[row.name, row.paper, row.classes, row.cost, row.model or f"none: {row.reason}"] for row in SURVEY]
+    click.echo("\n".join(text_tables.table_lines(["survey's row", "paper", "class", "cost", "model"], cells)))
     here = sum(row.model is not None for row in SURVEY)
     click.echo(f"{len(SURVEY)} rows: {here} are here, {len(SURVEY) - here} are no token mixers")
-
-
-def _print_table(cells: list[list[str]]) -> None:
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    for line in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @cli.command(short_help="Describe a model.")
@@ -178,23 +167,11 @@ for command in (train, pretrain, sweep, evaluate, check, table, efficiency, span
     cli.add_command(command)
 
 
-def main() -> None:
-    """Run the command line. An expected error is printed as one line; any other is a bug and prints its traceback.
+def _check_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("expected the library torch, found none: pip install 'lra-data[torch]'")
 
-    The exit codes are those of `lra-data`, and 143 for a training that SIGTERM ended.
-    """
-    try:
-        interrupts.answer_interrupts("lra-zoo")
-        if importlib.util.find_spec("torch") is None:
-            raise UsageError("expected the library torch, found none: pip install 'lra-data[torch]'")
-        cli.main(prog_name="lra-zoo", standalone_mode=False)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        interrupts.end_interrupted()
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except LraDataError as error:
-        if interrupts.signal_that_came() is not None:
-            interrupts.end_interrupted()
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+
+def main() -> NoReturn:
+    """Run the command and end the process with its exit code, as `lra-data` does; 143 after SIGTERM in a training."""
+    command_line.run("lra-zoo", cli, check=_check_torch)

@@ -21,7 +21,7 @@ def test(attention: str, words: str, as_json: bool) -> None:
     \b
     lra-zoo test my_attention.py:MyAttention
     """
-    from lra_data import UsageError
+    from lra_data import UsageError, errors
     from reference_models.attention.catalogue import attention_names
     from reference_models.attention.registration import registered_names
     from reference_models.contract.report import findings
@@ -35,7 +35,10 @@ def test(attention: str, words: str, as_json: bool) -> None:
         raise UsageError(f"--options must be a JSON object such as '{{\"k\": 8}}', got {words!r}")
     name = load_attentions([attention])[0] if ":" in attention else attention
     if name not in (*attention_names(), *registered_names()):
-        raise UsageError(f"expected FILE.py:CLASS, PACKAGE.MODULE:CLASS or the name of a model, got {attention!r}")
+        raise UsageError(
+            f"expected FILE.py:CLASS, PACKAGE.MODULE:CLASS or the name of a model, got {attention!r}."
+            f"{errors.did_you_mean(attention, attention_names())}"
+        )
     subject = Subject(name, options)
     subject.build()
     found = []

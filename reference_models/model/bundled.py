@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from lra_data import paths
+from lra_data import errors, paths
 from reference_models.model.card import Card, CheckpointError
 from reference_models.model.checkpoint import CARD, load_model
 from reference_models.model.classifier import Classifier
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
+_LISTED = 8  # an error names more of them by task and preset
 
 
 def bundled_names() -> list[str]:
@@ -23,8 +24,13 @@ def checkpoint_folder(name: str) -> Path:
     names = bundled_names()
     if name in names:
         return BUNDLED / name
-    known = f"; bundled: {', '.join(names)}" if names else "; none is bundled"
-    raise CheckpointError(f"expected a folder with {CARD}, or a bundled checkpoint, got {name!r}{known}")
+    shown = names if len(names) <= _LISTED else sorted({f"{found.rpartition('/')[0]}/MODEL" for found in names})
+    hint = errors.did_you_mean(name, names)
+    known = f"bundled: {', '.join(shown)}" if names else "none is bundled"
+    raise CheckpointError(
+        f"expected a folder with {CARD}, or a bundled checkpoint, got {name!r}"
+        + (f".{hint} {known[0].upper()}{known[1:]}" if hint else f"; {known}")
+    )
 
 
 def bundled_model(name: str) -> tuple[Classifier, Card]:

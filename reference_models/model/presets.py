@@ -15,7 +15,7 @@ code differs from its option, or never read the configuration, a comment says so
 from dataclasses import replace
 from typing import Any
 
-from lra_data import UsageError
+from lra_data import UsageError, errors
 from reference_models.attention.catalogue import attention_class
 from reference_models.model.config import ModelConfig
 from reference_models.model.preset_options import options_of
@@ -158,7 +158,7 @@ def preset(name: str, *, task: str, attention: str, pixels: int | None = None) -
     """
     for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
-            raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+            raise errors.unknown_name(what, given, known)
     kind = attention_class(attention)
     if name == PUBLISHED:
         changes = changes_of_xiong(attention, task)

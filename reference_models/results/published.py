@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lra_data import UsageError
+from lra_data import errors
 
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "path-x")
 
@@ -146,5 +146,5 @@ def fails(source: str, model: str, task: str) -> bool:
 def _known(source: str, task: str) -> Source:
     for what, given, known in (("source", source, tuple(SOURCES)), ("task", task, TASKS)):
         if given not in known:
-            raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+            raise errors.unknown_name(what, given, known)
     return SOURCES[source]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lra_data import UsageError
+from lra_data import UsageError, errors
 from reference_models.model.presets import PICTURES, PIXELS, PRESET_NAMES, PUBLISHED, TASKS
 from reference_models.model.published import changes_of_xiong, published_recipe
 from reference_models.model.train_config import TrainConfig
@@ -67,7 +67,7 @@ def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig
     """
     for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
-            raise UsageError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+            raise errors.unknown_name(what, given, known)
     if name == PIXELS and task not in PICTURES:
         raise UsageError(f"expected a task of pictures with the preset {PIXELS}, {' or '.join(PICTURES)}, got {task}")
     if name == PUBLISHED:

@@ -34,7 +34,9 @@ class Prepared(Protocol):
 
 
 class Source(Protocol):
-    """The interface that `Batches` reads from."""
+    """The interface that `Batches` reads from, for one split."""
+
+    split: str
 
     @property
     def eager(self) -> bool:
@@ -63,12 +65,12 @@ class BuiltSource:
     """Rows of a set's files, by their addresses in record batches."""
 
     def __init__(self, rows: BuiltRows, split: str, selected: range) -> None:
-        self._rows, self._split, self._selected = rows, split, selected
+        self._rows, self.split, self._selected = rows, split, selected
         self._task = rows.task
         self._open()
 
     def _open(self) -> None:
-        self._opened: OpenBatches = self._rows.open_batches(self._split)
+        self._opened: OpenBatches = self._rows.open_batches(self.split)
         # Keep table lines for mapped batches; other lines would outlive the memory that they point to.
         self._table = new_table(len(self._opened.starts) - 1, self._task.schema)
 
@@ -119,7 +121,7 @@ class BuiltSource:
                 alive.append(self._opened.batch(number))
                 note(table[number], alive[-1])
         return _located(
-            table, wanted, due - starts[wanted], due, self._task, f"{self._rows.where}: {self._split}", alive
+            table, wanted, due - starts[wanted], due, self._task, f"{self._rows.where}: {self.split}", alive
         )
 
 
@@ -129,7 +131,7 @@ class MadeSource:
     eager = True
 
     def __init__(self, rows: Rows, split: str, selected: range) -> None:
-        self._rows, self._split, self._selected = rows, split, selected
+        self._rows, self.split, self._selected = rows, split, selected
 
     def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> Rowwise:
         """See Source."""
@@ -142,11 +144,11 @@ class MadeSource:
     def _locate(self, places: NDArray[np.int64]) -> Located:
         due = places + self._selected.start
         task = self._rows.task
-        rows = task.take(self._split, due.tolist(), seed=self._rows.seed)
+        rows = task.take(self.split, due.tolist(), seed=self._rows.seed)
         table = new_table(1, task.schema)
         note(table[0], rows)
         zeros = np.zeros(len(due), dtype=np.int64)
-        return _located(table, zeros, np.arange(len(due)), due, task, f"{task.name}: {self._split}", rows)
+        return _located(table, zeros, np.arange(len(due)), due, task, f"{task.name}: {self.split}", rows)
 
 
 class ProtocolSource:
@@ -155,17 +157,17 @@ class ProtocolSource:
     eager = True
 
     def __init__(self, view: ProtocolView, split: str, selected: range) -> None:
-        self._view, self._split, self._selected = view, split, selected
+        self._view, self.split, self._selected = view, split, selected
 
     def prepare(self, places: NDArray[np.int64], shape: BatchShape) -> "ReadRows":
         """See Source."""
         if shape != BatchShape():
             raise UsageError(f"expected no shape: the protocol {self._view.name} sets lengths and values")
-        return ReadRows(self._view, self._split, places + self._selected.start)
+        return ReadRows(self._view, self.split, places + self._selected.start)
 
     def lengths(self, places: NDArray[np.int64]) -> NDArray[np.int32]:
         """See Source."""
-        read = self._view.take(self._split, (places + self._selected.start).tolist())
+        read = self._view.take(self.split, (places + self._selected.start).tolist())
         return longest(read.lengths)
 
 
@@ -173,12 +175,12 @@ class ReadRows:
     """Places of a protocol's split."""
 
     def __init__(self, view: ProtocolView, split: str, indices: NDArray[np.int64]) -> None:
-        self._view, self._split, self._indices = view, split, indices
+        self._view, self.split, self._indices = view, split, indices
 
     def batch(self, first: int, last: int) -> ProtocolBatch:
         """See Prepared."""
         indices = self._indices[first:last]
-        read = self._view.take(self._split, indices.tolist())
+        read = self._view.take(self.split, indices.tolist())
         # Labels are a read-only view of the file.
         return ProtocolBatch(read.inputs, read.lengths, read.labels.copy(), indices, read.keep)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lra_data.checks import whole_number
 from lra_data.errors import SetError, UsageError, unknown_name
 from lra_data.loading.batch_making.row_addresses import fill
+from lra_data.shown import array_facts, as_html, as_text
 from lra_data.task import Task
 
 DTYPES = ("int32", "uint8")
@@ -31,6 +32,13 @@ class Batch(NamedTuple):
     labels: NDArray[np.int64]
     indices: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, array_facts(self))
+
+    def _repr_html_(self) -> str:
+        """Dtypes and shapes, for notebooks."""
+        return as_html(type(self).__name__, array_facts(self))
+
 
 class ProtocolBatch(NamedTuple):
     """A batch as another code base reads it (`load_as`): the fields of `Batch`, and a mask.
@@ -45,6 +53,13 @@ class ProtocolBatch(NamedTuple):
     labels: NDArray[np.int64]
     indices: NDArray[np.int64]
     keep: NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, array_facts(self))
+
+    def _repr_html_(self) -> str:
+        """Dtypes and shapes, for notebooks."""
+        return as_html(type(self).__name__, array_facts(self))
 
 
 @dataclass(frozen=True, kw_only=True)

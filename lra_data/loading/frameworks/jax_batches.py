@@ -10,6 +10,7 @@ from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.batches import Batches
 from lra_data.loading.frameworks.loader import Loader
 from lra_data.optional_import import require
+from lra_data.shown import array_facts, as_html, as_text
 
 if TYPE_CHECKING:
     import jax
@@ -26,6 +27,13 @@ class JaxBatch(NamedTuple):
     labels: "jax.Array"
     indices: "jax.Array"
     keep: "jax.Array | None" = None
+
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, array_facts(self))
+
+    def _repr_html_(self) -> str:
+        """Dtypes and shapes, for notebooks."""
+        return as_html(type(self).__name__, array_facts(self))
 
 
 def to_jax(batch: Batch | ProtocolBatch, *, device: Any = None, offset: int = 0) -> JaxBatch:

@@ -6,18 +6,20 @@ from typing import Any, Generic, TypeVar
 
 from lra_data.loading.batches import Batches, Pass
 from lra_data.loading.passes.position import Position
+from lra_data.shown import Shown
 
 T = TypeVar("T")
 
 
-class Loader:
+class Loader(Shown):
     """The length, the epochs and the state of `Batches`."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.batches!r})"
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        return self.batches.shown_facts()
 
     def __len__(self) -> int:
         """Batches of a whole pass: see Batches."""

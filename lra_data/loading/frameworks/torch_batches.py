@@ -34,6 +34,7 @@ from lra_data.loading.frameworks.torch_parts.torch_tensors import (  # noqa: E40
     to_torch,
 )
 from lra_data.loading.frameworks.torch_parts.torch_workers import batches_arrive  # noqa: E402
+from lra_data.shown import Shown  # noqa: E402
 
 __all__ = [
     "BatchSampler",
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 
-class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
+class TorchBatches(Shown, IterableDataset[TorchBatch | TorchReadBatch]):
     """An IterableDataset of whole batches: give it to a DataLoader with `batch_size=None`. Each `iter` is the next
     epoch, with workers that are kept or started for it.
 
@@ -61,6 +62,10 @@ class TorchBatches(IterableDataset[TorchBatch | TorchReadBatch]):
         super().__init__()
         self.batches = batches
         self._in_workers = WorkerPasses(batches)
+
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        return self.batches.shown_facts()
 
     def __getstate__(self) -> dict[str, Any]:
         self._refuse_second_sharing()

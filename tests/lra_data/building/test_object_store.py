@@ -88,7 +88,7 @@ def test_two_workers_and_parts_on_s3(whole: dict[str, bytes], tmp_path: Path) ->
     assert stored(f"{root}/two") == whole
     for part in ("2/3", "0/3"):
         lra_data.build_part(MINI, root, part, **OPTIONS)
-    with pytest.raises(BuildError, match=r"s3://.*expected all 4 row ranges, 1 are missing, of parts 1 of 3"):
+    with pytest.raises(BuildError, match=r"s3://.*expected all 4 row ranges, 1 is missing, of parts 1 of 3"):
         lra_data.finish_build(MINI, root, **OPTIONS)
     assert lra_data.build_status(f"{root}/{MINI}").missing_parts == "1"
     lra_data.build_part(MINI, root, "1/3", **OPTIONS)

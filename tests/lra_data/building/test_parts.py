@@ -148,7 +148,7 @@ def test_what_was_damaged_is_missing(whole: dict[str, bytes], tmp_path: Path, da
     else:
         data = rows.read_bytes()
         rows.write_bytes(data[:5] + bytes([data[5] ^ 1]) + data[6:])
-    with pytest.raises(BuildError, match="1 are missing, of parts 0 of 1"):
+    with pytest.raises(BuildError, match="1 is missing, of parts 0 of 1"):
         lra_data.finish_build(MINI, tmp_path, **OPTIONS)
     assert lra_data.build_part(MINI, tmp_path, "3/7", **OPTIONS).made == 1
     lra_data.finish_build(MINI, tmp_path, **OPTIONS)

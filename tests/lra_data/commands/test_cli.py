@@ -21,8 +21,16 @@ pytestmark = pytest.mark.long
 def test_list() -> None:
     rows = json.loads(run("list", "--json").stdout)
     assert [row["name"] for row in rows] == lra_data.task_names()
-    lines = [line.split() for line in run("list").stdout.splitlines()]
-    assert ["listops/lra", "96,000", "/", "2,000", "/", "2,000", "the"] in [line[:7] for line in lines]
+    lines = run("list").stdout.splitlines()
+    assert "listops: 96,000 train, 2,000 validation, 2,000 test" in lines
+    assert any(line.split()[:2] == ["listops/lra", "the"] for line in lines)
+    assert max(map(len, lines)) <= 80
+    # The 24 standard presets of Pathfinder are two lines, and each has its own where the task is named.
+    assert sum(line.startswith("  pathfinder/") for line in lines) == 5
+    named = run("list", "pathfinder").stdout.splitlines()
+    assert sum(line.startswith("  pathfinder/") for line in named) == 27
+    assert json.loads(run("list", "text", "--json").stdout) == [row for row in rows if row["name"].startswith("text/")]
+    assert run("list", "listops/mini").returncode == 2
 
 
 def test_info(small_set: Path) -> None:
@@ -96,9 +104,12 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
     [
         (
             ["build", "listop"],
-            "unknown task 'listop'; known: image, listops, pathfinder, retrieval, text, path-x, pathfinder/mini. Did",
+            "unknown task 'listop'. Did you mean 'listops'? Known: image, listops, pathfinder, retrieval, text, path-x",
         ),
-        (["build", "listops", "--preset", "mini2"], "unknown listops preset 'mini2'; known: lra, mini"),
+        (
+            ["build", "listops", "--preset", "mini2"],
+            "unknown listops preset 'mini2'. Did you mean 'mini'? Known: lra, mini",
+        ),
         (["build", "listops", "--max-depth", "1"], "listops: max_depth must be from 2 to 64, got 1"),
         (["build", "listops", "--max-depth", "x"], "Invalid value for '--max-depth'"),
         (["build", "listops", "--format", "zip"], "unknown format 'zip'; known: arrow, parquet, webdataset."),
@@ -142,7 +153,7 @@ def test_verify_and_repair(small_set: Path, tmp_path: Path) -> None:
         result = run("verify", str(folder), *flags)
         assert result.returncode == 1
         assert result.stdout.splitlines()[0].startswith("test-00000-of-00001.arrow: expected ")
-        assert result.stdout.splitlines()[-1] == f"{folder}: 1 faults"
+        assert result.stdout.splitlines()[-1] == f"{folder}: 1 fault"
     (fault,) = json.loads(run("verify", str(folder), "--json").stdout)
     assert (fault["file"], fault["index"]) == ("test-00000-of-00001.arrow", None)
     assert json.loads(run("repair", str(folder), "--json").stdout) == ["test-00000-of-00001.arrow"]

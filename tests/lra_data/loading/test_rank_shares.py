@@ -77,7 +77,7 @@ def test_drop_and_pad_do_what_they_are_called(n: int, batch_size: int, world_siz
         ({"batch_size": 2, "world_size": 0}, "world_size must be an integer >= 1, got 0"),
         (
             {"batch_size": 2, "remainder": "crop"},
-            "unknown remainder 'crop'; known: keep, drop, pad. Did you mean 'drop'?",
+            "unknown remainder 'crop'. Did you mean 'drop'? Known: keep, drop, pad.",
         ),
     ],
 )

@@ -135,7 +135,9 @@ def quiet_datasets() -> Iterator[None]:
 
 
 def test_unknown_format() -> None:
-    with pytest.raises(UsageError, match=r"unknown format 'arow'; known: arrow, parquet, webdataset. Did you mean"):
+    with pytest.raises(
+        UsageError, match=r"unknown format 'arow'. Did you mean 'arrow'\? Known: arrow, parquet, webdataset."
+    ):
         get_format("arow")
 
 

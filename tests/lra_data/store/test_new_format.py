@@ -112,7 +112,7 @@ def test_build_verify_repair_and_load(tmp_path: Path, run: Run) -> None:
     assert {file["encodingFormat"] for file in files} == {"application/jsonl", "application/vnd.apache.arrow.stream"}
     assert 'load_dataset("arrow", data_dir=folder' in (folder / "README.md").read_text()
     unknown = run(*build.split(), "--format", "jsn", cwd=tmp_path)
-    assert "known: arrow, json, parquet, webdataset. Did you mean 'json'?" in unknown.stderr
+    assert "Did you mean 'json'? Known: arrow, json, parquet, webdataset." in unknown.stderr
 
 
 @pytest.mark.slow

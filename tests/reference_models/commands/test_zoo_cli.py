@@ -16,7 +16,7 @@ from PIL import Image
 
 from lra_data import LraDataError
 from reference_models.attention.catalogue import attention_names
-from reference_models.attention_maps.pattern import LENGTH, pattern
+from reference_models.attention_maps.pattern import LENGTH, PLACE, pattern
 from reference_models.attention_maps.span_result import read_span
 from reference_models.commands.main import cli
 from reference_models.commands.progress import shown_training
@@ -36,16 +36,20 @@ def test_every_summary_fits_a_line_of_80_columns() -> None:
     assert all(len(line) <= 80 and line.endswith(".") and "..." not in line for line in lines)
 
 
-def test_list_names_all_with_family_cost_paper_and_parameters() -> None:
+def test_list_names_all_with_family_cost_paper_and_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = json.loads(CliRunner().invoke(cli, ["list", "--json"]).output)
     assert [row["model"] for row in rows] == attention_names()
     by_name = {row["model"]: row for row in rows}
     assert by_name["performer"]["family"] == "kernel"
     assert by_name["full"]["cost"] == "L²"
     assert by_name["linformer"]["parameters"] > by_name["full"]["parameters"] == by_name["local"]["parameters"]
+    monkeypatch.setenv("COLUMNS", "80")
     text = CliRunner().invoke(cli, ["list", "--preset", "lra-release", "--task", "text"]).output
     assert "3,486,722" in text
-    assert len(text.splitlines()) == 1 + len(attention_names())
+    lines = text.splitlines()
+    # A text that is too long for its column continues below, where the first column is empty.
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == attention_names()
+    assert max(map(len, lines)) <= 80
 
 
 def test_describe_says_formula_and_configuration() -> None:
@@ -62,8 +66,15 @@ def test_draw(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         assert path.stat().st_size < 20_000
     # What the pictures in docs show is what the command draws.
-    stored = np.asarray(Image.open(ROOT / "docs" / "images" / "xformers" / "local.png"))
-    assert np.array_equal(stored, pattern("local"))
+    whole = np.asarray(Image.open(ROOT / "docs" / "images" / "xformers" / "local.png"))
+    (left, top), side = PLACE, 3 * LENGTH
+    assert np.array_equal(whole[top : top + side, left : left + side], pattern("local"))
+    # Around it are a frame, the name, and the words and ticks of both axes.
+    assert set(whole[top - 1, left - 1 : left + side].tolist()) == {60}
+    ticks = whole[top : top + side, left - 4] < 255
+    assert np.flatnonzero(ticks).tolist() == [1, 49, 97, 145, 190]
+    assert (whole[top + side + 18 :, left : left + side] < 128).any()
+    assert (whole[top : top + side, :14] < 128).any()
     shade = pattern("local").reshape(LENGTH, 3, LENGTH, 3)[:, 0, :, 0]
     block = np.arange(LENGTH) // 8
     assert (shade[block[:, None] != block] == 255).all()
@@ -75,8 +86,8 @@ def test_wrong_use_is_one_line() -> None:
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 2
     (line,) = found.stderr.splitlines()
-    assert line.startswith("Error: unknown attention 'perfomer'; known: ")
-    assert line.endswith("Did you mean 'performer'?")
+    assert line.startswith("lra-zoo: error: unknown attention 'perfomer'. Did you mean 'performer'? Known: adaptive")
+    assert line.endswith("; your own needs --attention FILE.py:CLASS.")
 
 
 @pytest.fixture

@@ -92,9 +92,9 @@ def test_published_is_asked_by_source_model_and_task() -> None:
     assert published("skyformer", "sinkhorn", "text") is None
     assert published("lra", "routing", "text") is None
     for source, task in (("lra2", "text"), ("lra", "listop")):
-        with pytest.raises(ValueError, match=r"unknown (source|task) .*; known: l"):
+        with pytest.raises(ValueError, match=r"unknown (source|task) .*Known: l"):
             published(source, "full", task)
-        with pytest.raises(ValueError, match=r"unknown (source|task) .*; known: l"):
+        with pytest.raises(ValueError, match=r"unknown (source|task) .*Known: l"):
             fails(source, "full", task)
 
 

@@ -166,11 +166,11 @@ def test_every_preset_evaluates_and_is_seeded_alike(name: str) -> None:
 
 def test_unknown_names() -> None:
     with pytest.raises(
-        ValueError, match=r"^unknown preset 'nano'; known: lra-paper, .*, mini, mini-pixels, published$"
+        ValueError, match=r"^unknown preset 'nano'; known: lra-paper, .*, mini, mini-pixels, published.$"
     ):
         recipe("nano", task="listops")
     with pytest.raises(
-        ValueError, match=r"^unknown task 'path-x'; known: listops, text, retrieval, image, pathfinder$"
+        ValueError, match=r"^unknown task 'path-x'; known: listops, text, retrieval, image, pathfinder.$"
     ):
         recipe("mini", task="path-x")
 

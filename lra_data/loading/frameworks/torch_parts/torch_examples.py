@@ -14,6 +14,7 @@ from lra_data.loading.batches import Pass
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.loader import Loader
 from lra_data.loading.frameworks.torch_parts.torch_tensors import TorchBatch, to_torch
+from lra_data.shown import array_facts, as_html, as_text
 
 
 class TorchExample(NamedTuple):
@@ -28,6 +29,13 @@ class TorchExample(NamedTuple):
     lengths: Tensor
     labels: Tensor
     indices: Tensor
+
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, array_facts(self))
+
+    def _repr_html_(self) -> str:
+        """Dtypes and shapes, for notebooks."""
+        return as_html(type(self).__name__, array_facts(self))
 
 
 class TorchExamples(MapDataset[TorchExample]):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from copy import copy
 from functools import partial
+from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -41,6 +42,10 @@ class TorchLoader(Loader):
         )
         self._loader(_PassBatches(iter(batches.copy())))  # invalid options fail here, not at the first batch
         self._num_workers, self._pin_memory = num_workers, pin_memory
+
+    def shown_facts(self) -> dict[str, Any]:
+        """See Shown."""
+        return super().shown_facts() | {"num_workers": self._num_workers}
 
     def __iter__(self) -> Iterator[TorchBatch | TorchReadBatch]:
         if self._num_workers:

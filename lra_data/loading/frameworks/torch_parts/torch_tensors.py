@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.frameworks.torch_parts.torch_workers import Mark, arrive
+from lra_data.shown import array_facts, as_html, as_text
 
 
 class TorchBatch(NamedTuple):
@@ -16,6 +17,13 @@ class TorchBatch(NamedTuple):
     lengths: Tensor
     labels: Tensor
     indices: Tensor
+
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, array_facts(self))
+
+    def _repr_html_(self) -> str:
+        """Dtypes and shapes, for notebooks."""
+        return as_html(type(self).__name__, array_facts(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self)
@@ -29,6 +37,13 @@ class TorchReadBatch(NamedTuple):
     labels: Tensor
     indices: Tensor
     keep: Tensor
+
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, array_facts(self))
+
+    def _repr_html_(self) -> str:
+        """Dtypes and shapes, for notebooks."""
+        return as_html(type(self).__name__, array_facts(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickled(self)
