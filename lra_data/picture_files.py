@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lra_data.picture_words import TEXT_COLOUR, Colour, captions
+
 _SHEET_CELL = 96  # maximum size of an enlarged small picture, in pixels
 _SHEET_WIDTH = 1200
 _FRAME = 2
@@ -14,21 +16,32 @@ _GREY = (128, 128, 128)
 
 
 def contact_sheet(
-    pictures: NDArray[np.uint8], frames: Sequence[tuple[int, int, int]] | None = None
+    pictures: NDArray[np.uint8], texts: Sequence[tuple[str, str]], frames: Sequence[Colour] | None = None
 ) -> NDArray[np.uint8]:
-    """All pictures (n, side, side) or (n, side, side, 3) on one sheet: uint8 (h, w, 3). frames: a colour for each."""
+    """All pictures (n, side, side) or (n, side, side, 3) on one sheet: uint8 (h, w, 3).
+
+    texts: index and label of each, in words, which are written beneath it.
+    frames: a colour for each.
+    """
     scale = max(1, _SHEET_CELL // pictures.shape[1])
     side = pictures.shape[1] * scale + 2 * _FRAME
     rows = max(1, -(-len(pictures) // max(1, _SHEET_WIDTH // side)))
     columns = max(1, -(-len(pictures) // rows))
-    sheet = np.zeros((rows * side, columns * side, 3), dtype=np.uint8)
+    strips = captions(side, texts, frames or [TEXT_COLOUR] * len(pictures))
+    height = side + (strips[0].shape[0] if strips else 0)
+    sheet = np.zeros((rows * height, columns * side, 3), dtype=np.uint8)
     for number, picture in enumerate(pictures):
-        y, x = number // columns * side, number % columns * side
+        y, x = number // columns * height, number % columns * side
         sheet[y : y + side, x : x + side] = frames[number] if frames is not None else _GREY
-        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-        large = large if large.ndim == 3 else large[..., None]
-        sheet[y + _FRAME : y + side - _FRAME, x + _FRAME : x + side - _FRAME] = large
+        sheet[y + _FRAME : y + side - _FRAME, x + _FRAME : x + side - _FRAME] = enlarged(picture, scale)
+        sheet[y + side : y + height, x : x + side] = strips[number]
     return sheet
+
+
+def enlarged(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """A picture (h, w) or (h, w, 3) whose pixels are squares: uint8 (h scale, w scale, 3)."""
+    large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    return large if large.ndim == 3 else large[..., None].repeat(3, axis=2)
 
 
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:

@@ -80,7 +80,7 @@ def main() -> None:
         same = (tips[:, 0, 1] == tips[:, 1, 1]).all(axis=1).mean()
         print(f"| {preset} | {crossed.mean():.1%} | {' | '.join(shares)} | {same:.1%} |", flush=True)
         misled = np.flatnonzero(crossed & ~agrees)[:SHOWN]
-        sheet = framed(pictures[misled], labels[misled])
+        sheet = framed(pictures[misled], labels[misled], misled, ("not connected", "connected"))
     if options.sheet is not None and sheet is not None:
         options.sheet.write_bytes(png_bytes(sheet))
 

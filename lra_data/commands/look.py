@@ -1,34 +1,18 @@
 """Commands that look at tasks and sets: list, info, show, explain, stats."""
 
 import json
+import textwrap
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
-from lra_data import catalogue
 from lra_data.commands.interop import show_protocol
 from lra_data.commands.options import JSON_OPTION, one_line, opened, virtual_options
 from lra_data.corpus import corpus_from_options
 from lra_data.errors import UsageError
 from lra_data.paths import local_path, write_failure
-
-
-@click.command("list", short_help="List tasks and presets.")
-@JSON_OPTION
-def list_tasks(as_json: bool) -> None:
-    """List tasks and presets, with the sizes of train, validation and test."""
-    rows: list[dict[str, Any]] = [
-        {"name": f"{family}/{name}", "sizes": dict(preset.sizes), "summary": preset.summary}
-        for family in catalogue.families()
-        for name, preset in catalogue.presets(family).items()
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        sizes = " / ".join(f"{size:,}" for size in row["sizes"].values())
-        click.echo(f"{row['name']:<{width}} {sizes:<25} {row['summary']}")
+from lra_data.text_tables import columns, named_lines, table_lines
 
 
 @click.command(short_help="Describe a task, a set, or how a code base reads a task.")
@@ -69,9 +53,10 @@ def info(where: str | None, protocol: str | None, diff: str | None, as_json: boo
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
-    click.echo(f"{task.card.title}: {task.card.description}")
-    for name, value in facts.items():
-        click.echo(f"  {name:<12} {one_line(value)}")
+    for line in textwrap.wrap(f"{task.card.title}: {task.card.description}", columns()):
+        click.echo(line)
+    for line in named_lines((name, one_line(value)) for name, value in facts.items()):
+        click.echo(line)
 
 
 @click.command(short_help="Print examples, or write a contact sheet of pictures.")
@@ -143,27 +128,64 @@ def explain(
 
 @click.command(short_help="Print distributions and the scores of trivial predictors.")
 @click.argument("where", metavar="SET")
+@click.option("--plot", metavar="FILE", help="PNG file for a plot of the same figures; needs matplotlib.")
 @virtual_options
 @JSON_OPTION
-def stats(where: str, seed: int, corpus: str | None, pairs: str | None, allow_partial: bool, as_json: bool) -> None:
+def stats(
+    where: str,
+    plot: str | None,
+    seed: int,
+    corpus: str | None,
+    pairs: str | None,
+    allow_partial: bool,
+    as_json: bool,
+) -> None:
     """Print distributions, the duplicates of a corpus, and the accuracy of trivial predictors."""
     from lra_data.checking.set_statistics import statistics
+    from lra_data.checking.statistics_plot import plot as write_plot
+    from lra_data.optional_import import require
 
+    if plot is not None:
+        require("matplotlib", "plots")  # before the work, not after it
+        local_path(plot, "a file for the picture")
     figures = statistics(opened(where, seed, corpus_from_options(corpus, pairs, allow_partial)))
+    written = None if plot is None else write_plot(figures, plot)
     if as_json:
         click.echo(json.dumps(figures, indent=1))
         return
     click.echo(f"{figures['task']}, seed {figures['seed']}")
-    for split, facts in figures["splits"].items():
-        click.echo(f"{split}: {facts['examples']:,} examples")
-        click.echo("  labels  " + "  ".join(f"{label} {share:.2%}" for label, share in facts["label_shares"].items()))
-        for name, values in facts["measures"].items():
-            click.echo(f"  {name:<7} " + "  ".join(f"{key} {value:,.1f}" for key, value in values.items()))
-    click.echo("trivial predictors, learned on train, measured on validation and test (95 % interval):")
-    for name, score in figures["trivial_predictors"].items():
-        click.echo(f"  {name:<16} {score['accuracy']:.2%} ({score['low']:.2%} to {score['high']:.2%})")
+    for line in _stats_lines(figures):
+        click.echo(line)
+    if written is not None:
+        click.echo(f"wrote {written}")
+
+
+def _stats_lines(figures: Mapping[str, Any]) -> Iterator[str]:
+    splits = figures["splits"]
+    shares = {split: facts["label_shares"] for split, facts in splits.items()}
+    labels = next(iter(shares.values()))
+    rows = [[label, *(f"{shares[split][label]:.2%}" for split in splits)] for label in labels]
+    examples = ["examples", *(f"{facts['examples']:,}" for facts in splits.values())]
+    yield from table_lines(["label", *splits], [*rows, examples], right=[*splits])
+    for name, first in next(iter(splits.values()))["measures"].items():
+        rows = [
+            [split, *(_short(value) for value in facts["measures"][name].values())] for split, facts in splits.items()
+        ]
+        yield ""
+        yield from table_lines([name, *first], rows, right=[*first])
+    yield "\ntrivial predictors, learned on train, measured on validation and test (95 %\ninterval):"
+    yield from named_lines(
+        (name, f"{score['accuracy']:.2%} ({score['low']:.2%} to {score['high']:.2%})")
+        for name, score in figures["trivial_predictors"].items()
+    )
     for name, value in figures["figures"].items():
-        click.echo(f"{name}: {one_line(value) or 'none'}")
+        yield f"{name}: {one_line(value) or 'none'}"
+
+
+def _short(value: float) -> str:
+    """At most one digit after the point, and none where the value is whole or large."""
+    short = round(value, 1)
+    return f"{short:,.0f}" if short == int(short) or abs(short) >= 1000 else f"{short:,.1f}"
 
 
 def _picture_name(task_name: str, *rest: str | int) -> str:

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from lra_data.arrow_columns import rows_of
 from lra_data.image.cifar import CLASSES, SIDE
 from lra_data.image.config import Config
-from lra_data.picture_files import contact_sheet
+from lra_data.picture_files import contact_sheet, enlarged
+from lra_data.picture_words import Entry, with_legend
 from lra_data.task_parts import Viewer
+
+_DRAWING_SIDE = 768
 
 
 class ImageViewer(Viewer):
@@ -29,6 +32,21 @@ class ImageViewer(Viewer):
         return f"{self.show(row)}; the label is {row['label']}, as CIFAR-10 has it"
 
     def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
-        """The pictures of the rows."""
-        shape = (SIDE, SIDE, 3) if self._config.channels == 3 else (SIDE, SIDE)
-        return contact_sheet(rows_of(batch["inputs"]).reshape(-1, *shape))
+        """The pictures of the rows, with their indices and classes."""
+        texts = [
+            (str(index), CLASSES[label])
+            for index, label in zip(batch["index"].to_pylist(), batch["label"].to_pylist(), strict=True)
+        ]
+        return contact_sheet(rows_of(batch["inputs"]).reshape(-1, *self._shape), texts)
+
+    def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8]:
+        """The picture enlarged, with its class, and how its pixels become a sequence."""
+        picture = np.asarray(row["inputs"], dtype=np.uint8).reshape(self._shape)
+        kind = "red, green and blue of each pixel" if len(self._shape) == 3 else "grey of each pixel, 0 is black"
+        title = f"{row['index']}: the label is {row['label']}, {CLASSES[row['label']]}, as CIFAR-10 has it"
+        order = f"{SIDE} x {SIDE} pixels, read row by row: {picture.size:,} values, {kind}"
+        return with_legend(enlarged(picture, _DRAWING_SIDE // SIDE), title, [Entry(order)])
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (SIDE, SIDE, 3) if self._config.channels == 3 else (SIDE, SIDE)

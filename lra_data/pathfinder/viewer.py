@@ -1,6 +1,6 @@
 """Pictures for people: a contact sheet of many examples, and one enlarged example with coloured parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import cos, radians, sin
 from typing import Any
 
@@ -13,13 +13,15 @@ from lra_data.arrow_columns import numbers, rows_of
 from lra_data.errors import UsageError
 from lra_data.pathfinder.config import Config
 from lra_data.picture_files import contact_sheet
+from lra_data.picture_words import Entry, with_legend
 from lra_data.task_parts import Viewer
+from lra_data.words import counted
 
 CONNECTED, NOT_CONNECTED = (80, 200, 120), (220, 90, 80)
 CONTOUR_COLOURS = ((255, 170, 60), (90, 170, 255))
 DISTRACTOR_COLOUR, MARKER_COLOUR = (150, 150, 150), (255, 80, 160)
 
-_DRAWING_SIDE = 1024
+DRAWING_SIDE = 1024
 
 
 class PathfinderViewer(Viewer):
@@ -46,7 +48,7 @@ class PathfinderViewer(Viewer):
         origin = row["origin"]
         terminal = origin if row["label"] else 1 - origin
         lines = [
-            f"label {row['label']}: {self._label_names[row['label']]}",
+            self._verdict(row),
             f"marker on ({y}, {x}), the first end of contour {origin}",
             f"marker on ({other_y}, {other_x}), the last end of contour {terminal}",
         ]
@@ -58,24 +60,46 @@ class PathfinderViewer(Viewer):
         return "\n".join(lines)
 
     def contact_sheet(self, batch: pa.RecordBatch) -> NDArray[np.uint8]:
-        """The pictures of the rows, framed by label."""
+        """The pictures of the rows, framed by label, with index and label in words."""
         side = self._config.resolution
-        return framed(rows_of(batch["inputs"]).reshape(-1, side, side), numbers(batch["label"]))
+        pictures = rows_of(batch["inputs"]).reshape(-1, side, side)
+        return framed(pictures, numbers(batch["label"]), numbers(batch["index"]), self._label_names)
 
     def drawing(self, row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
-        """The example enlarged, with coloured contours, distractors and markers."""
-        return drawing(self._config, row)
+        """The example enlarged, with coloured contours, distractors and markers, their legend, and the verdict."""
+        entries = [
+            *(Entry(f"contour {number}", colour) for number, colour in enumerate(CONTOUR_COLOURS)),
+            Entry(counted(row["num_distractors"], "distractor"), DISTRACTOR_COLOUR),
+            Entry("markers", MARKER_COLOUR),
+        ]
+        return with_legend(drawing(self._config, row), f"{row['index']}: {self._verdict(row)}", entries)
+
+    def _verdict(self, row: Mapping[str, Any]) -> str:
+        """How the label follows from the markers' contours."""
+        origin = row["origin"]
+        if row["label"]:
+            where = f"both markers are ends of contour {origin}"
+        else:
+            where = f"one marker is an end of contour {origin}, the other of contour {1 - origin}"
+        return f"{where}, so the label is {row['label']}, {self._label_names[row['label']]}"
 
 
-def framed(pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """All pictures (n, side, side) on one sheet, framed green for label 1 and red for 0: uint8 (h, w, 3)."""
-    return contact_sheet(pictures, [CONNECTED if label else NOT_CONNECTED for label in labels])
+def framed(
+    pictures: NDArray[np.uint8], labels: NDArray[np.int64], indices: NDArray[np.int64], names: Sequence[str]
+) -> NDArray[np.uint8]:
+    """All pictures (n, side, side) on one sheet, framed green for label 1 and red for 0: uint8 (h, w, 3).
+
+    indices: of the pictures in their split, (n,).
+    names: of the labels.
+    """
+    texts = [(str(index), names[label]) for index, label in zip(indices.tolist(), labels.tolist(), strict=True)]
+    return contact_sheet(pictures, texts, [CONNECTED if label else NOT_CONNECTED for label in labels])
 
 
 def drawing(config: Config, row: Mapping[str, Any]) -> NDArray[np.uint8]:
     """One example enlarged: picture dimmed, contours orange and blue, distractors grey, markers ringed: (h, w, 3)."""
     size = config.resolution
-    scale = max(1, _DRAWING_SIDE // size)
+    scale = max(1, DRAWING_SIDE // size)
     picture = np.asarray(row["inputs"], dtype=np.uint8).reshape(size, size) // 2
     image = Image.fromarray(picture).resize((size * scale, size * scale), Image.Resampling.NEAREST).convert("RGB")
     draw = ImageDraw.Draw(image)

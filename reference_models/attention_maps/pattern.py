@@ -1,11 +1,11 @@
-"""Draws the positions that an attention looks at: a small picture of `dense_weights`, one row per query.
+"""Draws the positions that an attention looks at: a small picture of `dense_weights` with axes, one row per query.
 
 The model is untrained and its tokens are random, so the picture shows the pattern and nothing learned.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,9 +14,16 @@ from lra_data import paths
 from reference_models.attention.base import Shape
 from reference_models.attention.catalogue import attention_class
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 LENGTH = 64
 _SCALE = 3
-_MOST_BRIGHT = 255
+_MOST_BRIGHT, _INK = 255, 60
+# Of the axes, in pixels: size of the text, height of a line of it, length of a tick, and the free edge on the right.
+_TEXT, _LINE, _TICK, _EDGE = 11, 14, 4, 10
+_TICKS = 16  # positions between two ticks
+PLACE = (38, 18)  # (x, y) of the pattern's first pixel
 
 # Options that suit a sequence of 64; options that are not named keep their defaults.
 OPTIONS: dict[str, Mapping[str, Any]] = {
@@ -60,12 +67,35 @@ def pattern(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.kron(shades, np.ones((_SCALE, _SCALE), dtype=np.uint8))
 
 
+def with_axes(name: str, shades: np.ndarray[Any, np.dtype[np.uint8]]) -> "Image.Image":
+    """The pattern with the model's name, and axes: the query's position downwards, the key's to the right, from 0."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    side, font = len(shades), ImageFont.load_default(_TEXT)
+    picture = Image.new("L", (PLACE[0] + side + _EDGE, PLACE[1] + side + _TICK + 2 * _LINE), _MOST_BRIGHT)
+    picture.paste(Image.fromarray(shades), PLACE)
+    draw = ImageDraw.Draw(picture)
+    left, top = PLACE
+    right, bottom = left + side, top + side
+    draw.rectangle((left - 1, top - 1, right, bottom), outline=_INK)
+    draw.text((left + side // 2, 1), name, fill=_INK, font=font, anchor="ma")
+    for position in (*range(0, LENGTH, _TICKS), LENGTH - 1):
+        place = position * _SCALE + _SCALE // 2
+        draw.line((left + place, bottom, left + place, bottom + _TICK), fill=_INK)
+        draw.line((left - 1 - _TICK, top + place, left - 1, top + place), fill=_INK)
+        draw.text((left + place, bottom + _TICK + 1), str(position), fill=_INK, font=font, anchor="ma")
+        draw.text((left - 3 - _TICK, top + place), str(position), fill=_INK, font=font, anchor="rm")
+    draw.text((left + side // 2, bottom + _TICK + _LINE), "key: attended position", fill=_INK, font=font, anchor="ma")
+    words = Image.new("L", (side, _LINE), _MOST_BRIGHT)
+    ImageDraw.Draw(words).text((side // 2, 0), "query: attending position", fill=_INK, font=font, anchor="ma")
+    picture.paste(words.rotate(90, expand=True), (0, top))
+    return picture
+
+
 def draw(name: str, folder: Path) -> Path:
     """Write FOLDER/<name>.png; raises UsageError if the folder is not writable."""
-    from PIL import Image
-
     path = paths.local_path(folder, "a folder for the pictures") / f"{name}.png"
-    drawn = Image.fromarray(pattern(name))
+    drawn = with_axes(name, pattern(name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.save(path, optimize=True)

@@ -345,5 +345,14 @@ def test_classes_are_named_and_pictures_shown(corpora: dict[str, Path], tmp_path
     assert (folder / "preview.png").read_bytes().startswith(b"\x89PNG")
     row = lra_data.load(folder, split="test")[0]
     assert task.viewer.show(row).startswith(CLASSES[row["label"]])
+    drawn = task.viewer.drawing(row)
+    assert drawn is not None
+    # Each pixel is a square of 24 by 24, and its class is beneath.
+    assert np.array_equal(drawn[:768:24, ::24], np.asarray(row["inputs"]).reshape(32, 32, 3))
+    assert drawn[768:].any()
+    sheet = task.viewer.contact_sheet(task.take("test", [0, 1]))
+    assert sheet is not None
+    assert sheet.shape == (100 + 18, 200, 3)
+    assert sheet[100:].any()
     with pytest.raises(UsageError, match="image: channels must be 1 or 3, got 2"):
         Config(channels=2)

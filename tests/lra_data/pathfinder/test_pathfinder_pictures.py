@@ -1,6 +1,7 @@
 """Contact sheets, drawings and statistics, as functions and through the command line."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lra_data.pathfinder.viewer import (
     marked_tips,
 )
 from lra_data.picture_files import png_bytes, read_png
+from lra_data.picture_words import TEXT_COLOUR, Entry, with_legend
 from lra_data.store.row_access import VirtualRows
 from tests.support.commands import run
 
@@ -29,18 +31,28 @@ def test_contact_sheet_shows_every_picture_framed_by_its_label() -> None:
     batch = task.take("train", range(7))
     sheet = task.viewer.contact_sheet(batch)
     assert sheet is not None
-    assert sheet.shape == (132, 7 * 132, 3)
+    assert sheet.shape == (132 + 18, 7 * 132, 3)
     for number, (picture, label) in enumerate(zip(rows_of(batch["inputs"]), batch["label"].to_pylist(), strict=True)):
         cell = sheet[:, 132 * number : 132 * (number + 1)]
         assert tuple(cell[0, 0]) == (CONNECTED if label else NOT_CONNECTED)
-        assert np.array_equal(cell[2:-2, 2:-2, 1], picture.reshape(128, 128))
+        assert np.array_equal(cell[2:130, 2:-2, 1], picture.reshape(128, 128))
+        # Beneath it are its index and label, in the colour of its frame.
+        caption = cell[132:].reshape(-1, 3)
+        assert tuple(caption[caption.sum(axis=1).argmax()]) == (CONNECTED if label else NOT_CONNECTED)
+        assert not caption[cell[132:].reshape(-1, 3).sum(axis=1) == 0].any()
+    # "3 connected" of one example is "4 connected" of the next, but for the index.
+    words = [sheet[132:, 132 * number : 132 * (number + 1)] for number in range(7)]
+    same = [pair for pair in combinations(range(7), 2) if batch["label"][pair[0]] == batch["label"][pair[1]]]
+    for one, other in same:
+        assert np.array_equal(words[one][:, 12:], words[other][:, 12:])
+        assert not np.array_equal(words[one], words[other])
 
 
 def test_small_pictures_are_enlarged_and_rows_filled_evenly() -> None:
     task = get_task("pathfinder/32-easy")
     sheet = task.viewer.contact_sheet(task.take("train", range(14)))
     assert sheet is not None
-    assert sheet.shape == (2 * 100, 7 * 100, 3)
+    assert sheet.shape == (2 * (100 + 33), 7 * 100, 3)  # "12 not connected" needs two lines
 
 
 def test_drawing_colours_contours_distractors_and_markers() -> None:
@@ -48,7 +60,12 @@ def test_drawing_colours_contours_distractors_and_markers() -> None:
     row = task.take("train", [3]).to_pylist()[0]
     image = task.viewer.drawing(row)
     assert image is not None
-    assert image.shape == (1024, 1024, 3)
+    assert image.shape[1:] == (1024, 3)
+    legend = image[1024:]
+    image = image[:1024]
+    assert {*CONTOUR_COLOURS, DISTRACTOR_COLOUR, MARKER_COLOUR, TEXT_COLOUR} <= {
+        tuple(colour) for colour in legend.reshape(-1, 3).tolist()
+    }
     colours = {tuple(colour) for colour in image.reshape(-1, 3).tolist()}
     assert {*CONTOUR_COLOURS, DISTRACTOR_COLOUR, MARKER_COLOUR} <= colours
     # The ends of both contours have their contour's colour.
@@ -58,6 +75,26 @@ def test_drawing_colours_contours_distractors_and_markers() -> None:
             assert tuple(image[y * 8 + 4, x * 8 + 4]) == colour
     for y, x in marked_tips(row):
         assert row["inputs"][y * 128 + x] >= 250  # near an edge the disc is cut, and the filter less than full
+
+
+def test_the_verdict_names_the_contours_of_the_markers() -> None:
+    task = get_task("path-x")
+    rows = task.take("train", range(7)).to_pylist()
+    for label, words in ((1, "both markers are ends of contour "), (0, "one marker is an end of contour ")):
+        row = next(row for row in rows if row["label"] == label)
+        verdict = task.viewer.explain(row).splitlines()[0]
+        assert verdict.startswith(words)
+        assert verdict.endswith(f"so the label is {label}, {'connected' if label else 'not connected'}")
+
+
+def test_a_legend_takes_as_many_lines_as_it_needs() -> None:
+    picture = np.full((10, 200, 3), 7, dtype=np.uint8)
+    entries = [Entry(f"part {number}", (number, 0, 0)) for number in range(1, 9)]
+    heights = [with_legend(picture, "A title", entries[:count]).shape[0] for count in (0, 1, 8)]
+    assert heights == sorted(set(heights))
+    whole = with_legend(picture, "A long title that has to be broken on several lines of text", entries)
+    assert np.array_equal(whole[:10], picture)
+    assert {(number, 0, 0) for number in range(1, 9)} <= {tuple(colour) for colour in whole.reshape(-1, 3).tolist()}
 
 
 def test_png_files_come_back_and_damaged_ones_are_named() -> None:
