@@ -25,7 +25,7 @@ from numba.core.registry import CPUDispatcher
 
 from lra_data.errors import UsageError
 from lra_data.kernel_stamp import stamp
-from lra_data.notices import say_once, show_once
+from lra_data.notices import begin_wait, end_wait, say_once
 from lra_data.paths import local_path
 
 # As in downloads/cache_folder.py, whose package loads the libraries for downloads.
@@ -71,6 +71,7 @@ class _Cache(Cache):
             super().save_overload(sig, data)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             _say_unusable(self.cache_path, error)
+        end_wait()
 
     def _stamp_once(self) -> None:
         """Computed at the first call, not at decoration: the kernel may call functions defined later in its file."""
@@ -84,6 +85,9 @@ class _NoCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> None:
         _show_compiling()
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        end_wait()
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -141,4 +145,4 @@ def _say_unusable(folder: str, error: Exception) -> None:
 
 
 def _show_compiling() -> None:
-    show_once("compiling kernels (first use)")
+    begin_wait("compiling kernels (first use)")

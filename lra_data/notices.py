@@ -1,9 +1,24 @@
-"""Notices that a user should see once while the work continues: lines of the logger `lra_data`, shown on stderr."""
+"""What a user should know while the work continues: notices, which are lines of the logger `lra_data` on stderr, and
+what a command's progress listens to (`phases.py`): waits, and rows that were made.
+"""
 
 import logging
 import sys
+from collections.abc import Callable
+
+Listener = Callable[[str | None], None]
 
 _said: set[str] = set()
+
+
+class _Waits:
+    """Who hears of waits and rows. There is one instance, since a terminal belongs to the process."""
+
+    listener: Listener | None = None
+    rows_listener: Callable[[int], None] | None = None
+
+
+_waits = _Waits()
 
 
 def said() -> frozenset[str]:
@@ -27,8 +42,39 @@ def say_once(text: str, *, about: str | None = None) -> None:
         logging.getLogger("lra_data").warning("lra-data: %s", text)
 
 
-def show_once(text: str) -> None:
-    """Print a line on stderr, once per process, if stderr is a terminal, for a user who is waiting."""
+def listen(listener: Listener | None) -> Listener | None:
+    """Let a function hear of waits instead of `begin_wait`'s line; returns the one that heard before.
+
+    listener: receives the text when a wait begins, and None when it ends.
+    """
+    before, _waits.listener = _waits.listener, listener
+    return before
+
+
+def listen_rows(listener: Callable[[int], None] | None) -> None:
+    """Let a function hear how many rows a build has made since its last call, also in worker processes."""
+    _waits.rows_listener = listener
+
+
+def rows_made(count: int) -> None:
+    """A build has made this many rows."""
+    if _waits.rows_listener is not None:
+        _waits.rows_listener(count)
+
+
+def end_wait() -> None:
+    """The wait is over."""
+    if _waits.listener is not None:
+        _waits.listener(None)
+
+
+def begin_wait(text: str) -> None:
+    """Tell the listener that a user has to wait. Without one, print a line on stderr, once per process, if stderr is a
+    terminal.
+    """
+    if _waits.listener is not None:
+        _waits.listener(text)
+        return
     heard = logging.getLogger("lra_data").isEnabledFor(logging.WARNING)
     if heard and text not in _said and sys.stderr is not None and sys.stderr.isatty():
         _said.add(text)

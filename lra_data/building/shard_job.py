@@ -20,6 +20,7 @@ from lra_data.building.plan import PLAN_FILE, RowRange
 from lra_data.catalogue import task_from_record
 from lra_data.corpus import Corpus
 from lra_data.errors import BuildError, SetError
+from lra_data.notices import rows_made
 from lra_data.store.formats.shard_format import get_format, library_versions
 from lra_data.store.manifest import BUILD_FOLDER, MANIFEST, Description
 from lra_data.store.outputs.output import FinishedMeanwhileError, Output, Stored, publish, publish_text
@@ -163,6 +164,7 @@ def write_shards(
             tally.add(batch)
             for writer in writers.values():
                 writer.write(batch)
+            rows_made(len(batch))
         for writer in writers.values():
             writer.close()
     made = {}

@@ -5,8 +5,10 @@ row numbers are compared, and the task's solver derives every label again.
 """
 
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from lra_data.catalogue import task_from_record
 from lra_data.corpus import Corpus, as_corpus
 from lra_data.errors import SetError, UsageError
 from lra_data.paths import is_http
+from lra_data.phases import Tell, of_rows
 from lra_data.store.atomic_files import sha256_of
 from lra_data.store.location.remote import RemoteFolder
 from lra_data.store.outputs.choice import output_of_set
@@ -41,13 +44,20 @@ class Fault:
         return f"{self.file}{row}: {self.message}"
 
 
-def verify(set_folder: Path | str, *, quick: bool = False, corpus: Corpus | Path | str | None = None) -> list[Fault]:
+def verify(
+    set_folder: Path | str,
+    *,
+    quick: bool = False,
+    corpus: Corpus | Path | str | None = None,
+    tell: Tell | None = None,
+) -> list[Fault]:
     """All faults of a built set, in a folder or at an address; an empty list if it is sound. A task's name checks the
     virtual set.
 
     quick: compare only the digests of files; an object store is asked for its own checksums, where it has them.
     corpus: the corpus of a converted set; every row of the set is then also compared, byte for byte, with the row that
         the corpus gives now.
+    tell: hears how many rows were checked.
 
     Raises SetError for a folder without a readable manifest.
     """
@@ -64,13 +74,39 @@ def verify(set_folder: Path | str, *, quick: bool = False, corpus: Corpus | Path
     if not isinstance(rows, BuiltRows):
         if quick:
             raise UsageError(f"expected the folder of a built set for a quick check, got {set_folder}: it has no files")
+        if tell is not None:
+            rows.watch = of_rows(tell, "solving")
         return _verify_virtual(rows)
+    count = _Count(rows.manifest.shards, tell)
     if isinstance(set_folder, str) and is_http(set_folder):  # can neither list files nor tell their digests
-        return [fault for shard in rows.manifest.shards for fault in _fetched_faults(rows, shard, against, quick=quick)]
-    return _verify_built(rows, output_of_set(set_folder), quick=quick, against=against)
+        faults = []
+        for shard in rows.manifest.shards:
+            faults += _fetched_faults(rows, shard, against, count, quick=quick)
+            count.finish(shard)
+        return faults
+    return _verify_built(rows, output_of_set(set_folder), count, quick=quick, against=against)
 
 
-def _verify_built(rows: BuiltRows, output: Output, *, quick: bool, against: Task | None) -> list[Fault]:
+class _Count:
+    """Counts the checked rows of shards. A shard with a fault may be left in the middle."""
+
+    def __init__(self, shards: Sequence[Shard], tell: Tell | None) -> None:
+        self._tell, self._total = tell, sum(shard.stop - shard.start for shard in shards)
+        self._finished = 0
+        self.add(0)
+
+    def add(self, rows: int) -> None:
+        """Show the finished shards, and `rows` rows of the current one."""
+        if self._tell is not None:
+            self._tell("verifying", self._finished + rows, self._total)
+
+    def finish(self, shard: Shard) -> None:
+        """The shard is done."""
+        self._finished += shard.stop - shard.start
+        self.add(0)
+
+
+def _verify_built(rows: BuiltRows, output: Output, count: _Count, *, quick: bool, against: Task | None) -> list[Fault]:
     shards = rows.manifest.shards
     faults = []
     if isinstance(output, FolderOutput):
@@ -78,14 +114,17 @@ def _verify_built(rows: BuiltRows, output: Output, *, quick: bool, against: Task
             found = file_faults(output.folder, shard)
             faults += found
             if not found and not quick:
-                faults += _content_faults(rows, output.folder / shard.file, shard, against)
+                faults += _content_faults(rows, output.folder / shard.file, shard, against, count)
+            count.finish(shard)
     elif quick:
         with ThreadPoolExecutor(output.at_once) as pool:
-            for found in pool.map(lambda shard: _stored_faults(output, shard), shards):
+            for shard, found in zip(shards, pool.map(partial(_stored_faults, output), shards), strict=True):
                 faults += found
+                count.finish(shard)
     else:
         for shard in shards:
-            faults += _fetched_faults(rows, shard, against, quick=False)
+            faults += _fetched_faults(rows, shard, against, count, quick=False)
+            count.finish(shard)
     known = {shard.file for shard in shards}
     for name in output.shards():
         if name not in known:
@@ -101,14 +140,14 @@ def _stored_faults(output: Output, shard: Shard) -> list[Fault]:
     return [Fault(file=shard.file, message=message)]
 
 
-def _fetched_faults(rows: BuiltRows, shard: Shard, against: Task | None, *, quick: bool) -> list[Fault]:
+def _fetched_faults(rows: BuiltRows, shard: Shard, against: Task | None, count: _Count, *, quick: bool) -> list[Fault]:
     """The faults of a shard at an address. It is fetched again, even if it is cached, and not kept."""
     with tempfile.TemporaryDirectory(prefix="lra-data-verify-") as cache:
         try:
             path = RemoteFolder(rows.where, cache=Path(cache)).shard_path(shard)
         except SetError as error:
             return [Fault(file=shard.file, message=str(error))]
-        return [] if quick else _content_faults(rows, path, shard, against)
+        return [] if quick else _content_faults(rows, path, shard, against, count)
 
 
 def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
@@ -127,7 +166,7 @@ def file_faults(set_folder: Path, shard: Shard) -> list[Fault]:
     return []
 
 
-def _content_faults(rows: BuiltRows, path: Path, shard: Shard, against: Task | None) -> list[Fault]:
+def _content_faults(rows: BuiltRows, path: Path, shard: Shard, against: Task | None, count: _Count) -> list[Fault]:
     """The faults of a shard's rows: numbers, digests or counts that differ from the manifest, labels that the task's
     solver does not confirm, and differences from the corpus.
     """
@@ -146,6 +185,7 @@ def _content_faults(rows: BuiltRows, path: Path, shard: Shard, against: Task | N
             expected += len(batch)
             problems = (against or task).problems(batch, split=shard.split, seed=rows.seed)
             faults += [Fault(file=shard.file, index=index, message=text) for index, text in problems]
+            count.add(expected - shard.start)
         check_batch_offsets(path, shard, task.schema)
     except SetError as error:
         return [Fault(file=shard.file, message=str(error))]

@@ -7,6 +7,7 @@ import click
 
 from lra_data.commands.options import CORPUS_OPTION, JSON_OPTION, PAIRS_OPTION, one_line
 from lra_data.corpus import corpus_from_options
+from lra_data.phases import shown
 from lra_data.text_tables import named_lines
 from lra_data.words import counted
 
@@ -25,7 +26,8 @@ def verify(where: str, quick: bool, corpus: str | None, pairs: str | None, as_js
     from lra_data.checking.verify import verify as find_faults
     from lra_data.store.row_access import BuiltRows, open_rows
 
-    faults = find_faults(where, quick=quick, corpus=corpus_from_options(corpus, pairs))
+    with shown() as tell:
+        faults = find_faults(where, quick=quick, corpus=corpus_from_options(corpus, pairs), tell=tell)
     if as_json:
         click.echo(json.dumps([{"file": f.file, "index": f.index, "message": f.message} for f in faults], indent=1))
     else:
@@ -81,7 +83,8 @@ def repair(set_folder: str, corpus: str | None, pairs: str | None, as_json: bool
     def tell(name: str) -> None:
         click.echo(f"making {name} again", err=True)
 
-    repaired = make_again(set_folder, corpus=corpus_from_options(corpus, pairs), progress=tell)
+    with shown():
+        repaired = make_again(set_folder, corpus=corpus_from_options(corpus, pairs), progress=tell)
     click.echo(json.dumps(repaired) if as_json else f"{set_folder}: {counted(len(repaired), 'shard')} made again")
 
 
@@ -97,7 +100,9 @@ def audit(folder: str, res: int | None, difficulty: str | None, traced: int, as_
     """Check a copy of the original Pathfinder release and list every fault; exit 1 if there are any."""
     from lra_data.pathfinder.released.audit import audit as find_faults
 
-    found = find_faults(folder, resolution=res, difficulty=difficulty, traced=traced)
+    with shown() as tell:
+        tell("checking pictures", 0, None)
+        found = find_faults(folder, resolution=res, difficulty=difficulty, traced=traced)
     if as_json:
         click.echo(json.dumps({"folder": str(found.folder), **found.facts, "faults": found.faults}, indent=1))
     else:

@@ -7,6 +7,7 @@ import click
 
 from lra_data.commands.options import opened, virtual_options
 from lra_data.corpus import corpus_from_options
+from lra_data.phases import of_rows, shown
 from lra_data.text_tables import named_lines
 from lra_data.words import counted
 
@@ -63,8 +64,16 @@ def export(
     def warn(message: str) -> None:
         click.echo(f"lra-data: warning: {message}", err=True)
 
-    rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
-    written = write_layout(rows, out, layout=layout, ascii_only=ascii_only, tell=click.echo, warn=warn)
+    told: list[str] = []
+    try:
+        with shown() as tell:
+            tell(f"opening {where}", 0, None)
+            rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
+            rows.watch = of_rows(tell, "exporting")
+            written = write_layout(rows, out, layout=layout, ascii_only=ascii_only, tell=told.append, warn=warn)
+    finally:
+        for line in told:
+            click.echo(line)
     for path in written[:_NAMED_FILES]:
         click.echo(f"wrote {path}")
     if len(written) > _NAMED_FILES:

@@ -12,6 +12,7 @@ from lra_data.commands.options import JSON_OPTION, one_line, opened, virtual_opt
 from lra_data.corpus import corpus_from_options
 from lra_data.errors import UsageError
 from lra_data.paths import local_path, write_failure
+from lra_data.phases import of_rows, shown
 from lra_data.text_tables import columns, named_lines, table_lines
 
 
@@ -83,11 +84,14 @@ def show(
     from lra_data.arrow_columns import picture_shapes
     from lra_data.splits import split_name
 
-    rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
-    name = split_name(split)
-    has_pictures = bool(picture_shapes(rows.task.schema))
-    count = num or (24 if has_pictures else 3)
-    batch = rows.take(name, range(start, min(start + count, rows.sizes[name])) or [start])
+    with shown() as tell:
+        tell(f"opening {where}", 0, None)
+        rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
+        name = split_name(split)
+        has_pictures = bool(picture_shapes(rows.task.schema))
+        count = num or (24 if has_pictures else 3)
+        tell("reading examples", 0, None)
+        batch = rows.take(name, range(start, min(start + count, rows.sizes[name])) or [start])
     if out is not None and not has_pictures:
         raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
     for row in batch.to_pylist():
@@ -115,9 +119,12 @@ def explain(
     """Show how the label of one example follows from it; for a picture, also write an enlarged drawing."""
     from lra_data.splits import split_name
 
-    rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
-    name = split_name(split)
-    row = rows.take(name, [index]).to_pylist()[0]
+    with shown() as tell:
+        tell(f"opening {where}", 0, None)
+        rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
+        name = split_name(split)
+        tell("reading the example", 0, None)
+        row = rows.take(name, [index]).to_pylist()[0]
     click.echo(rows.task.viewer.explain(row))
     drawing = rows.task.viewer.drawing(row)
     if drawing is not None:
@@ -148,8 +155,12 @@ def stats(
     if plot is not None:
         require("matplotlib", "plots")  # before the work, not after it
         local_path(plot, "a file for the picture")
-    figures = statistics(opened(where, seed, corpus_from_options(corpus, pairs, allow_partial)))
-    written = None if plot is None else write_plot(figures, plot)
+    with shown() as tell:
+        tell(f"opening {where}", 0, None)
+        rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
+        rows.watch = of_rows(tell, "measuring")
+        figures = statistics(rows)
+        written = None if plot is None else write_plot(figures, plot)
     if as_json:
         click.echo(json.dumps(figures, indent=1))
         return

@@ -1,9 +1,16 @@
-"""Shows the progress of a build on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Shows the progress of a build and of downloads on stderr: a bar on a terminal, plain lines elsewhere.
+
+`lra_data/phases.py` shows the phases of the other commands.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING
+
+from lra_data.notices import listen_rows
+from lra_data.phases import Tell, shown
 
 if TYPE_CHECKING:
     from lra_data.building.build_set import Progress
@@ -11,33 +18,45 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown_progress() -> Iterator["Callable[[Progress], None]"]:
-    """A function for `build(progress=...)`."""
-    if not sys.stderr.isatty():
-        yield _print_line
-        return
-    from rich import progress as rich_progress
-    from rich.console import Console
+    """A function for `build(progress=...)`. Rows count while their shard is being made, also in worker processes."""
+    with shown() as tell:
+        heard = _BuildProgress(tell)
+        listen_rows(heard.add)
+        try:
+            yield heard.tell
+        finally:
+            listen_rows(None)
 
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-        rich_progress.TextColumn("{task.fields[rate]}"),
-        rich_progress.TimeRemainingColumn(),
-    )
-    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("building", total=None, rate="")
 
-        def advance(step: "Progress") -> None:
-            bar.update(
-                line,
-                total=step.rows,
-                completed=step.rows_done,
-                description=step.file,
-                rate=f"{step.rows_done / max(step.seconds, 1e-9):,.0f} examples/s",
-            )
+class _BuildProgress:
+    """Adds the rows of kept ranges, and those that are being made. Threads share it, one for each worker."""
 
-        yield advance
+    def __init__(self, tell: Tell) -> None:
+        self._tell, self._lock = tell, Lock()
+        self._made = self._kept = self._finished = 0
+        self._total: int | None = None
+        tell("building", 0, None)
+
+    def add(self, rows: int) -> None:
+        """Rows were made."""
+        with self._lock:
+            self._made += rows
+            self._show()
+
+    def tell(self, step: "Progress") -> None:
+        """A range is done; in an engine without workers here, its rows were not heard of before."""
+        with self._lock:
+            self._kept += step.rows_done - self._finished if step.kept else 0
+            self._finished, self._total = step.rows_done, step.rows
+            if not sys.stderr.isatty():
+                _print_line(step)
+            self._show()
+            if step.ranges_done == step.ranges:
+                self._tell("looking for duplicates, writing the card", 0, None)
+
+    def _show(self) -> None:
+        done = max(self._finished, self._kept + self._made)
+        self._tell("building", done if self._total is None else min(done, self._total), self._total, free=self._kept)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import click
 
 from lra_data.commands.options import JSON_OPTION, opened, virtual_options
 from lra_data.corpus import corpus_from_options
+from lra_data.phases import of_rows, shown
 from lra_data.results.published import TASKS
 from lra_data.words import counted
 
@@ -48,10 +49,14 @@ def score(
     from lra_data.splits import parse_split
 
     corpus = corpus_from_options(options["corpus"], options["pairs"], options["allow_partial"])
-    rows = opened(where, options["seed"], corpus)
-    dataset = Dataset(rows, *parse_split(split, rows.sizes))
     command = f"lra-data {shlex.join(sys.argv[1:])}"
-    found = scored(dataset, predictions, against=against, trivial=not no_trivial, command=command)
+    with shown() as tell:
+        tell(f"opening {where}", 0, None)
+        rows = opened(where, options["seed"], corpus)
+        rows.watch = of_rows(tell, "trivial predictors: reading")
+        dataset = Dataset(rows, *parse_split(split, rows.sizes))
+        tell("reading the labels", 0, None)
+        found = scored(dataset, predictions, against=against, trivial=not no_trivial, command=command)
     if out is not None:
         found.write(out)
     if as_json:

@@ -5,7 +5,7 @@ Shuffling and batches for models are in `lra_data/loading`, checks in `lra_data/
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,23 @@ class Rows(ABC):
     task: Task
     seed: int
     sizes: dict[str, int]
+    # Hears how far each pass over a split is: (split, rows done, rows). It stays in this process.
+    watch: Callable[[str, int, int], None] | None = None
 
-    @abstractmethod
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """All rows of a split in order."""
+        watch, done = self.watch, 0
+        if watch is not None:
+            watch(split, done, self.sizes[split])
+        for batch in self._read(split):
+            yield batch
+            done += len(batch)
+            if watch is not None:
+                watch(split, done, self.sizes[split])
+
+    @abstractmethod
+    def _read(self, split: str) -> Iterator[pa.RecordBatch]:
+        """The batches of `batches`."""
 
     @abstractmethod
     def take(self, split: str, indices: Sequence[int]) -> pa.RecordBatch:
@@ -65,8 +78,7 @@ class VirtualRows(Rows):
         task = self.task
         return _virtual_rows, (task.family, task.version, task.record(), task.corpus, self.seed)
 
-    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
-        """See Rows."""
+    def _read(self, split: str) -> Iterator[pa.RecordBatch]:
         for start in range(0, self.sizes[split], _ROWS_A_BATCH):
             stop = min(start + _ROWS_A_BATCH, self.sizes[split])
             yield self.task.generate(split, start, stop, seed=self.seed)
@@ -118,7 +130,7 @@ class BuiltRows(Rows):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out open files: a worker process opens its own."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_batch")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_batch", "watch")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -132,8 +144,7 @@ class BuiltRows(Rows):
         """The split's record batches; files are opened when they are needed."""
         return OpenBatches(self._files, self.manifest.shards_of(split, self.format), self.task)
 
-    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
-        """See Rows."""
+    def _read(self, split: str) -> Iterator[pa.RecordBatch]:
         for shard in self.manifest.shards_of(split, self.format):
             yield from read_shard(self._files.shard_path(shard), shard, self.task)
 

@@ -18,7 +18,7 @@ among the tokens that the slot is made of. Not here: attention from one document
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import isqrt
@@ -51,6 +51,7 @@ def attention_span(
     seed: int = 0,
     device: torch.device | str = "cpu",
     width: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Span:
     """The span over examples that are drawn from a split without repetition, by the seed alone.
 
@@ -58,6 +59,7 @@ def attention_span(
     seed: of the draw.
     device: the model is moved to it.
     width: pixels in a row of a picture, if the picture is not square.
+    progress: called with the number of examples of each batch.
 
     Raises UsageError for more examples than the split has, a set that the model cannot read (see `reading`), a width
     that does not fit, or a stem that joins several tokens, since their distances are not known to the attention.
@@ -79,6 +81,8 @@ def attention_span(
         for batch in _batches(dataset, form, chosen, config, front):
             lengths += batch.lengths.flatten().tolist()
             model(batch.inputs.to(device), batch.lengths.to(device))
+            if progress is not None:
+                progress(len(batch.labels))
     if max(lengths) < 2:
         raise UsageError(f"expected sequences of 2 tokens or more, got none in {task.name}: there are no distances")
     whole = [

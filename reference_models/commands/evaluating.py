@@ -102,7 +102,7 @@ def check(
 
     Prints whether the data, the batches made from it, or the models changed. The exit code is 1 if any of them did.
     """
-    from lra_data import words
+    from lra_data import phases, words
     from reference_models.devices import chosen_device
     from reference_models.drift.check import check as compare
     from reference_models.drift.trained import trained_on
@@ -116,7 +116,7 @@ def check(
     chosen = trained_on(test.task, Path(checkpoints) if checkpoints else BUNDLED, names_of(models), device)
     own = test.rows.seed
     who = words.counted(len(chosen), "model")
-    with shown_count(f"checking with {who}") as progress:
+    with phases.shown() as tell:
         report = compare(
             chosen,
             lambda split, seed: source.open(split) if seed == own else source.open_other(split, seed),
@@ -125,7 +125,7 @@ def check(
             device=device,
             thorough=thorough,
             num_workers=options["workers"],
-            progress=progress,
+            tell=tell,
         )
     if as_json:
         found = [{"cause": finding.cause, "text": finding.text} for finding in report.findings]

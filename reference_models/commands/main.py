@@ -15,6 +15,7 @@ from lra_data import UsageError, __version__, command_line, interrupts, text_tab
 from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
 from reference_models.commands.plotting import plot
+from reference_models.commands.progress import shown_count
 from reference_models.commands.reporting import report
 from reference_models.commands.shared_options import attention_option, load_attentions
 from reference_models.commands.testing import test
@@ -71,17 +72,20 @@ def list_models(preset: str, task: str, survey: bool, as_json: bool, attentions:
     from reference_models.model.classifier import count_parameters
 
     rows = []
-    for name in [*attention_names(), *load_attentions(attentions)]:
-        found = attention_class(name)
-        rows.append(
-            {
-                "model": name,
-                "family": found.family,
-                "cost": found.cost,
-                "paper": found.paper,
-                "parameters": count_parameters(_made(preset, task, name)),
-            }
-        )
+    names = [*attention_names(), *load_attentions(attentions)]
+    with shown_count("counting parameters", len(names)) as progress:
+        for name in names:
+            found = attention_class(name)
+            rows.append(
+                {
+                    "model": name,
+                    "family": found.family,
+                    "cost": found.cost,
+                    "paper": found.paper,
+                    "parameters": count_parameters(_made(preset, task, name)),
+                }
+            )
+            progress(1)
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lra_data import paths
-from reference_models.commands.progress import print_line
+from reference_models.commands.progress import print_line, shown_count
 from reference_models.commands.shared_options import (
     attention_option,
     command_line,
@@ -155,14 +155,16 @@ def span(checkpoint: str, dataset: str, split: str, out: Path | None, as_json: b
     load_attentions(options["attentions"])
     set_threads(options["threads"])
     model, _ = load_model(checkpoint_folder(checkpoint))
-    found = attention_span(
-        model,
-        dataset_source(dataset, options).open(split),
-        examples=options["examples"],
-        seed=options["seed"],
-        device=chosen_device(options["device"]),
-        width=options["width"],
-    )
+    with shown_count("measuring spans", options["examples"]) as progress:
+        found = attention_span(
+            model,
+            dataset_source(dataset, options).open(split),
+            examples=options["examples"],
+            seed=options["seed"],
+            device=chosen_device(options["device"]),
+            width=options["width"],
+            progress=progress,
+        )
     text = json.dumps(found.to_json(), indent=1)
     click.echo(text if as_json else "\n".join(found.lines()))
     if out is not None:

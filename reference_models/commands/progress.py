@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from lra_data import phases
 from reference_models.commands.ranks import speaks
 
 # Updates a bar. Its keywords: `advance` is an increment, `completed` a position, `total` the end, `latest` a text that
@@ -14,11 +15,8 @@ Move = Callable[..., None]
 
 
 @contextmanager
-def progress_bar(title: str, *, total: int | None = None, stays: bool = False) -> Iterator[Move | None]:
-    """A bar on stderr; None where stderr is not a terminal, and in all processes of torchrun but the first.
-
-    stays: whether the bar is still shown after its end.
-    """
+def progress_bar(title: str) -> Iterator[Move | None]:
+    """A bar on stderr, which stays; None without a terminal, and in all processes of torchrun but the first."""
     if not (sys.stderr.isatty() and speaks()):
         yield None
         return
@@ -33,17 +31,17 @@ def progress_bar(title: str, *, total: int | None = None, stays: bool = False) -
         rich_progress.TimeElapsedColumn(),
         rich_progress.TimeRemainingColumn(),
     )
-    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=not stays) as bar:
-        task = bar.add_task(title, total=total, latest="")
+    with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, latest="")
 
         yield partial(bar.update, task)
 
 
 @contextmanager
-def shown_count(title: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
-    """A function to call with the number of examples done since its last call; None where there is no bar."""
-    with progress_bar(title, total=total) as move:
-        yield None if move is None else lambda examples: move(advance=examples)
+def shown_count(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A function to call with the number of examples done since its last call. `lra_data/phases.py` shows it."""
+    with phases.shown(silent=not speaks()) as tell:
+        yield phases.counter(tell, title, total)
 
 
 @contextmanager
@@ -55,7 +53,7 @@ def shown_training(
     hear: called with each event first.
     """
     latest: dict[str, str] = {}
-    with progress_bar(title, stays=True) as move:
+    with progress_bar(title) as move:
 
         def show(event: Mapping[str, Any]) -> None:
             if hear is not None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from lra_data import UsageError
+from lra_data import UsageError, phases
 from reference_models.drift.fingerprint import BLOCK, Answers, answers, as_answers, errors, groups, rows_digests
 from reference_models.drift.shared_rows import shared_rows
 from reference_models.drift.trained import Model
@@ -73,7 +73,7 @@ def check(
     device: torch.device,
     thorough: bool = False,
     num_workers: int = 0,
-    progress: Callable[[int], None] | None = None,
+    tell: phases.Tell | None = None,
 ) -> Report:
     """Compare a set with the cards of models that were trained on its configuration.
 
@@ -85,10 +85,10 @@ def check(
     seed: the set's own seed.
     other_seed: seed of further rows, used if the set has the cards' seed.
     thorough: whether every model answers every row; otherwise several models divide the rows among them.
-    progress: called with the number of examples of each batch.
+    tell: hears how many examples of each split were answered.
     """
     known = _known_seed(models)
-    checking = _Checking(models, open_split, device, num_workers, progress, divided=not thorough and len(models) > 1)
+    checking = _Checking(models, open_split, device, num_workers, tell, divided=not thorough and len(models) > 1)
     if all(model.card.fresh is not None for model in models.values()):
         if known == other_seed:
             raise UsageError(f"the other seed must be one that no model learned, got {other_seed}")
@@ -126,12 +126,12 @@ class _Checking:
         open_split: OpenSplit,
         device: torch.device,
         num_workers: int,
-        progress: Callable[[int], None] | None,
+        tell: phases.Tell | None,
         *,
         divided: bool,
     ) -> None:
         self.models, self.open_split, self.divided = models, open_split, divided
-        self.device, self.num_workers, self.progress = device, num_workers, progress
+        self.device, self.num_workers, self.tell = device, num_workers, tell
         self.report = Report(measured={name: {} for name in models})
 
     def compare(self, seed: int) -> None:
@@ -272,7 +272,7 @@ class _Checking:
             device=self.device,
             num_workers=self.num_workers,
             divided=self.divided,
-            progress=self.progress,
+            progress=phases.counter(self.tell, f"answering {dataset.split}, seed {dataset.rows.seed}", len(dataset)),
         )
 
     def _same_blocks(

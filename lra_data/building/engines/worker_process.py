@@ -5,6 +5,8 @@ guard, and code that was piped into Python or typed into a notebook works too. `
 again in every worker, and needs semaphores, which some containers lack.
 
 A message is a pickle inside a pickled bytes object, so a message that cannot be unpickled does not break the stream.
+Before an answer come integers, the numbers of rows that the job has made since the last one, and the texts and ends of
+waits (`notices.py`).
 
 `local.py` distributes the jobs.
 """
@@ -67,6 +69,9 @@ class WorkerProcess:
             pickle.dump(message, self._input)
             self._input.flush()
             answer = pickle.load(_there(self._process.stdout))
+            while not isinstance(answer, bytes):  # the job is still running
+                _hear(answer)
+                answer = pickle.load(_there(self._process.stdout))
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:
             raise LostWorkerError from error
         failed, value = pickle.loads(answer)
@@ -86,12 +91,23 @@ class WorkerProcess:
         self._process.wait()
 
 
+def _hear(message: int | str | None) -> None:
+    """A message of a job that is still running."""
+    if isinstance(message, int):
+        notices.rows_made(message)
+    elif message is None:
+        notices.end_wait()
+    else:
+        notices.begin_wait(message)
+
+
 def serve() -> None:
     """Run jobs until the standard input ends; then end at once, also in the middle of a job."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     source, answers = sys.stdin.buffer, _moved_output()
-    notices.take_over(pickle.load(source))
+    said = pickle.load(source)
+    notices.take_over(said)
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def read() -> None:
@@ -101,10 +117,16 @@ def serve() -> None:
         except BaseException:  # the parent has closed the pipe or ended
             os._exit(0)
 
+    def send(message: bytes | int | str | None) -> None:
+        pickle.dump(message, answers)
+        answers.flush()
+
+    notices.listen_rows(send)
+    if said is not None:
+        notices.listen(send)
     threading.Thread(target=read, daemon=True).start()
     while True:
-        pickle.dump(_answer(jobs.get()), answers)
-        answers.flush()
+        send(_answer(jobs.get()))
 
 
 def _answer(message: bytes) -> bytes:
