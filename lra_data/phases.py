@@ -8,6 +8,7 @@ a phase of its own. Nothing is printed on stdout, and nothing stays on a termina
 seconds prints no line.
 """
 
+import os
 import sys
 import threading
 import time
@@ -17,9 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lra_data import notices
+from lra_data.errors import UsageError
 
-# Seconds between two lines where there is no terminal.
+# Seconds between two lines where there is no terminal, and the variable that sets them; 0 prints none.
 EVERY_S = 5.0
+VARIABLE = "LRA_DATA_PROGRESS_S"
 
 
 class Tell(Protocol):
@@ -146,7 +149,7 @@ def shown(*, silent: bool = False) -> Iterator[Tell]:
 
     silent: show nothing, as in the further processes of torchrun.
     """
-    phases = Phases()
+    phases, every = Phases(), _seconds_between_lines()
     before = notices.listen(phases.wait)
     try:
         if silent:
@@ -155,18 +158,32 @@ def shown(*, silent: bool = False) -> Iterator[Tell]:
             with _bars(phases):
                 yield phases.tell
         else:
-            with _lines(phases):
+            with _lines(phases, every):
                 yield phases.tell
     finally:
         notices.listen(before)
 
 
+def _seconds_between_lines() -> float:
+    text = os.environ.get(VARIABLE, "")
+    try:
+        seconds = float(text or EVERY_S)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{VARIABLE} must be a number of seconds, or 0 for no lines, got {text!r}")
+    return seconds
+
+
 @contextmanager
-def _lines(phases: Phases) -> Iterator[None]:
+def _lines(phases: Phases, every: float) -> Iterator[None]:
+    if every == 0:
+        yield
+        return
     ended = threading.Event()
 
     def print_lines() -> None:
-        while not ended.wait(EVERY_S):
+        while not ended.wait(every):
             phase = phases.at_work()
             if phase is not None:
                 print(phase.line(time.monotonic()), file=sys.stderr, flush=True)

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parent.parent
 # The tests' own, and one for all versions of the sources: `kernel_stamp.py` tells what each kernel is made of.
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Lines of progress depend on how busy the machine is; tests/lra_data/test_phases.py has its own.
+os.environ["LRA_DATA_PROGRESS_S"] = "0"
 
 # test_apart.py runs these in processes of their own; whoever wants one of them by hand sets the variable.
 collect_ignore_glob = [] if os.environ.get("LRA_DATA_TESTS_APART") else ["apart/*"]

@@ -5,8 +5,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from lra_data import catalogue
+from lra_data.command_line import Named, all_task_names
 from lra_data.commands.build_request import BuildRequest, request_of
 from lra_data.errors import unknown_name
 from lra_data.interrupts import say_when_interrupted
@@ -31,6 +33,13 @@ class BuildCommands(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
         """Names of the task folders and the aliases."""
         return [*catalogue.families(), *catalogue.aliases()]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The tasks and aliases, and the presets of each: TASK/PRESET is a command, too."""
+        found = super().shell_complete(ctx, incomplete)
+        known = {item.value for item in found}
+        named = [name for name in all_task_names() if name.startswith(incomplete) and name not in known]
+        return found + [CompletionItem(name) for name in named if "/" in incomplete]
 
     def get_command(self, context: click.Context, name: str) -> click.Command:
         """The command for a task, an alias or TASK/PRESET; an unknown name is an error that lists the known ones."""
@@ -184,7 +193,7 @@ def choosing_options(family: str) -> list[click.Option]:
         listed = "; ".join(f"{name} ({preset.summary})" for name, preset in presets.items())
     else:
         listed = f"{', '.join(presets)}; `lra-data list` describes them"
-    options = [click.Option(["--preset"], help=f"Preset: {listed}.  [default: {default}]")]
+    options = [click.Option(["--preset"], type=Named(lambda: presets), help=f"Preset: {listed}.  [default: {default}]")]
     if declared.reads_release:
         options += [
             click.Option(

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from lra_data.command_line import SET
 from lra_data.commands.options import CORPUS_OPTION, JSON_OPTION, PAIRS_OPTION, one_line
 from lra_data.corpus import corpus_from_options
 from lra_data.phases import shown
@@ -13,7 +14,7 @@ from lra_data.words import counted
 
 
 @click.command(short_help="Check every digest and every label of a set.")
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="SET", type=SET)
 @click.option("--quick", is_flag=True, help="Compare only the digests of the files; decode and solve nothing.")
 @CORPUS_OPTION
 @PAIRS_OPTION
@@ -46,7 +47,7 @@ def verify(where: str, quick: bool, corpus: str | None, pairs: str | None, as_js
 
 
 @click.command(short_help="Say how far a build is, and which parts are missing.")
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="SET", type=SET)
 @JSON_OPTION
 def status(where: str, as_json: bool) -> None:
     """Say how far the build of a set is, from the markers of its finished row ranges; no shard is read.
@@ -72,7 +73,7 @@ def status(where: str, as_json: bool) -> None:
 
 
 @click.command(short_help="Rebuild damaged or missing shards of a set.")
-@click.argument("set_folder", metavar="SET")
+@click.argument("set_folder", metavar="SET", type=SET)
 @CORPUS_OPTION
 @PAIRS_OPTION
 @JSON_OPTION

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from lra_data.commands.options import opened, virtual_options
+from lra_data.command_line import SET
+from lra_data.commands.options import JSON_OPTION, opened, virtual_options
 from lra_data.corpus import corpus_from_options
 from lra_data.phases import of_rows, shown
 from lra_data.text_tables import named_lines
@@ -24,7 +25,7 @@ def _show_layouts(context: click.Context, parameter: click.Parameter, is_asked: 
 
 
 @click.command(short_help="Write a set as the files of another code base.")
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="SET", type=SET)
 @click.option(
     "--layout",
     metavar="NAME",
@@ -48,6 +49,7 @@ def _show_layouts(context: click.Context, parameter: click.Parameter, is_asked: 
     help="Write each byte that is not printable ASCII as a space, in Retrieval's TSV files.",
 )
 @virtual_options
+@JSON_OPTION
 def export(
     where: str,
     layout: str,
@@ -57,6 +59,7 @@ def export(
     corpus: str | None,
     pairs: str | None,
     allow_partial: bool,
+    as_json: bool,
 ) -> None:
     """Write a set as the files that another code base loads. Existing files are never overwritten."""
     from lra_data.interop.export import export as write_layout
@@ -73,7 +76,10 @@ def export(
             written = write_layout(rows, out, layout=layout, ascii_only=ascii_only, tell=told.append, warn=warn)
     finally:
         for line in told:
-            click.echo(line)
+            click.echo(line, err=as_json)
+    if as_json:
+        click.echo(json.dumps({"set": where, "layout": layout, "files": [str(path) for path in written]}, indent=1))
+        return
     for path in written[:_NAMED_FILES]:
         click.echo(f"wrote {path}")
     if len(written) > _NAMED_FILES:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lra_data.command_line import SET
 from lra_data.commands.interop import show_protocol
 from lra_data.commands.options import JSON_OPTION, one_line, opened, virtual_options
 from lra_data.corpus import corpus_from_options
@@ -17,7 +18,7 @@ from lra_data.text_tables import columns, named_lines, table_lines
 
 
 @click.command(short_help="Describe a task, a set, or how a code base reads a task.")
-@click.argument("where", metavar="[SET]", required=False)
+@click.argument("where", metavar="[SET]", required=False, type=SET)
 @click.option("--protocol", metavar="NAME", help="Code base whose reading of the tasks is shown: lra-2020, s4, ….")
 @click.option("--diff", metavar="NAME", help="Second code base; only differences between the two are shown.")
 @JSON_OPTION
@@ -61,7 +62,7 @@ def info(where: str | None, protocol: str | None, diff: str | None, as_json: boo
 
 
 @click.command(short_help="Print examples, or write a contact sheet of pictures.")
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="SET", type=SET)
 @click.option("--split", default="train", show_default=True, help="Split: train, validation or test.")
 @click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Index of the first example.")
 @click.option("--num", type=click.IntRange(1), help="Number of examples.  [default: 24 for pictures, 3 for others]")
@@ -101,11 +102,12 @@ def show(
 
 
 @click.command(short_help="Show how the label of one example follows.")
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="SET", type=SET)
 @click.argument("split")
 @click.argument("index", type=int)
 @click.option("--out", help="File for the drawing of a picture.  [default: TASK-PRESET-SPLIT-INDEX-explained.png]")
 @virtual_options
+@JSON_OPTION
 def explain(
     where: str,
     split: str,
@@ -115,8 +117,12 @@ def explain(
     corpus: str | None,
     pairs: str | None,
     allow_partial: bool,
+    as_json: bool,
 ) -> None:
-    """Show how the label of one example follows from it; for a picture, also write an enlarged drawing."""
+    """Show how the label of one example follows from it; for a picture, also write an enlarged drawing.
+
+    With --json, the drawing is written only if --out names its file.
+    """
     from lra_data.splits import split_name
 
     with shown() as tell:
@@ -125,16 +131,25 @@ def explain(
         name = split_name(split)
         tell("reading the example", 0, None)
         row = rows.take(name, [index]).to_pylist()[0]
-    click.echo(rows.task.viewer.explain(row))
+    explained = rows.task.viewer.explain(row)
+    if as_json:
+        facts = {"task": rows.task.name, "split": name, "index": index, "label": row["label"]}
+        facts["label_name"] = rows.task.card.label_names[row["label"]]
+        click.echo(json.dumps(facts | {"explanation": explained.splitlines()}, indent=1, ensure_ascii=False))
+        if out is None:
+            return
+    else:
+        click.echo(explained)
     drawing = rows.task.viewer.drawing(row)
     if drawing is not None:
-        _write_picture(out or _picture_name(rows.task.name, name, index, "explained"), drawing)
+        place = out or _picture_name(rows.task.name, name, index, "explained")
+        _write_picture(place, drawing, quiet=as_json)
     elif out is not None:
         raise UsageError(f"expected no --out for {rows.task.name}, whose examples are text, got {out}")
 
 
 @click.command(short_help="Print distributions and the scores of trivial predictors.")
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="SET", type=SET)
 @click.option("--plot", metavar="FILE", help="PNG file for a plot of the same figures; needs matplotlib.")
 @virtual_options
 @JSON_OPTION
@@ -203,7 +218,7 @@ def _picture_name(task_name: str, *rest: str | int) -> str:
     return "-".join([task_name.replace("/", "-"), *map(str, rest)]) + ".png"
 
 
-def _write_picture(path: str, picture: Any) -> None:
+def _write_picture(path: str, picture: Any, *, quiet: bool = False) -> None:
     from lra_data.picture_files import png_bytes
 
     file = local_path(path, "a file for the picture")
@@ -211,4 +226,5 @@ def _write_picture(path: str, picture: Any) -> None:
         file.write_bytes(png_bytes(picture))
     except OSError as error:
         raise write_failure(file, error) from error
-    click.echo(f"wrote {file}")
+    if not quiet:
+        click.echo(f"wrote {file}")

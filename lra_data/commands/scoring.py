@@ -1,5 +1,6 @@
 """`lra-data score`: what a model's predictions are worth."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import click
 
+from lra_data.command_line import SET
 from lra_data.commands.options import JSON_OPTION, opened, virtual_options
 from lra_data.corpus import corpus_from_options
 from lra_data.phases import of_rows, shown
@@ -17,7 +19,7 @@ _WIDTH = 24
 
 
 @click.command(short_help="Score predictions on a set.")
-@click.argument("where", metavar="SET")
+@click.argument("where", metavar="SET", type=SET)
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.option("--split", default="test", show_default=True, help="Split, or a slice such as test[:1000].")
 @click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="Predictions to compare with.")
@@ -141,7 +143,8 @@ def list_results(task: str | None, model: str | None, protocol: str, own: bool, 
 
 @results.command("check", short_help="Check a file of rows that you want to add.")
 @click.argument("file", type=click.Path(path_type=Path))
-def check_results(file: Path) -> None:
+@JSON_OPTION
+def check_results(file: Path, as_json: bool) -> None:
     """Check a CSV file of rows, with the columns of lra_data/results/published.csv.
 
     Prints each fault, and each printed average that follows no known rule. The exit code is 1 if there is a fault.
@@ -149,6 +152,11 @@ def check_results(file: Path) -> None:
     from lra_data.results.published import NO_RULE, faults, found_rule, parsed, text_of
 
     wrong = faults(file)
+    if as_json:
+        rows = [] if wrong else parsed(text_of(file), str(file))
+        no_rule = [row.id for row in rows if found_rule(row) == NO_RULE]
+        click.echo(json.dumps({"faults": wrong, "rows": len(rows), "averages_without_a_rule": no_rule}, indent=1))
+        sys.exit(1 if wrong else 0)
     for fault in wrong:
         click.echo(fault)
     if wrong:

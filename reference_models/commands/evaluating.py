@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from lra_data import command_line
+from reference_models.commands import names
 from reference_models.commands.progress import shown_count
 from reference_models.commands.ranks import say
 from reference_models.commands.shared_options import (
@@ -22,8 +24,8 @@ from reference_models.commands.shared_options import (
 
 
 @click.command(short_help="Score a trained model on a dataset.")
-@click.argument("checkpoint")
-@click.argument("dataset")
+@click.argument("checkpoint", type=names.CHECKPOINT)
+@click.argument("dataset", metavar="SET", type=command_line.SET)
 @click.option("--split", default="test", show_default=True, help="Split, or a slice such as test[:1000].")
 @click.option("--predictions", metavar="FILE.npy", help="File for the logits, as `lra-data score` reads them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -31,9 +33,9 @@ from reference_models.commands.shared_options import (
 @dataset_options
 @machine_options
 def evaluate(checkpoint: str, dataset: str, split: str, predictions: str | None, as_json: bool, **options: Any) -> None:
-    """Score CHECKPOINT on every example of DATASET, with a 95 % interval.
+    """Score CHECKPOINT on every example of SET, with a 95 % interval.
 
-    CHECKPOINT is a folder, or the name of a bundled model. DATASET is a task name or the folder of a built set.
+    CHECKPOINT is a folder, or the name of a bundled model. SET is a task name or the folder of a built set.
 
     \b
     lra-zoo evaluate listops/mini/linear listops/mini
@@ -80,7 +82,7 @@ def evaluate(checkpoint: str, dataset: str, split: str, predictions: str | None,
 
 
 @click.command(short_help="Check a dataset with models that learned it.")
-@click.argument("dataset")
+@click.argument("dataset", metavar="SET", type=command_line.SET)
 @click.option("--checkpoints", metavar="DIR", help="Folder of trained models. Default: the bundled ones.")
 @click.option("--models", help="Names of the models to use, such as linear,local. Default: all.")
 @click.option("--other-seed", type=int, default=2, show_default=True, help="Seed of further examples to compare.")
@@ -98,7 +100,7 @@ def check(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Check DATASET with models that learned it: do they still give the recorded answers?
+    """Check SET with models that learned it: do they still give the recorded answers?
 
     Prints whether the data, the batches made from it, or the models changed. The exit code is 1 if any of them did.
     """

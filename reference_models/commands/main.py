@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lra_data import UsageError, __version__, command_line, interrupts, text_tables
+from reference_models.commands import names
 from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
 from reference_models.commands.plotting import plot
@@ -51,11 +52,12 @@ def cli(context: click.Context) -> None:
 @cli.command("list", short_help="List the models.")
 @click.option(
     "--preset",
+    type=names.PRESET,
     default="mini",
     show_default=True,
     help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
 )
-@click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
+@click.option("--task", type=command_line.FAMILY, default="listops", show_default=True, help=_TASK_HELP)
 @click.option("--survey", is_flag=True, help="List the rows of the survey's table instead, here or not.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @attention_option
@@ -72,9 +74,9 @@ def list_models(preset: str, task: str, survey: bool, as_json: bool, attentions:
     from reference_models.model.classifier import count_parameters
 
     rows = []
-    names = [*attention_names(), *load_attentions(attentions)]
-    with shown_count("counting parameters", len(names)) as progress:
-        for name in names:
+    models = [*attention_names(), *load_attentions(attentions)]
+    with shown_count("counting parameters", len(models)) as progress:
+        for name in models:
             found = attention_class(name)
             rows.append(
                 {
@@ -107,16 +109,18 @@ def _list_survey(as_json: bool) -> None:
 
 
 @cli.command(short_help="Describe a model.")
-@click.argument("model")
+@click.argument("model", type=names.MODEL)
 @click.option(
     "--preset",
+    type=names.PRESET,
     default="mini",
     show_default=True,
     help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
 )
-@click.option("--task", default="listops", show_default=True, help=_TASK_HELP)
+@click.option("--task", type=command_line.FAMILY, default="listops", show_default=True, help=_TASK_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @attention_option
-def describe(model: str, preset: str, task: str, attentions: Sequence[str]) -> None:
+def describe(model: str, preset: str, task: str, as_json: bool, attentions: Sequence[str]) -> None:
     """Print what MODEL computes, where it differs from its paper, and its configuration in a preset."""
     from dataclasses import fields
 
@@ -126,6 +130,15 @@ def describe(model: str, preset: str, task: str, attentions: Sequence[str]) -> N
 
     load_attentions(attentions)
     found = attention_class(model)
+    if as_json:
+        config, made = preset_of(preset, task=task, attention=model), _made(preset, task, model)
+        facts: dict[str, Any] = {"model": model, "family": found.family, "cost": found.cost, "paper": found.paper}
+        facts |= {"preset": preset, "task": task, "parameters": count_parameters(made)}
+        facts["config"] = {field.name: getattr(config, field.name) for field in fields(config)}
+        facts["config"]["options"] = dict(config.options)
+        facts["never_trained"] = dict(made.never_trained)
+        click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+        return
     click.echo(f"{model}: {found.family}, {found.cost}, {found.paper}\n")
     click.echo((importlib.import_module(found.__module__).__doc__ or "").strip())
     click.echo(f"\n{(found.__doc__ or '').strip()}\n")

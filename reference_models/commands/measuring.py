@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from lra_data import paths
+from lra_data import command_line, paths
+from reference_models.commands import names
 from reference_models.commands.progress import print_line, shown_count
 from reference_models.commands.shared_options import (
     attention_option,
@@ -133,9 +134,9 @@ def efficiency(
 
 
 @click.command(short_help="Measure the attention span of a model.")
-@click.argument("checkpoint")
-@click.argument("dataset")
-@click.option("--split", default="validation", show_default=True, help="Split of DATASET.")
+@click.argument("checkpoint", type=names.CHECKPOINT)
+@click.argument("dataset", metavar="SET", type=command_line.SET)
+@click.option("--split", default="validation", show_default=True, help="Split of SET.")
 @click.option("--examples", type=click.IntRange(1), default=1000, show_default=True, help="Number of random examples.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
 @click.option("--width", type=int, help="Width in pixels of pictures that are not square.")
@@ -146,7 +147,7 @@ def efficiency(
 @attention_option
 @dataset_options
 def span(checkpoint: str, dataset: str, split: str, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Measure LRA's required attention span of CHECKPOINT on DATASET, by layer and head."""
+    """Measure LRA's required attention span of CHECKPOINT on SET, by layer and head."""
     from reference_models.attention_maps.span import attention_span
     from reference_models.devices import chosen_device
     from reference_models.model.bundled import checkpoint_folder

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reference_models.commands import names
+
 if TYPE_CHECKING:
     from reference_models.model.card import Card
     from reference_models.training.runs import Machine, Source
@@ -94,6 +96,7 @@ def recipe_options(command: Decorated) -> Decorated:
         [
             click.option(
                 "--preset",
+                type=names.PRESET,
                 default="mini",
                 show_default=True,
                 help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lra_data import UsageError
+from lra_data import UsageError, command_line
+from reference_models.commands import names
 from reference_models.commands.ending import Ending
 from reference_models.commands.progress import shown_training
 from reference_models.commands.ranks import say
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Train a model, or continue a training.")
-@click.argument("task")
-@click.argument("model", required=False)
+@click.argument("task", type=command_line.SET)
+@click.argument("model", required=False, type=names.MODEL)
 @attention_option
 @recipe_options
 @click.option("--head", help="Head for Retrieval: concat, four-way or cross.")
@@ -80,8 +81,8 @@ def train(task: str, model: str | None, **options: Any) -> None:
 
 
 @click.command(short_help="Pre-train an encoder on a task's own inputs.")
-@click.argument("task")
-@click.argument("model")
+@click.argument("task", type=command_line.SET)
+@click.argument("model", type=names.MODEL)
 @attention_option
 @click.option("--ratio", type=float, help="Share of vectors that are hidden. Default: that of Amos et al. 2023.")
 @recipe_options

@@ -11,6 +11,7 @@ import lra_data
 from lra_data import notices, phases
 from lra_data.building.engines.local_processes import LocalProcesses
 from lra_data.checking.verify import verify
+from lra_data.errors import UsageError
 from lra_data.phases import Phase, Phases, shown, shown_time
 from lra_data.store.row_access import open_rows
 
@@ -79,10 +80,11 @@ def test_times_in_words() -> None:
 def test_lines_come_every_few_seconds_and_only_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv(phases.VARIABLE)
     with shown() as tell:
         tell("quick", 1, 2)
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(phases, "EVERY_S", 0.05)
+    monkeypatch.setenv(phases.VARIABLE, "0.05")
     with shown() as tell:
         tell("slow", 1, 2)
         notices.begin_wait("compiling")
@@ -95,7 +97,17 @@ def test_lines_come_every_few_seconds_and_only_then(
     with shown(silent=True) as tell:
         tell("slow", 1, 2)
         time.sleep(0.1)
+    monkeypatch.setenv(phases.VARIABLE, "0")
+    with shown() as tell:
+        tell("slow", 1, 2)
+        time.sleep(0.1)
     assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv(phases.VARIABLE, "often")
+    with (
+        pytest.raises(UsageError, match=r"LRA_DATA_PROGRESS_S must be a number of seconds, or 0 .*, got 'often'"),
+        shown(),
+    ):
+        pass
 
 
 def test_bars_are_on_stderr_alone_and_leave_nothing(tmp_path: Path) -> None:
