@@ -115,7 +115,7 @@ def test_load_reads_as_it_does(small_root: Path) -> None:
 
 @pytest.mark.usefixtures("sketch")
 def test_export_lists_and_writes_its_layout(small_set: Path, tmp_path: Path) -> None:
-    assert "sketch-labels a label a line" in run("export", "--layouts").output.splitlines()
+    assert "sketch-labels  a label a line" in run("export", "--layouts").output.splitlines()
     found = run("export", str(small_set), "--layout", "sketch-labels", "--out", str(tmp_path / "out"))
     assert found.exit_code == 0, found.output
     labels = [row["label"] for row in lra_data.generate("listops/mini", "test", 0, 40).to_pylist()]
