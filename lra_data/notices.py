@@ -16,6 +16,7 @@ class _Waits:
 
     listener: Listener | None = None
     rows_listener: Callable[[int], None] | None = None
+    plan_listener: Callable[[int], None] | None = None
 
 
 _waits = _Waits()
@@ -51,9 +52,18 @@ def listen(listener: Listener | None) -> Listener | None:
     return before
 
 
-def listen_rows(listener: Callable[[int], None] | None) -> None:
-    """Let a function hear how many rows a build has made since its last call, also in worker processes."""
-    _waits.rows_listener = listener
+def listen_rows(listener: Callable[[int], None] | None, planned: Callable[[int], None] | None = None) -> None:
+    """Let a function hear how many rows a build has made since its last call, also in worker processes.
+
+    planned: hears first how many rows there will be.
+    """
+    _waits.rows_listener, _waits.plan_listener = listener, planned
+
+
+def rows_planned(count: int) -> None:
+    """A build begins, of this many rows."""
+    if _waits.plan_listener is not None:
+        _waits.plan_listener(count)
 
 
 def rows_made(count: int) -> None:

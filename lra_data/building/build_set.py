@@ -20,6 +20,7 @@ from lra_data.building.plan import Plan, RowRange, make_plan
 from lra_data.building.shard_job import ShardJob, ShardResult, make_shards
 from lra_data.catalogue import get_task
 from lra_data.errors import LraDataError
+from lra_data.notices import rows_planned
 from lra_data.store.manifest import Manifest
 from lra_data.store.outputs.choice import output_at, set_place
 from lra_data.store.outputs.output import Output
@@ -101,6 +102,7 @@ def jobs_of(output: Output, plan_sha256: str, task: Task, plan: Plan, ranges: Se
 def run_jobs(engine: Engine, jobs: Sequence[ShardJob], progress: TellProgress | None) -> list[ShardResult]:
     """The results of all jobs, in the order of the jobs."""
     total = sum(job.rows.stop - job.rows.start for job in jobs)
+    rows_planned(total)
     began, rows_done = time.monotonic(), 0
     results: dict[tuple[str, int], ShardResult] = {}
     running = engine.run(make_shards, jobs)

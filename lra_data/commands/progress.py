@@ -21,7 +21,7 @@ def shown_progress() -> Iterator["Callable[[Progress], None]"]:
     """A function for `build(progress=...)`. Rows count while their shard is being made, also in worker processes."""
     with shown() as tell:
         heard = _BuildProgress(tell)
-        listen_rows(heard.add)
+        listen_rows(heard.add, heard.plan)
         try:
             yield heard.tell
         finally:
@@ -36,6 +36,12 @@ class _BuildProgress:
         self._made = self._kept = self._finished = 0
         self._total: int | None = None
         tell("building", 0, None)
+
+    def plan(self, rows: int) -> None:
+        """The build has this many rows."""
+        with self._lock:
+            self._total = rows
+            self._show()
 
     def add(self, rows: int) -> None:
         """Rows were made."""
@@ -52,7 +58,7 @@ class _BuildProgress:
                 _print_line(step)
             self._show()
             if step.ranges_done == step.ranges:
-                self._tell("looking for duplicates, writing the card", 0, None)
+                self._tell("finding duplicates", 0, None)
 
     def _show(self) -> None:
         done = max(self._finished, self._kept + self._made)

@@ -164,11 +164,13 @@ def test_verify_tells_the_rows_of_every_shard(small_set: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_rows_are_heard_of_inside_a_shard_and_from_workers(workers: int, tmp_path: Path) -> None:
     heard: list[int] = []
-    notices.listen_rows(heard.append)
+    planned: list[int] = []
+    notices.listen_rows(heard.append, planned.append)
     try:
         sizes = {"train": 2500, "validation": 20, "test": 20}
         lra_data.build("listops/mini", tmp_path, sizes=sizes, num_shards=1, engine=LocalProcesses(workers))
     finally:
         notices.listen_rows(None)
+    assert planned == [2540]
     assert sum(heard) == 2540
     assert len(heard) > 3  # the shard of train in several steps
