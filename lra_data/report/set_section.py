@@ -32,7 +32,7 @@ class FirstRows(Rows):
         self._rows, self.task, self.seed = rows, rows.task, rows.seed
         self.sizes = {split: min(size, limit) for split, size in rows.sizes.items()}
 
-    def batches(self, split: str) -> Iterator[pa.RecordBatch]:
+    def _read(self, split: str) -> Iterator[pa.RecordBatch]:
         """See Rows."""
         left = self.sizes[split]
         if isinstance(self._rows, VirtualRows):  # whose batches have more rows than may be asked for

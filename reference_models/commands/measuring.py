@@ -13,13 +13,13 @@ from reference_models.commands import names
 from reference_models.commands.progress import print_line, shown_count
 from reference_models.commands.shared_options import (
     attention_option,
-    command_line,
     dataset_options,
     dataset_source,
     finished_cards,
     load_attentions,
     names_of,
     set_threads,
+    typed_command,
 )
 
 
@@ -52,7 +52,7 @@ def table(folders: Sequence[Path], shape: str, as_json: bool, out: Path | None, 
     if as_json:
         text = json_of(cards) + "\n"
     elif shape == "latex":
-        text = as_latex(cards, command_line())
+        text = as_latex(cards, typed_command())
     else:
         text = as_csv(cards) if shape == "csv" else markdown(cards)
     _give(text, out)

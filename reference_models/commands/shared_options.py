@@ -153,7 +153,7 @@ def dataset_source(target: str, options: Mapping[str, Any]) -> "Source":
     return Source(target=target, root=options["root"], seed=options["data_seed"], corpus=corpus)
 
 
-def command_line() -> str:
+def typed_command() -> str:
     """The command that runs, as a shell takes it."""
     return shlex.join(["lra-zoo", *sys.argv[1:]])
 
