@@ -17,7 +17,7 @@ from lra_data.picture_words import Entry, with_legend
 from lra_data.task_parts import Viewer
 from lra_data.words import counted
 
-CONNECTED, NOT_CONNECTED = (80, 200, 120), (220, 90, 80)
+CONNECTED, NOT_CONNECTED = (86, 180, 233), (230, 159, 0)  # sky blue and orange, which all people tell apart
 CONTOUR_COLOURS = ((255, 170, 60), (90, 170, 255))
 DISTRACTOR_COLOUR, MARKER_COLOUR = (150, 150, 150), (255, 80, 160)
 
@@ -87,7 +87,7 @@ class PathfinderViewer(Viewer):
 def framed(
     pictures: NDArray[np.uint8], labels: NDArray[np.int64], indices: NDArray[np.int64], names: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """All pictures (n, side, side) on one sheet, framed green for label 1 and red for 0: uint8 (h, w, 3).
+    """All pictures (n, side, side) on one sheet, framed blue for label 1 and orange for 0: uint8 (h, w, 3).
 
     indices: of the pictures in their split, (n,).
     names: of the labels.

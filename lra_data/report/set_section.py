@@ -8,10 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lra_data.arrow_columns import numbers, rows_of
 from lra_data.checking.set_statistics import statistics
 from lra_data.errors import UsageError
-from lra_data.picture_files import contact_sheet
 from lra_data.report.charts import Chart, Series, picture_address
 from lra_data.store.row_access import BuiltRows, Rows, VirtualRows
 
@@ -22,7 +20,6 @@ _EXAMPLES = 3
 _LONGEST_EXAMPLE = 400
 _PICTURES = 24
 # By label; of the palette of Okabe and Ito.
-_FRAMES = {"orange": (230, 159, 0), "blue": (86, 180, 233)}
 
 
 class FirstRows(Rows):
@@ -56,7 +53,7 @@ class SetSection:
 
     sizes, read: number of examples by split, of the set and of those that were read.
     statistics: `lra-data stats` on the rows that were read; None if its corpus is not here.
-    sheet, drawing: addresses of pictures (data:…), or "". frames: colours of frames on the sheet, by label.
+    sheet, drawing: addresses of pictures (data:…), or "".
     examples: rows in words, for sets without pictures.
     explained: text of `lra-data explain`. explained_row: which one.
     digests: what identifies the set's content, by name.
@@ -73,7 +70,6 @@ class SetSection:
     read: dict[str, int]
     statistics: dict[str, Any] | None
     sheet: str
-    frames: dict[str, str]
     examples: tuple[str, ...]
     explained: str
     explained_row: str
@@ -109,7 +105,7 @@ def set_section(rows: Rows, *, limit: int) -> SetSection:
     first = FirstRows(rows, limit or max(rows.sizes.values()))
     figures = statistics(first)
     batch = first.take("train", range(min(_PICTURES, first.sizes["train"])))
-    sheet, frames = _sheet(first, batch)
+    sheet = first.task.viewer.contact_sheet(batch)
     examples = [] if sheet is not None else batch.slice(0, _EXAMPLES).to_pylist()
     explained, drawing, row = _explained(first)
     return _section(
@@ -117,7 +113,6 @@ def set_section(rows: Rows, *, limit: int) -> SetSection:
         read=first.sizes,
         statistics=figures,
         sheet="" if sheet is None else picture_address(sheet),
-        frames=frames,
         examples=tuple(_cut(first.task.viewer.show(example), _LONGEST_EXAMPLE) for example in examples),
         explained=_cut(explained, _LONGEST_TEXT),
         explained_row=f"train {row}",
@@ -134,7 +129,7 @@ def absent_section(rows: Rows) -> SetSection:
 def _section(rows: Rows, **found: Any) -> SetSection:
     task = rows.task
     nothing = {
-        "read": dict.fromkeys(rows.sizes, 0), "statistics": None, "sheet": "", "frames": {},
+        "read": dict.fromkeys(rows.sizes, 0), "statistics": None, "sheet": "",
         "examples": (), "explained": "", "explained_row": "", "drawing": "", "charts": (),
     }  # fmt: skip
     return SetSection(
@@ -150,17 +145,6 @@ def _section(rows: Rows, **found: Any) -> SetSection:
         digests=_digests(rows),
         **(nothing | found),
     )
-
-
-def _sheet(rows: Rows, batch: pa.RecordBatch) -> tuple[NDArray[np.uint8] | None, dict[str, str]]:
-    """The pictures on one sheet, and what its frames mean: two classes have colours that all people tell apart."""
-    shape, names = rows.task.picture_shape, rows.task.card.label_names
-    if shape is None or len(names) != len(_FRAMES):
-        return rows.task.viewer.contact_sheet(batch), {}
-    colours = list(_FRAMES.values())
-    pictures = rows_of(batch["inputs"]).reshape(-1, *shape)
-    sheet = contact_sheet(pictures, [colours[label] for label in numbers(batch["label"]).tolist()])
-    return sheet, dict(zip(names, _FRAMES, strict=True))
 
 
 def _explained(rows: Rows) -> tuple[str, NDArray[np.uint8] | None, int]:

@@ -60,10 +60,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
-            if not isinstance(event["step"], int):
-                raise TypeError
-        except (ValueError, KeyError, TypeError):
-            raise CheckpointError(f"{path}: line {number} must be an event with a step: train again") from None
+        except ValueError:
+            event = None
+        if not isinstance(event, dict) or not isinstance(event.get("step"), int):
+            raise CheckpointError(f"{path}: line {number} must be an event with a step: train again")
         events.append(event)
     return events
 

@@ -81,7 +81,7 @@ def test_facts_are_also_json() -> None:
 
 def test_every_command_that_prints_facts_has_json() -> None:
     # These write files or scripts, train, or have a format of their own.
-    others = {"script", "draw", "efficiency", "train", "pretrain", "sweep", "results list"}
+    others = {"script", "draw", "efficiency", "train", "pretrain", "sweep", "plot", "report", "results list"}
     for cli in CLIS.values():
         for name, command in cli.commands.items():
             subs = command.commands if isinstance(command, click.Group) and name == "results" else {"": command}

@@ -74,7 +74,7 @@ def test_csv_has_every_entry() -> None:
     assert [row[0].strip() for row in body(as_latex(seeds, ""))][1:3] == ["linear, seed 0", "linear, seed 1"]
 
 
-@pytest.mark.parametrize(("shape", "begin"), [("latex", "% lra-zoo "), ("csv", "task,model,")])
+@pytest.mark.parametrize(("shape", "begin"), [("latex", "% lra-zoo"), ("csv", "task,model,")])
 def test_the_command_has_the_formats(shape: str, begin: str) -> None:
     found = CliRunner().invoke(cli, ["table", str(BUNDLED / "listops"), "--format", shape])
     assert found.exit_code == 0, found.output
