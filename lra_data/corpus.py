@@ -12,6 +12,9 @@ from lra_data.paths import optional_path
 # Receives the progress of a download: the file's name, bytes so far, and bytes in total.
 Transfer = Callable[[str, int, int], None]
 
+# What accepts an incomplete corpus, for messages: the option of the commands, and what it is in Python.
+ALLOW_PARTIAL = "--allow-partial (in Python: corpus=lra_data.Corpus(PATH, allow_partial=True))"
+
 
 @dataclass(frozen=True, init=False)
 class Corpus:

@@ -11,6 +11,7 @@ import click
 from lra_data.command_line import SET
 from lra_data.commands.options import JSON_OPTION, opened, virtual_options
 from lra_data.corpus import corpus_from_options
+from lra_data.errors import UsageError
 from lra_data.phases import of_rows, shown
 from lra_data.results.published import TASKS
 from lra_data.words import counted
@@ -121,6 +122,13 @@ def results() -> None:
 )
 @click.option("--own", is_flag=True, help="Only rows whose source trained the model itself.")
 @click.option(
+    "--result",
+    "own_files",
+    multiple=True,
+    metavar="MODEL=FILE",
+    help="Your own model, and a result file of `lra-data score`. Repeatable.",
+)
+@click.option(
     "--format",
     "shape",
     type=click.Choice(["md", "csv", "latex", "json"]),
@@ -128,17 +136,27 @@ def results() -> None:
     show_default=True,
     help="Markdown, CSV, LaTeX or JSON.",
 )
-def list_results(task: str | None, model: str | None, protocol: str, own: bool, shape: str) -> None:
+def list_results(
+    task: str | None, model: str | None, protocol: str, own: bool, own_files: tuple[str, ...], shape: str
+) -> None:
     """Print published rows: scores as printed, the average under a stated rule, and the printed one.
 
     \b
     lra-data results list --task pathfinder --protocol test --format latex
     lra-data results list --model Mamba --protocol all --format json
+    lra-data results list --task text --result mine=result.json
     """
+    from lra_data.results.own_results import own_rows
     from lra_data.results.published import chosen, published
     from lra_data.results.tables import WRITERS
 
-    click.echo(WRITERS[shape](chosen(published(), task=task, model=model, protocol=protocol, own=own)), nl=False)
+    rows = chosen(published(), task=task, model=model, protocol=protocol, own=own)
+    if not rows:
+        raise UsageError("no published row matches: leave out an option, or add --protocol all")
+    mine = own_rows(own_files)
+    if task is not None and (others := [row for row in mine if task not in row.scores()]):
+        raise UsageError(f"{others[0].source}: expected a score for --task {task}, got none of {others[0].model}")
+    click.echo(WRITERS[shape](chosen([*rows, *mine], task=task)), nl=False)
 
 
 @results.command("check", short_help="Check a file of rows that you want to add.")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from lra_data.corpora import ignored_files
 from lra_data.corpora.fetch import Archive, cached_archive, fetch_archive
-from lra_data.corpus import Corpus, Transfer
+from lra_data.corpus import ALLOW_PARTIAL, Corpus, Transfer
 from lra_data.errors import SetError, UsageError
 from lra_data.splits import SPLITS
 from lra_data.stream_key import stream_bytes
@@ -107,7 +107,7 @@ class CorpusTask(Task):
         if facts["missing"] and not corpus.allow_partial:
             raise SetError(
                 f"{found.path}: expected the whole of {self.origin.name}, {facts['missing']}: {self._advice}; "
-                "or build an incomplete set with --allow-partial, which marks the set"
+                f"or accept an incomplete corpus with {ALLOW_PARTIAL}, which marks the set"
             )
         return type(self)(self.config, facts, corpus=found)
 

@@ -279,7 +279,8 @@ def chosen(
     ]
     if task is None:
         return found
-    return sorted(found, key=lambda row: -(_number(row.scores()[task]) or CHANCE))
+    numbers = {row: _number(row.scores()[task]) for row in found}
+    return sorted(found, key=lambda row: CHANCE if (number := numbers[row]) is None else number, reverse=True)
 
 
 def as_dict(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lra_data.arrow_columns import class_label, column, list_column, make_schema
 from lra_data.corpora.corpus_task import CorpusTask, Origin, ReadCorpus
 from lra_data.corpora.fetch import Archive
 from lra_data.corpora.ignored_files import described
-from lra_data.corpus import Corpus, Transfer
+from lra_data.corpus import ALLOW_PARTIAL, Corpus, Transfer
 from lra_data.errors import SetError, UsageError
 from lra_data.family import Makers
 from lra_data.retrieval.config import LRA_SIZES, PRESETS, Config
@@ -174,7 +174,7 @@ class Retrieval(CorpusTask):
         if absent and not corpus.allow_partial:
             raise SetError(
                 f"{corpus.pairs}: expected pairs of papers with a text, got {count:,} pairs with papers that have no "
-                f"text in {found.path}, {shown_papers(absent)}: --allow-partial leaves them out and marks the set"
+                f"text in {found.path}, {shown_papers(absent)}: {ALLOW_PARTIAL} leaves them out and marks the set"
             )
         listed = {
             "digest": lists.digest,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import lra_data
+from lra_data.errors import UsageError
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
 from lra_data.loading.frameworks.torch_batches import TorchLoader
@@ -288,9 +289,17 @@ def test_passes_are_objects_and_the_last_batch_is_last(kind: str, data: Dataset)
     assert iter(one) is one
     steps = [number for number, _ in enumerate(one) if (number + 1) % 4 == 0 or number + 1 == len(loader)]
     assert steps == [3, 5]
-    assert list(one) == []
+    assert next(one, None) is None
     next(iter(loader))  # a look
     assert sorted(index for batch in indices(loader) for index in batch) == list(range(ROWS))
+
+
+@counted
+def test_a_loop_over_a_pass_that_ended_is_refused(kind: str, data: Dataset) -> None:
+    one = iter(loader_of(kind, data))
+    assert len(indices(one)) == STEPS
+    with pytest.raises(UsageError, match="got a pass that has ended"):
+        indices(one)
 
 
 @all_kinds

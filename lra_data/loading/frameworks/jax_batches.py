@@ -8,7 +8,7 @@ import numpy as np
 
 from lra_data.loading.batch_making.collate import Batch, ProtocolBatch
 from lra_data.loading.batches import Batches
-from lra_data.loading.frameworks.loader import Loader
+from lra_data.loading.frameworks.loader import ConvertedPass, Loader
 from lra_data.optional_import import require
 from lra_data.shown import array_facts, as_html, as_text
 
@@ -61,4 +61,5 @@ class JaxLoader(Loader):
         self._device = device
 
     def __iter__(self) -> Iterator[JaxBatch]:
-        return map(partial(to_jax, device=self._device, offset=self.batches.offset), iter(self.batches))
+        convert = partial(to_jax, device=self._device, offset=self.batches.offset)
+        return ConvertedPass(iter(self.batches), convert)

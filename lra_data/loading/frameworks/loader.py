@@ -43,6 +43,20 @@ class Loader(Shown):
         self.batches.load_state_dict(state)
 
 
+class ConvertedPass(Generic[T]):
+    """A pass whose batches are converted as they are delivered. Threads may share it."""
+
+    def __init__(self, one: Pass, convert: Callable[[Any], T]) -> None:
+        self._pass, self._convert = one, convert
+
+    def __iter__(self) -> "ConvertedPass[T]":
+        self._pass.refuse_second_use()
+        return self
+
+    def __next__(self) -> T:
+        return self._convert(next(self._pass))
+
+
 class CountedPass(Generic[T]):
     """A pass whose batches are made ahead elsewhere; each is counted when it is delivered. Threads may share it.
 
@@ -54,6 +68,7 @@ class CountedPass(Generic[T]):
         self._delivered: Iterator[T] | None = None
 
     def __iter__(self) -> "CountedPass[T]":
+        self._pass.refuse_second_use()
         return self
 
     def __next__(self) -> T:

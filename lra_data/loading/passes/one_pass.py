@@ -19,7 +19,8 @@ from lra_data.loading.passes.position import Position
 class Pass:
     """An iterator over one pass. Its epoch is decided, and counts as begun, when its first batch is drawn.
 
-    Several threads may draw from one pass; each batch is delivered once. prefetch, threads: see `Dataset.batches`.
+    Several threads may draw from one pass; each batch is delivered once. A pass that was drawn to its end stays there,
+    and `iter()` of it raises UsageError. prefetch, threads: see `Dataset.batches`.
     """
 
     def __init__(self, ledger: Ledger, prefetch: int, threads: int) -> None:
@@ -50,7 +51,16 @@ class Pass:
         return self._lock
 
     def __iter__(self) -> "Pass":
+        self.refuse_second_use()
         return self
+
+    def refuse_second_use(self) -> None:
+        """Raise UsageError if the pass has ended: a loop over it would do nothing, in silence."""
+        if self._over:
+            raise UsageError(
+                "expected batches or a loader, whose every iter() is the next epoch, got a pass that has ended, what "
+                "iter() of them returned: give the batches or the loader itself to the loop or the trainer"
+            )
 
     def __next__(self) -> Batch | ProtocolBatch:
         with self._own():

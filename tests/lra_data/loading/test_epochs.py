@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import lra_data
+from lra_data.errors import UsageError
 from lra_data.loading.dataset import Dataset
 from tests.support.epoch_loaders import (
     BATCH,
@@ -72,10 +73,19 @@ def test_a_pass_is_an_object_of_its_own(kind: str, data: Dataset) -> None:
     assert next(one).indices.tolist() == due(data, 0)[0]
     assert iter(one) is one  # which begins nothing
     assert indices(one) == due(data, 0)[1:]
-    assert list(one) == []  # and stays at its end
+    assert next(one, None) is None  # and stays at its end
     two = iter(loader)
     assert KINDS[kind].one_iterator or two is not one
     assert epoch_of(data, indices(two)) == 1
+
+
+@pytest.mark.parametrize("kind", ["Batches", "TorchLoader", "TorchLoader, 2 workers"])
+def test_a_loop_over_a_pass_that_ended_is_refused(kind: str, data: Dataset) -> None:
+    """As a trainer does that was given `iter(loader)`: it would train one epoch, and then nothing, in silence."""
+    one = iter(loader_of(kind, data))
+    assert len(indices(one)) == STEPS
+    with pytest.raises(UsageError, match="got a pass that has ended"):
+        indices(one)
 
 
 @pytest.mark.parametrize("kind", names(lambda kind: not kind.undrawn_may_count))

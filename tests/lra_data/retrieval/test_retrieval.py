@@ -236,7 +236,8 @@ def test_absent_papers_are_named_and_can_be_left_out(corpora: dict[str, Path], t
     assert result.returncode == 1
     assert result.stderr == (
         f"lra-data: error: {pairs}: expected pairs of papers with a text, got 2 pairs with papers that have no "
-        f"text in {corpora['retrieval']}, X99-0001, X99-0002: --allow-partial leaves them out and marks the set\n"
+        f"text in {corpora['retrieval']}, X99-0001, X99-0002: --allow-partial "
+        "(in Python: corpus=lra_data.Corpus(PATH, allow_partial=True)) leaves them out and marks the set\n"
     )
     task = retrieval_task(corpora["retrieval"], pairs=pairs)
     assert task.name.endswith("-partial")

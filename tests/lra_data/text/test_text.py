@@ -185,8 +185,8 @@ def test_a_part_is_refused_unless_asked_for_and_then_marked(corpora: dict[str, P
     assert str(caught.value) == (
         f"{corpora['text']}: expected the whole of aclImdb, the Large Movie Review Dataset v1.0, got reviews {missing}"
         ": name aclImdb_v1.tar.gz or the unpacked folder with --corpus; the archive is at "
-        "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz; or build an incomplete set with "
-        "--allow-partial, which marks the set"
+        "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz; or accept an incomplete corpus "
+        "with --allow-partial (in Python: corpus=lra_data.Corpus(PATH, allow_partial=True)), which marks the set"
     )
     assert not list(tmp_path.iterdir())
     manifest = lra_data.build("text", tmp_path, corpus=Corpus(corpora["text"], allow_partial=True))

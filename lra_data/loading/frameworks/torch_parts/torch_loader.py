@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lra_data.loading.batches import Batches, Pass
-from lra_data.loading.frameworks.loader import CountedPass, Loader
+from lra_data.loading.frameworks.loader import ConvertedPass, CountedPass, Loader
 from lra_data.loading.frameworks.torch_parts.torch_tensors import TorchBatch, TorchReadBatch, to_torch
 from lra_data.loading.passes.position import Position
 
@@ -52,7 +52,7 @@ class TorchLoader(Loader):
             return CountedPass(iter(self.batches), self._opened)
         if self._pin_memory:
             return iter(self._loader(_PassBatches(iter(self.batches))))
-        return map(to_torch, iter(self.batches))
+        return ConvertedPass(iter(self.batches), to_torch)
 
     def _opened(self, position: Position) -> Iterator[TorchBatch | TorchReadBatch]:
         delivered: Iterator[TorchBatch | TorchReadBatch] = iter(self._loader(_CourseBatches(copy(position))))
