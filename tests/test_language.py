@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
 ]
 PACKAGES = ("lra_data", "reference_models")
 

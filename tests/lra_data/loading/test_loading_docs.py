@@ -11,16 +11,12 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from tests.conftest import ROOT
+from tests.support.pages import blocks
 
 PAGE = (ROOT / "docs" / "loading.md").read_text()
 # Sections by their heading; a section's snippets go on from each other. A snippet behind `<!-- not run: … -->` is not.
 SECTIONS = {
-    section.partition("\n")[0].lstrip("# "): [
-        code
-        for comment, code in re.findall(r"(<!-- not run.*?-->\n)?```python\n(.*?)```", section, re.DOTALL)
-        if not comment
-    ]
-    for section in re.split(r"\n(?=## )", PAGE)
+    section.partition("\n")[0].lstrip("# "): blocks(section, "python") for section in re.split(r"\n(?=## )", PAGE)
 }
 # A snippet that begins with `# train.py` is saved as such, and the section's command runs it.
 SCRIPT = "# train.py\n"

@@ -41,7 +41,9 @@ def test_an_own_model_is_listed_by_its_score(result: Path, tmp_path: Path) -> No
     (place,) = [number for number, row in enumerate(rows) if row["run_by"] == RUN_BY]
     assert (rows[place]["model"], float(rows[place]["listops"])) == ("mine", round(100 * accuracy, 2))
     assert "20 of 2,000 test examples, 95 % interval" in rows[place]["remark"]
-    worst = listed("--task", "listops", "--result", f"mine={changed(result, tmp_path, accuracy=0.0)}", "--format", "csv")
+    worst = listed(
+        "--task", "listops", "--result", f"mine={changed(result, tmp_path, accuracy=0.0)}", "--format", "csv"
+    )
     assert worst.output.splitlines()[-1].split(",")[1] == "mine"
     best = changed(result, tmp_path, accuracy=0.999, examples=2_000)
     first = listed("--task", "listops", "--result", f"mine={best}").output.splitlines()[2]
