@@ -63,9 +63,10 @@ def test_a_script_needs_no_guard(tmp_path: Path, expected: dict[str, bytes], how
     assert file_bytes(tmp_path / "data" / "listops" / "mini") == expected
 
 
-def test_the_snippets_of_the_readme_run_as_a_script(tmp_path: Path) -> None:
+def test_the_snippets_of_the_page_run_as_a_script(tmp_path: Path) -> None:
     """What needs a corpus is left out, and the number of its lines is pinned. The rest is one file without a guard."""
-    (snippet,) = re.findall(r"## From Python\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    text = (ROOT / "docs" / "commands.md").read_text()
+    (snippet,) = re.findall(r"## From Python\n\n```python\n(.*?)```", text, re.DOTALL)
     lines = snippet.replace("listops/lra", "listops/mini").splitlines()
     with_corpus = [line for line in lines if "orpus" in line]
     assert len(with_corpus) == 2
