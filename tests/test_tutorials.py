@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -11,12 +12,28 @@ import pytest
 
 from lra_data.commands.main import cli
 from reference_models.commands.main import cli as zoo
+from tests.conftest import ROOT
 from tests.support.pages import TUTORIALS, page, run_page
 from tests.support.remote_servers import HOST, S3_KEYS, empty_s3_server
 
 PAGES = sorted(path.name for path in TUTORIALS.glob("*.md"))
+ALL_PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 COMMANDS: dict[str, click.Group] = {"lra-data": cli, "lra-zoo": zoo}
 LINES = 120
+
+
+def check_words(line: str) -> bool:
+    """Whether a line is a command of ours; raises what click raises for words that the command does not take."""
+    program, *words = shlex.split(re.split(r" (?:>|\|\||\||&)", line)[0], comments=True)
+    command: click.Command | None = COMMANDS.get(program)
+    if command is None:
+        return False
+    while isinstance(command, click.Group):
+        _, command, words = command.resolve_command(click.Context(command), words)
+    assert command is not None
+    with suppress(click.exceptions.Exit):  # an option such as --layouts has printed its answer
+        command.make_context(program, words)
+    return True
 
 
 def test_every_tutorial_is_here() -> None:
@@ -31,19 +48,30 @@ def test_programs_compile_and_options_exist(name: str) -> None:
     found = page(TUTORIALS / name)
     for file, code in found.files.items():
         compile(code, file, "exec")
-    ours = 0
-    for line in "".join(found.commands).splitlines():
-        program, *words = shlex.split(re.split(r" (?:>|\|\||&)", line)[0])
-        if program == "python" and words[0] != "-m":
-            assert words[0] in found.files, line
-        if program in COMMANDS:
-            command: click.Command | None = COMMANDS[program]
-            while isinstance(command, click.Group):
-                _, command, words = command.resolve_command(click.Context(command), words)
-            assert command is not None
-            command.make_context(program, words)
-            ours += 1
-    assert ours
+    lines = "".join(found.commands).splitlines()
+    programs = [words[1] for words in map(str.split, lines) if words[0] == "python" and words[1] != "-m"]
+    assert set(programs) <= set(found.files)
+    assert sum(map(check_words, lines))
+
+
+@pytest.mark.parametrize("name", ALL_PAGES)
+def test_commands_of_every_page_take_their_words(name: str) -> None:
+    """Those in blocks, indented or fenced. None is run."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    fenced = "\n".join(code for _, code in re.findall(r"```(sh|bash)\n(.*?)```", text, re.DOTALL))
+    lines = re.findall(r"^(lra-(?:data|zoo) .*)$", fenced, re.M) + re.findall(
+        r"^    (lra-(?:data|zoo) .*)$", text, re.M
+    )
+    for line in lines:
+        try:
+            assert check_words(line)
+        except click.ClickException as error:
+            pytest.fail(f"{line}\n{error.format_message()}")
+
+
+def test_a_wrong_option_is_noticed() -> None:
+    with pytest.raises(click.UsageError):
+        check_words("lra-data verify SET --quickly  # digests only")
 
 
 @pytest.mark.slow
