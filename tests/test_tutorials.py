@@ -88,6 +88,20 @@ def test_torch_learns_listops_and_runs_on_pathfinder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.framework
+def test_own_attention_in_the_table(tmp_path: Path) -> None:
+    """All but the measurement of speed, which tests/reference_models/efficiency tests."""
+    changed = {
+        "lra-zoo train listops/mini --attention": "lra-zoo train listops/mini --steps 20 --threads 1 --attention",
+        "lra-zoo efficiency --quick --attention my_attention.py:DecayAttention": "true",
+    }
+    (printed,) = run_page(page(ROOT / "docs" / "own_attention.md"), tmp_path, changed=changed)
+    assert "DecayAttention: all 13 properties that every model needs hold" in printed
+    (row,) = re.findall(r"^\| DecayAttention \|.*", printed, re.M)
+    assert " of 2,000 | root operator 26.05 |" in row
+
+
+@pytest.mark.slow
 def test_publish(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind((HOST, 0))

@@ -64,7 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_pages_commands_are_commands(file: Path) -> None:
     """The first is run; the others, which other tests run with small sets, have words that their commands take."""
-    lines = [line.split("  #")[0].strip() for line in PAGE.splitlines() if line.startswith("    lra-zoo ")]
+    lines = [line.split("  #")[0].strip() for line in PAGE.splitlines() if line.startswith("lra-zoo ")]
     assert [shlex.split(line)[1] for line in lines] == ["test", "train", "evaluate", "table", "efficiency"]
     for line in lines:
         _, name, *words = shlex.split(line)
