@@ -28,7 +28,7 @@ import torch
 import lra_data
 from benchmarks.first_use.__main__ import cpu_model
 from reference_models import Splits, preset, train
-from reference_models.training.recipes import recipe, with_changes
+from reference_models.training.recipes import recipe_for, with_changes
 
 TRIALS = Path(__file__).with_name("trials.jsonl")
 SETTINGS = ("task", "model", "preset", "data", "model_changes", "recipe_changes", "validation_examples")
@@ -78,7 +78,7 @@ def trial(settings: Mapping[str, Any], splits: Splits) -> dict[str, Any]:
         preset(settings["preset"], task=task.family, attention=settings["model"], pixels=pixels),
         **settings["model_changes"],
     )
-    usual = recipe(settings["preset"], task=task.family, attention=settings["model"])
+    usual = recipe_for(settings["preset"], task, settings["model"])
     training = with_changes(usual, settings["recipe_changes"])
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()

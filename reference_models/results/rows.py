@@ -11,14 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lra_data import UsageError, paths
+from lra_data import UsageError, get_task, paths
 from reference_models.attention.catalogue import attention_names
 from reference_models.evaluation.significance import wilson
 from reference_models.model.card import Card, CheckpointError
 from reference_models.model.checkpoint import CARD, read_card
 from reference_models.model.presets import PRESET_NAMES, TASKS, preset
+from reference_models.model.train_config import TrainConfig
 from reference_models.results.published import SOURCES, fails, published
-from reference_models.training.recipes import recipe, written
+from reference_models.training.recipes import recipe, recipe_for, written
 
 # The names of Pathfinder's larger pictures in the published tables: 128 is Path-X; no table has 256.
 _LARGE_PATHFINDER = {"128": "path-x", "256": None}
@@ -163,7 +164,7 @@ def _published(source: str, model: str, task: str) -> float | str | None:
 def _command(card: Card) -> str:
     """The command that makes the result, for any MODEL: the preset, and the options that differ from its recipe."""
     chosen = str(card.preset)
-    usual = asdict(recipe(chosen, task=card.task.partition("/")[0], attention=card.attention))
+    usual = asdict(_usual_recipe(card, chosen))
     partial = ["--corpus", "ARCHIVE", "--allow-partial"] if card.task.endswith(_PARTIAL) else []
     words = ["lra-zoo", "train", card.task.removesuffix(_PARTIAL), "MODEL", "--preset", chosen, *partial]
     if card.model.head != _usual_head(card):
@@ -181,6 +182,14 @@ def _command(card: Card) -> str:
     if card.attention_sha256 is not None:
         words += ["--attention", f"FILE.py:{card.attention}"]
     return shlex.join(words)
+
+
+def _usual_recipe(card: Card, chosen: str) -> TrainConfig:
+    """The preset's for the set; for a set that is no preset, that of its family."""
+    try:
+        return recipe_for(chosen, get_task(card.task.removesuffix(_PARTIAL)), card.attention)
+    except UsageError:
+        return recipe(chosen, task=card.task.partition("/")[0], attention=card.attention)
 
 
 def _usual_head(card: Card) -> str:

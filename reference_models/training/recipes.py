@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lra_data import UsageError, errors
+from lra_data.task import Task
 from reference_models.model.presets import PICTURES, PIXELS, PRESET_NAMES, PUBLISHED, TASKS
 from reference_models.model.published import changes_of_xiong, published_recipe
 from reference_models.model.train_config import TrainConfig
@@ -56,14 +57,18 @@ _MINI: dict[str, dict[str, Any]] = {
         "easier_steps": 1500,
     },
 }
+# Longer contours are learned rung after rung, each one paddle longer, the first without distractors; then come steps on
+# the set's own rows. Trained on 32-easy alone (docs/baselines.md).
+_SHORT, _RUNG_STEPS, _OWN_STEPS = 3, 250, 2000
 # A token a pixel takes a Transformer more than a second a step on one core. Not searched yet.
 _PIXELS: dict[str, Any] = {"steps": 1500}
 
 
-def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig:
+def recipe(name: str, *, task: str, attention: str | None = None, contour_length: int | None = None) -> TrainConfig:
     """A preset's recipe for a task (a family of `lra_data`); raises UsageError for unknown names.
 
     attention: only the preset `published` needs it, where each model has a recipe of its own.
+    contour_length: paddles of a contour of Pathfinder, on which the rungs of `mini` depend.
     """
     for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
         if given not in known:
@@ -78,6 +83,8 @@ def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig
         return TrainConfig(**published_recipe(attention, task))
     if name.startswith("mini"):
         chosen: dict[str, Any] = {"warmup": 50, **(_PIXELS if name == PIXELS else _MINI[task])}
+        if name != PIXELS and contour_length is not None and contour_length > _SHORT:
+            chosen |= _ladder(contour_length)
         return TrainConfig(**chosen, clip_norm=1.0, weight_decay=0.01, beta2=0.99)
     if name == "xiong":
         return TrainConfig(**_XIONG_ALL, **_XIONG[task])
@@ -85,6 +92,19 @@ def recipe(name: str, *, task: str, attention: str | None = None) -> TrainConfig
     if name == "lra-paper":
         settings["learning_rate"] = _PAPER_RATES.get(task, settings["learning_rate"])
     return TrainConfig(**settings)
+
+
+def recipe_for(name: str, data: Task, attention: str | None = None) -> TrainConfig:
+    """`recipe` for a task as it is configured."""
+    length = getattr(data.config, "contour_length", None)
+    return recipe(name, task=data.family, attention=attention, contour_length=length)
+
+
+def _ladder(contour_length: int) -> dict[str, Any]:
+    lengths = range(_SHORT, contour_length)
+    rungs = ({"contour_length": _SHORT, "num_distractor_snakes": 0}, *({"contour_length": each} for each in lengths))
+    easier_steps = _RUNG_STEPS * len(rungs)
+    return {"easier": rungs, "easier_steps": easier_steps, "steps": easier_steps + _OWN_STEPS}
 
 
 def with_changes(given: TrainConfig, changes: Mapping[str, Any], *, generated: bool = True) -> TrainConfig:

@@ -31,7 +31,7 @@ from reference_models.model.presets import preset
 from reference_models.model.train_config import TrainConfig
 from reference_models.pretraining.pretrained import Pretraining, read_pretrained
 from reference_models.training.pretraining import RATIOS, pretrain
-from reference_models.training.recipes import recipe, with_changes
+from reference_models.training.recipes import recipe_for, with_changes
 from reference_models.training.run_log import Report
 from reference_models.training.splits import Splits
 from reference_models.training.trainer import train
@@ -94,7 +94,7 @@ class Experiment:
         model = preset(self.preset, task=family, attention=self.attention, pixels=pixels)
         if self.head is not None:
             model = replace(model, head=self.head)
-        usual = recipe(self.preset, task=family, attention=self.attention)
+        usual = recipe_for(self.preset, data.task, self.attention)
         training = with_changes(usual, self.changes, generated=not data.task.converted)
         return replace(model, seed=training.seed), training
 

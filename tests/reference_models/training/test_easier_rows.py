@@ -13,7 +13,7 @@ from lra_data import UsageError
 from reference_models import Splits, TrainConfig, preset
 from reference_models.commands.shared_options import recipe_changes
 from reference_models.devices import World, chosen_device
-from reference_models.training.recipes import recipe, with_changes, written
+from reference_models.training.recipes import recipe, recipe_for, with_changes, written
 from reference_models.training.splits import Ladder, training_loader
 from tests.support.tiny_corpora import write_corpora
 from tests.support.training_process import small_config, small_recipe, small_splits, small_training
@@ -141,3 +141,23 @@ def test_the_rate_falls_after_the_easier_steps() -> None:
     assert [recipe.rate(step) for step in (5, 10, 60)] == [0.5, 1.0, 1.0]
     assert recipe.rate(80) == pytest.approx(0.5)
     assert recipe.rate(100) == 0.0
+
+
+def test_longer_contours_of_pathfinder_are_learned_rung_after_rung() -> None:
+    usual = recipe_for("mini", lra_data.get_task("pathfinder/32-easy"))
+    assert (usual.steps, usual.easier_steps) == (3000, 1000)
+    assert usual.rungs == (
+        {"contour_length": 3, "num_distractor_snakes": 0},
+        {"contour_length": 3},
+        {"contour_length": 4},
+        {"contour_length": 5},
+    )
+    assert recipe_for("mini", lra_data.get_task("pathfinder/24-mini")) == recipe("mini", task="pathfinder")
+    assert recipe_for("mini", lra_data.get_task("listops/mini")) == recipe("mini", task="listops")
+    pixels = recipe_for("mini-pixels", lra_data.get_task("pathfinder/32-hard"))
+    assert pixels == recipe("mini-pixels", task="pathfinder")
+    hard = recipe_for("mini", lra_data.get_task("path-x"))
+    assert [rung["contour_length"] for rung in hard.rungs] == [3, *range(3, 14)]
+    for rung in hard.rungs:  # the shortest contours reach as far apart as markers must be
+        config: Any = replace(lra_data.get_task("path-x").config, **rung)
+        assert len(lra_data.load(config, split="train[:2]")[0:2]) == 2
