@@ -7,6 +7,7 @@ time into every header. Keys contain no dots, since WebDataset ends a key at the
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,12 @@ from lra_data.picture_files import png_bytes, png_versions, read_png
 from lra_data.store.atomic_files import Sink
 from lra_data.store.formats.shard_format import ShardFormat, ShardWriter
 
+# Version 1.0 of the format (numpy.lib.format), of integers. Two bytes before the text are its length.
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[|<][iu][1248])', 'fortran_order': False, "
+    rb"'shape': \((?P<count>\d+),\), \} *\n",
+    re.DOTALL,
+)
 _ROWS_A_BATCH = 1024
 
 
@@ -136,7 +143,22 @@ def _decode(extension: str, data: bytes, inputs: dict[str, str]) -> dict[str, An
         return dict(json.loads(data))
     if extension.endswith("png"):
         return {inputs[extension]: read_png(data).ravel()}
-    return {inputs[extension]: np.load(io.BytesIO(data), allow_pickle=False)}
+    return {inputs[extension]: _from_npy(data)}
+
+
+def _from_npy(data: bytes) -> "np.ndarray[Any, Any]":
+    """The array (n,) in a member as `_npy_bytes` writes it; raises ValueError for anything else.
+
+    Not by `np.load`, which parses the header with `ast`: in two threads at a time, as loaders have, that raises a
+    SystemError now and then under Python 3.11 (CPython issue 106905).
+    """
+    header = _NPY_HEADER.match(data)
+    if header is None:
+        raise ValueError("an .npy member that is not a one-dimensional array of integers")
+    dtype, count = np.dtype(header["dtype"].decode()), int(header["count"])
+    if len(data) != header.end() + count * dtype.itemsize:
+        raise ValueError(f"an .npy member with {len(data) - header.end()} bytes of {count} {dtype.name} values")
+    return np.frombuffer(data, dtype, count, header.end())
 
 
 def _npy_bytes(values: "np.ndarray[Any, Any]") -> bytes:

@@ -69,7 +69,7 @@ def test_shards_of_no_known_build_are_refused(small_set: Path, tmp_path: Path) -
     folder.mkdir(parents=True)
     shutil.copy(small_set / "train-00000-of-00002.arrow", folder)
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(SetError, match=r"holds 1 shards of an unknown build, such as train-00000-of-00002.arrow"):
+    with pytest.raises(SetError, match=r"holds 1 shard of an unknown build, such as train-00000-of-00002.arrow"):
         build_small(tmp_path)
     assert not (folder / ".build").exists()
     build_small(tmp_path, overwrite=True)

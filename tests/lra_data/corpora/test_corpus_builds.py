@@ -305,7 +305,8 @@ def test_smaller_sizes_are_the_first_rows_and_larger_ones_refused(corpora: dict[
         build("image/lra", corpora, tmp_path / "more", sizes={"test": 61})
 
 
-def test_info_says_where_a_corpus_is() -> None:
+def test_info_says_where_a_corpus_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")
     lines = run("info", "image").stdout
     assert "cifar-10-python.tar.gz https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz or " in lines
     assert "170,498,071 bytes, md5:c58f30108f718f92721af3b95e74349a" in lines

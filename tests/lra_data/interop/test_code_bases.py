@@ -113,7 +113,8 @@ def test_a_position_outside_the_split_is_refused(listops: Exported) -> None:
         view.take("test", [LISTOPS_SIZES["test"]])
 
 
-def test_the_command_line_says_where_two_protocols_differ() -> None:
+def test_the_command_line_says_where_two_protocols_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     greys = ("torchvision Grayscale, which is Pillow's convert('L')", "tf.image.rgb_to_grayscale on integers")
     command = ("info", "--protocol", "s4", "--diff", "lra-2020")
     lines = run(*command).stdout.splitlines()

@@ -144,10 +144,3 @@ def test_trivial_predictors_are_those_of_the_statistics() -> None:
     assert found["majority class"]["examples"] == 4000  # validation and test, whatever slice was given
     assert 0.10 < found["majority class"]["accuracy"] < 0.14
     assert 0.24 < found["root operator"]["accuracy"] < 0.28
-
-
-def test_a_dataset_says_what_it_is(small_root: Path) -> None:
-    built = lra_data.load("listops/mini", split="train[:10]", root=small_root)
-    assert repr(built) == "Dataset(listops/mini, split='train', 10 examples, built)"
-    virtual = lra_data.load("listops/mini", split="test")
-    assert repr(virtual) == "Dataset(listops/mini, split='test', 2,000 examples, virtual)"

@@ -21,6 +21,7 @@ from lra_data import SetError, UsageError, get_task
 from lra_data.arrow_columns import class_label, make_schema
 from lra_data.store.digests import LogicalDigest, row_digests
 from lra_data.store.formats.shard_format import format_names, get_format
+from lra_data.store.formats.webdataset_tar import _from_npy, _npy_bytes
 from tests.conftest import ALL_FORMATS, SMALL_SIZES, file_bytes
 
 SCHEMA = make_schema(
@@ -186,3 +187,22 @@ def test_tar_headers_hold_nothing_of_the_machine(small_set: Path) -> None:
     }
     assert all(member.name.count(".") == 1 for member in members)
     assert format_names() == ALL_FORMATS
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "i8"])
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_npy_members_are_read_as_numpy_reads_them(dtype: str, count: int) -> None:
+    values = np.arange(count).astype(dtype)
+    found = _from_npy(_npy_bytes(values))
+    assert found.dtype == values.dtype
+    assert np.array_equal(found, np.load(io.BytesIO(_npy_bytes(values))))
+
+
+def test_other_npy_members_are_refused() -> None:
+    whole = _npy_bytes(np.arange(5, dtype=np.uint8))
+    for data in (b"", whole[:20], whole[1:], _npy_bytes(np.zeros((2, 2), np.uint8)), _npy_bytes(np.zeros(3))):
+        with pytest.raises(ValueError, match="member that is not a one-dimensional array of integers"):
+            _from_npy(data)
+    for data in (whole[:-1], whole + b"0"):
+        with pytest.raises(ValueError, match=r"an .npy member with (4|6) bytes of 5 uint8 values"):
+            _from_npy(data)
