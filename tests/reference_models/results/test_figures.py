@@ -23,7 +23,7 @@ NAME = "listops/mini/local"
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three bundled models instead of all: of a generated task, of one with a stem that joins pixels, of a corpus."""
-    names = [NAME, "pathfinder/24-mini/local", "text/holdout/local"]
+    names = [NAME, "pathfinder/32-easy/local", "text/holdout/local"]
     monkeypatch.setattr(figures, "bundled_names", lambda: names)
     monkeypatch.setattr(figures, "attention_names", lambda: ["full", "local"])
 
