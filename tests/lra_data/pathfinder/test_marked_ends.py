@@ -26,7 +26,7 @@ def test_the_ends_are_those_of_the_markers() -> None:
 
 @pytest.mark.slow
 def test_they_tell_more_than_the_trivial_predictors() -> None:
-    """Of 20,000 pictures of 32-easy, 20,000 others learned: the best trivial predictor has 60 % (docs/pathfinder.md)."""
+    """Learned on 20,000 pictures of 32-easy, where the best trivial predictor has 60 % (docs/pathfinder.md)."""
     right, (low, high) = accuracy_of_ends("32-easy", 20_000)
     assert low < right / 20_000 < high
     assert low > 0.7
