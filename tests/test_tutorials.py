@@ -85,6 +85,7 @@ def test_torch_learns_listops_and_runs_on_pathfinder(tmp_path: Path) -> None:
     assert 0.31 < record["accuracy"] < 0.36  # "about 33 %"
     assert "root operator 26." in printed
     assert json.loads((tmp_path / "pathfinder-mini.json").read_text())["examples"] == 500
+    assert (tmp_path / "mine.pdf").read_bytes().startswith(b"%PDF-")
 
 
 @pytest.mark.slow
