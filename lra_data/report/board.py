@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lra_data.catalogue import get_task
 from lra_data.errors import UsageError, brief
 from lra_data.report.bundled_models import BundledModel
-from lra_data.report.result_files import ModelResults, Result
 from lra_data.results.families import family_of
 from lra_data.results.published import FAIL, FIVE, Row, averages, chosen, found_rule
+from lra_data.results.result_files import FULL_SETS, ModelResults, Result, whole_test
 
 # The board's columns: every task of the benchmark but Path-256, which two rows have; it is in their notes.
 COLUMNS = {
@@ -25,11 +24,6 @@ COLUMNS = {
     "pathx": "Path-X",
 }  # fmt: skip
 
-# The sets whose test rows are the benchmark's, or follow its law, by column. Retrieval needs LRA's own id lists.
-FULL_SETS = {
-    "listops/lra": "listops", "text/lra": "text", "text/holdout": "text", "image/lra": "image",
-    "pathfinder/32-hard": "pathfinder", "pathfinder/128-hard": "pathx",
-}  # fmt: skip
 _LARGE_PICTURES = {"128": "pathx", "256": "path256"}
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+(?= )")
@@ -207,7 +201,7 @@ def _differences(result: Result) -> list[str]:
     found = []
     if result.task not in FULL_SETS:
         found.append(f"another set: {result.task}")
-    elif list(result.rows) != [0, get_task(result.task).sizes["test"]]:
+    elif list(result.rows) != [0, whole_test(result.task)]:
         found.append(f"{result.task}: rows {result.rows[0]:,} to {result.rows[1]:,} alone")
     if result.split != "test":
         found.append(f"{result.task}: scores on {result.split}")

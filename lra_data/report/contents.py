@@ -12,10 +12,10 @@ from lra_data.report.board import board
 from lra_data.report.bundled_models import bundled_models
 from lra_data.report.charts import DIGESTS
 from lra_data.report.page import Page, folder_for, write_page
-from lra_data.report.result_files import ModelResults, read_results
 from lra_data.report.set_section import SetSection, absent_section, set_section
 from lra_data.report.zoo_section import ZooFigures, zoo_sections
 from lra_data.results.published import published
+from lra_data.results.result_files import ModelResults, read_results
 from lra_data.store.row_access import Rows, open_rows
 from lra_data.version import VERSION
 

@@ -9,9 +9,9 @@ import pytest
 from lra_data import UsageError
 from lra_data.report.board import COLUMNS, BoardRow, Cell, board
 from lra_data.report.bundled_models import bundled_models
-from lra_data.report.result_files import read_results
 from lra_data.results.families import FAMILIES, OTHER, family_of
 from lra_data.results.published import averages, chosen, published
+from lra_data.results.result_files import read_results
 from tests.support.report_pages import result_record, write_result
 
 FULL = {

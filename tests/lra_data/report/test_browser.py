@@ -13,8 +13,8 @@ import pytest
 from lra_data.report.board import COLUMNS, board
 from lra_data.report.bundled_models import bundled_models
 from lra_data.report.contents import write_site
-from lra_data.report.result_files import read_results
 from lra_data.results.published import published
+from lra_data.results.result_files import read_results
 from tests.support.browser import SCREENSHOTS, chromium, java, npm_file
 from tests.support.report_pages import HARM, write_result
 

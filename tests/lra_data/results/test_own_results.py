@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 
 import lra_data
 from lra_data.commands.main import cli
-from lra_data.results.own_results import COLUMNS, RUN_BY
+from lra_data.results.own_results import RUN_BY
 from lra_data.results.published import TASKS
+from lra_data.results.result_files import FULL_SETS
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_an_own_model_is_listed_by_its_score(result: Path, tmp_path: Path) -> No
 
 
 def test_files_of_one_model_are_one_row_with_our_averages(result: Path, tmp_path: Path) -> None:
-    sets = {column: task for task, column in COLUMNS.items() if task not in ("text/holdout", "retrieval/lra-pairs")}
+    sets = {column: task for task, column in FULL_SETS.items() if task != "text/holdout"}
     files = [changed(result, tmp_path, task=task, accuracy=n / 10) for n, task in enumerate(sets.values(), start=1)]
     found = listed(*(word for file in files for word in ("--result", f"mine={file}")), "--format", "json")
     (row,) = [row for row in json.loads(found.output) if row["model"] == "mine"]
@@ -62,9 +63,9 @@ def test_files_of_one_model_are_one_row_with_our_averages(result: Path, tmp_path
 
 
 def test_every_column_has_a_set_that_exists() -> None:
-    assert set(COLUMNS.values()) == set(TASKS)
-    assert set(COLUMNS) - {"retrieval/lra-pairs"} <= set(lra_data.task_names())  # which needs the lists
-    sizes = {task: lra_data.get_task(task).sizes["test"] for task in set(COLUMNS) - {"retrieval/lra-pairs"}}
+    assert set(FULL_SETS.values()) == set(TASKS)
+    assert set(FULL_SETS) - {"retrieval/lra-pairs"} <= set(lra_data.task_names())  # which needs the lists
+    sizes = {task: lra_data.get_task(task).sizes["test"] for task in set(FULL_SETS) - {"retrieval/lra-pairs"}}
     assert all(size == lra_data.get_task(task.partition("/")[0]).sizes["test"] for task, size in sizes.items())
 
 
@@ -73,7 +74,7 @@ def test_every_column_has_a_set_that_exists() -> None:
     [
         ({"task": "listops/mini"}, "expected a score on a set of the benchmark (listops/lra, "),
         ({"split": "validation"}, "expected a score on test, as published scores are, got one on validation"),
-        ({"format": 7}, "expected a result file, as `lra-data score --out FILE`"),
+        ({"format": 7}, "expected a result file of `lra-data score --out`"),
     ],
 )
 def test_what_is_not_comparable_is_refused(entries: dict[str, object], said: str, result: Path, tmp_path: Path) -> None:
