@@ -24,7 +24,7 @@ from lra_data.pathfinder.config import PRESETS
 
 SCORED, EPOCHS, BATCH = 20_000, 12, 512
 LEVELS = ("easy", "intermediate", "hard")
-CHOSEN = ("24-mini", "32-mini", *(f"32-{level}{clean}" for level in LEVELS for clean in ("", "-clean")))
+CHOSEN = ("24-mini", "32-mini", *(f"32-{level}{clean}" for level in LEVELS for clean in ("", "-clean")), "128-hard")
 
 
 def ends_and_labels(preset: str, split: str, count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
