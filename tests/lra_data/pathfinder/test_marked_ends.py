@@ -11,17 +11,21 @@ pytestmark = pytest.mark.framework
 
 
 def test_the_ends_are_those_of_the_markers() -> None:
-    ends, labels = ends_and_labels("32-easy", "test", 40)
-    rows = lra_data.take("pathfinder/32-easy", "test", range(40)).to_pylist()
-    for row, (rise, run, *angles), label in zip(rows, ends, labels, strict=True):
-        first, last = np.array(marked_tips(row))
+    ends, labels = ends_and_labels("128-hard", "test", 40)
+    rows = lra_data.take("pathfinder/128-hard", "test", range(40)).to_pylist()
+    swapped = 0
+    for row, numbers, label in zip(rows, ends, labels, strict=True):
+        tips = np.array(marked_tips(row))
         assert label == row["label"]
-        assert np.allclose([rise, run], (last - first) / 32)
-        paddles = np.array(row["contours"]).reshape(2, 6, 4)
-        own = row["origin"]
-        begin, end = paddles[own, 0, 2], paddles[own if label else 1 - own, -1, 2]
-        expected = [f(np.radians(angle / 100)) for angle in (begin, end) for f in (np.sin, np.cos)]
-        assert np.allclose(angles, expected, atol=1e-6)
+        offset, leaving = numbers[:2] * 128, numbers[2:].reshape(2, 2)
+        order = 1 if np.allclose(offset, tips[1] - tips[0], atol=1e-3) else -1
+        swapped += order < 0
+        assert np.allclose(offset, order * (tips[1] - tips[0]), atol=1e-3)
+        assert np.allclose(np.linalg.norm(leaving, axis=1), 1, atol=1e-6)
+        picture = np.array(row["inputs"]).reshape(128, 128)
+        for tip, direction in zip(tips[::order], leaving, strict=True):
+            assert picture[tuple(np.rint(tip + 5 * direction).astype(int))] > 0  # its paddle is five pixels long
+    assert 10 < swapped < 30
 
 
 @pytest.mark.slow
