@@ -33,6 +33,7 @@ BUILTIN = {
     "lra_data/store/manifest.py": {"ValueError"},
     "lra_data/store/outputs/object_store.py": {"ConnectionError"},
     "lra_data/store/shard_entry.py": {"ValueError"},
+    "lra_data/store/formats/webdataset_tar.py": {"ValueError"},
     "lra_data/store/shard_table.py": {"IndexError"},
     "reference_models/model/reversible.py": {"TypeError"},
 }
