@@ -47,6 +47,8 @@ def test_from_nothing_to_a_table(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in trained.stderr.splitlines()] == [
         "listops/mini linear: step 20",
         "listops/mini linear: step 40",
+        f"listops/mini linear: scores test with the weights of step {card['selected_step']}",
+        "listops/mini linear: records the model's answers on the first rows",
     ]
 
     evaluated = command(tmp_path, "lra-zoo", f"evaluate {RUN} listops/mini --root data").stdout
