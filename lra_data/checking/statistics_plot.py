@@ -1,11 +1,13 @@
 """Plots what `lra-data stats` prints: labels, the spread of each measure, and the trivial predictors."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lra_data.optional_import import require
-from lra_data.paths import local_path, write_failure
+from lra_data.paths import local_path
+from lra_data.store.atomic_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,11 +21,10 @@ def plot(figures: Mapping[str, Any], path: Path | str) -> Path:
     """Write the result of `statistics` as a PNG; raises UsageError without the library matplotlib."""
     file = local_path(path, "a file for the picture")
     drawn = figure(figures)
-    try:
-        # Without the library's version, which would change the file's bytes but not the picture.
-        drawn.savefig(file, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    except OSError as error:
-        raise write_failure(file, error) from error
+    data = BytesIO()
+    # Without the library's version, which would change the file's bytes but not the picture.
+    drawn.savefig(data, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    write_whole(file, data.getvalue())
     return file
 
 

@@ -12,7 +12,7 @@ from lra_data.commands.interop import show_protocol
 from lra_data.commands.options import JSON_OPTION, one_line, opened, virtual_options
 from lra_data.corpus import corpus_from_options
 from lra_data.errors import UsageError
-from lra_data.paths import local_path, write_failure
+from lra_data.paths import local_path
 from lra_data.phases import of_rows, shown
 from lra_data.text_tables import columns, named_lines, table_lines
 
@@ -220,11 +220,9 @@ def _picture_name(task_name: str, *rest: str | int) -> str:
 
 def _write_picture(path: str, picture: Any, *, quiet: bool = False) -> None:
     from lra_data.picture_files import png_bytes
+    from lra_data.store.atomic_files import write_whole
 
     file = local_path(path, "a file for the picture")
-    try:
-        file.write_bytes(png_bytes(picture))
-    except OSError as error:
-        raise write_failure(file, error) from error
+    write_whole(file, png_bytes(picture))
     if not quiet:
         click.echo(f"wrote {file}")

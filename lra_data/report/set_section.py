@@ -19,7 +19,6 @@ _LONGEST_TEXT = 6_000
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 400
 _PICTURES = 24
-# By label; of the palette of Okabe and Ito.
 
 
 class FirstRows(Rows):

@@ -4,6 +4,7 @@ The model is untrained and its tokens are random, so the picture shows the patte
 """
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import torch
 from lra_data import paths
 from reference_models.attention.base import Shape
 from reference_models.attention.catalogue import attention_class
+from reference_models.model.checkpoint import write_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -93,12 +95,10 @@ def with_axes(name: str, shades: np.ndarray[Any, np.dtype[np.uint8]]) -> "Image.
 
 
 def draw(name: str, folder: Path) -> Path:
-    """Write FOLDER/<name>.png; raises UsageError if the folder is not writable."""
+    """Write FOLDER/<name>.png; raises CheckpointError if the folder is not writable."""
     path = paths.local_path(folder, "a folder for the pictures") / f"{name}.png"
     drawn = with_axes(name, pattern(name))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.save(path, optimize=True)
-    except OSError as error:
-        raise paths.write_failure(path, error) from error
+    data = BytesIO()
+    drawn.save(data, format="PNG", optimize=True)
+    write_whole(path, data.getvalue())
     return path

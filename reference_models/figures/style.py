@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lra_data import UsageError, optional_import, paths
+from reference_models.model.checkpoint import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +97,7 @@ def save(drawing: "Figure", path: Path, *, dots_per_inch: int = 200) -> Path:
 
     dots_per_inch: of PNG.
 
-    Raises UsageError for an unknown suffix, and BuildError if the file cannot be written.
+    Raises UsageError for an unknown suffix, and CheckpointError if the file cannot be written.
     """
     path = figure_file(path)
     kind = path.suffix.lower()
@@ -104,11 +105,7 @@ def save(drawing: "Figure", path: Path, *, dots_per_inch: int = 200) -> Path:
     with settings():
         smaller: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if kind == ".png" else {}
         drawing.savefig(data, format=kind[1:], dpi=dots_per_inch, metadata=FORMATS[kind], **smaller)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.getvalue())
-    except OSError as error:
-        raise paths.write_failure(path, error) from error
+    write_whole(path, data.getvalue())
     return path
 
 

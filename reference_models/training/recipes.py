@@ -110,15 +110,14 @@ def _ladder(contour_length: int) -> dict[str, Any]:
 def with_changes(given: TrainConfig, changes: Mapping[str, Any], *, generated: bool = True) -> TrainConfig:
     """A recipe with changed fields; raises UsageError for values that no recipe may have.
 
-    With another number of steps, easier rows keep their share of them. A task that is not generated has none.
+    With another number of steps, easier rows keep their share of them; with fewer easier steps than rungs, the first
+    rungs have a step each. A task that is not generated has none.
     """
     if given.easier and not generated:
         given = replace(given, easier=None, easier_steps=0)
     if given.easier and "steps" in changes and not {"easier", "easier_steps"} & changes.keys():
-        changes = {
-            **changes,
-            "easier_steps": max(len(given.rungs), given.easier_steps * changes["steps"] // given.steps),
-        }
+        share = max(1, given.easier_steps * changes["steps"] // given.steps)
+        changes = {**changes, "easier": given.rungs[:share], "easier_steps": share}
     return replace(given, **changes)
 
 

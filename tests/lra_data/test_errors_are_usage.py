@@ -141,13 +141,13 @@ def test_an_error_from_inside_shows_where_it_came_from(package: str, arguments: 
         (["train", "listops/mini", "linear", "--learning-rate", "nan"], "expected a learning_rate above 0, got nan"),
         (["efficiency", "--cap", "nan"], "expected cap_seconds above 0, got nan"),
         (["span", "listops/mini/linear", "listops/mini", "--width", "5"], "expected no width for listops/mini"),
-        (["draw", "--out", "{file}"], "cannot write "),
+        (["draw", "--out", "{file}"], "adaptive_sparse.png: expected to write "),
         (["check", "listops/mini", "--checkpoints", "{empty}"], "expected models that were trained on listops/mini"),
         (
             ["evaluate", "{cards}/one", "listops/mini"],
             "card of format 1, got: missing entry attention",
         ),
-        (["train", "listops/mini", "linear", "--steps", "1", "--out", "{file}"], "cannot write "),
+        (["train", "listops/mini", "linear", "--steps", "1", "--out", "{file}"], "adaptive_sparse.png: expected to write "),
     ],
 )
 def test_wrong_use_of_the_models(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from lra_data import BuildError, UsageError
+from lra_data import UsageError
 from reference_models.figures import span, style
+from reference_models.model.card import CheckpointError
 from tests.support.spans import made_span
 
 BEGINS = {".pdf": b"%PDF-", ".svg": b"<?xml", ".png": b"\x89PNG"}
@@ -44,7 +45,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give a larger --width, or shorter names"):
         span.figure([("n" * 60, made_span())], width=2)
     (tmp_path / "file").touch()
-    with pytest.raises(BuildError, match=r"cannot write .*a\.png"):
+    with pytest.raises(CheckpointError, match=r"a\.png: expected to write .* bytes, got "):
         style.save(span.figure([("full", made_span())], width=2.5), tmp_path / "file" / "a.png")
 
 

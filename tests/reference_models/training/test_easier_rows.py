@@ -156,6 +156,8 @@ def test_longer_contours_of_pathfinder_are_learned_rung_after_rung() -> None:
     assert recipe_for("mini", lra_data.get_task("listops/mini")) == recipe("mini", task="listops")
     pixels = recipe_for("mini-pixels", lra_data.get_task("pathfinder/32-hard"))
     assert pixels == recipe("mini-pixels", task="pathfinder")
+    few = with_changes(usual, {"steps": 10})
+    assert (few.steps, few.easier_steps, few.rungs) == (10, 3, usual.rungs[:3])
     hard = recipe_for("mini", lra_data.get_task("path-x"))
     assert [rung["contour_length"] for rung in hard.rungs] == [3, *range(3, 14)]
     for rung in hard.rungs:  # the shortest contours reach as far apart as markers must be
