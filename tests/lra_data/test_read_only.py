@@ -236,7 +236,7 @@ def test_a_plot_that_cannot_be_written(in_the_way: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
     from reference_models.figures import efficiency, style
-    from reference_models.model.checkpoint import CheckpointError
+    from reference_models.model.card import CheckpointError
     from tests.support.efficiency_rows import made_up
 
     rows = [made_up("local", length, 0.1) for length in (1024, 2048)]
