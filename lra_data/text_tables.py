@@ -5,11 +5,17 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 _LEAST = 40
+_LEAST_TEXT = 8  # columns of a text that continues on the next line
 
 
 def columns() -> int:
     """The width of a line."""
     return max(_LEAST, shutil.get_terminal_size((80, 24)).columns)
+
+
+def wrapped(text: str) -> list[str]:
+    """The lines of a text; those after the first are indented."""
+    return textwrap.wrap(text, columns(), subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def named_lines(entries: Iterable[tuple[str, str]], *, indent: str = "  ") -> Iterable[str]:
@@ -28,16 +34,24 @@ def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: S
 
     right: the heads of columns of numbers.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-    for head in heads:
+    cells = [list(heads), *map(list, rows)]
+    least = 0
+    for number, head in enumerate(heads):
         whole = head in (heads[0], *right)
         table.add_column(head, justify="right" if head in right else "left", no_wrap=whole, overflow="fold")
-    for row in rows:
+        widest = max(cell_len(line) for row in cells for line in row[number].split("\n"))
+        least += 2 + (widest if whole else min(widest, _LEAST_TEXT))
+    for row in cells[1:]:
         table.add_row(*row)
-    console = Console(width=columns(), color_system=None, force_terminal=False, markup=False, emoji=False)
+    # Where the terminal is too narrow, lines are longer: a number is never cut.
+    console = Console(
+        width=max(columns(), least - 2), color_system=None, force_terminal=False, markup=False, emoji=False
+    )
     with console.capture() as capture:
         console.print(table)
     return [line.rstrip() for line in capture.get().splitlines()]

@@ -131,10 +131,10 @@ def results() -> None:
 @click.option(
     "--format",
     "shape",
-    type=click.Choice(["md", "csv", "latex", "json"]),
-    default="md",
+    type=click.Choice(["text", "md", "csv", "latex", "json"]),
+    default="text",
     show_default=True,
-    help="Markdown, CSV, LaTeX or JSON.",
+    help="A table for the terminal, Markdown, CSV, LaTeX or JSON.",
 )
 def list_results(
     task: str | None, model: str | None, protocol: str, own: bool, own_files: tuple[str, ...], shape: str

@@ -1,11 +1,13 @@
-"""Published rows as Markdown, CSV, LaTeX or JSON."""
+"""Published rows as a table for the terminal, Markdown, CSV, LaTeX or JSON."""
 
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lra_data import text_tables
 from lra_data.latex import escaped
 from lra_data.results.published import TASKS, Row, as_dict
 
@@ -17,6 +19,34 @@ RULES_SAID = (
     "Five: mean of ListOps, Text, Retrieval, Image and Pathfinder. Six: with Path-X, 50 where it failed. Both are of "
     "the corrected cells; scores are as printed, in percent."
 )
+
+
+# In narrow columns, and without the task of a single paper.
+_NARROW_HEADS = {
+    "listops": "List-\nOps", "text": "Text", "retrieval": "Retri-\neval", "image": "Image",
+    "pathfinder": "Path-\nfinder", "pathx": "Path-X",
+}  # fmt: skip
+_NAME_WIDTH = 20
+
+
+def terminal(rows: Sequence[Row]) -> str:
+    """A table of 80 columns, the rules of the averages, the sources by number, and the remarks."""
+    numbers: dict[str, str] = {}
+    cells, remarks = [], []
+    for row in rows:
+        scores = [getattr(row, task) or "–" for task in _NARROW_HEADS]
+        number = numbers.setdefault(
+            f"{_source(row)}; {'' if row.run_by == 'quoted' else 'run by '}{_run(row)}", f"[{len(numbers) + 1}]"
+        )
+        name = textwrap.fill(_named(row), _NAME_WIDTH, subsequent_indent=" ")
+        cells.append([name, *scores, _shown(as_dict(row)["five"]), number])
+        if row.remark:
+            remarks += text_tables.wrapped(f"{_named(row)} {number}: {row.remark}{_corrected(row)}")
+    heads = ["model", *_NARROW_HEADS.values(), "five", "from"]
+    lines = list(text_tables.table_lines(heads, cells, right=heads[1:]))
+    lines += ["", *text_tables.wrapped(RULES_SAID), ""]
+    lines += text_tables.named_lines((number, source) for source, number in numbers.items())
+    return "\n".join([*lines, *(["", *remarks] if remarks else [])]) + "\n"
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -77,7 +107,7 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
-    "md": markdown, "csv": as_csv, "latex": latex, "json": as_json
+    "text": terminal, "md": markdown, "csv": as_csv, "latex": latex, "json": as_json
 }  # fmt: skip
 
 

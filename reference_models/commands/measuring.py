@@ -28,10 +28,10 @@ from reference_models.commands.shared_options import (
 @click.option(
     "--format",
     "shape",
-    type=click.Choice(["md", "latex", "csv"]),
-    default="md",
+    type=click.Choice(["text", "md", "latex", "csv"]),
+    default="text",
     show_default=True,
-    help="Markdown, LaTeX with the package booktabs, or CSV.",
+    help="A table for the terminal, Markdown with more columns, LaTeX with the package booktabs, or CSV.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the table. Default: standard output.")
@@ -46,6 +46,7 @@ def table(folders: Sequence[Path], shape: str, as_json: bool, out: Path | None, 
     from reference_models.results.paper_tables import as_csv, as_latex
     from reference_models.results.tables import as_json as json_of
     from reference_models.results.tables import markdown
+    from reference_models.results.terminal_table import terminal
 
     load_attentions(attentions)
     cards = finished_cards(folders or [BUNDLED])
@@ -54,7 +55,7 @@ def table(folders: Sequence[Path], shape: str, as_json: bool, out: Path | None, 
     elif shape == "latex":
         text = as_latex(cards, typed_command())
     else:
-        text = as_csv(cards) if shape == "csv" else markdown(cards)
+        text = {"text": terminal, "md": markdown, "csv": as_csv}[shape](cards)
     _give(text, out)
 
 

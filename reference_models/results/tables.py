@@ -2,7 +2,7 @@
 
 Intervals are rounded outward, so that rounding does not make a result look more certain than it is.
 
-Not here: what a row is (`rows.py`), the forms for a paper (`paper_tables.py`).
+Not here: what a row is (`rows.py`), the forms for a paper (`paper_tables.py`) and a terminal (`terminal_table.py`).
 """
 
 import json
@@ -19,8 +19,8 @@ from reference_models.results.rows import CONTROL, names, rows
 # The published columns; `mega` has only one of our models, and is in the JSON only.
 COLUMNS = ("lra", "nystromformer", "skyformer", "flashattention")
 
-_NONE = "–"
-_AGAINST = {None: _NONE, True: "above", False: "not above"}
+NONE = "–"
+AGAINST = {None: NONE, True: "above", False: "not above"}
 
 _LEGEND = f"""\
 Test accuracy in percent, with Wilson's 95 % interval rounded outward. A model is "above" the best trivial predictor of
@@ -54,8 +54,13 @@ def _section(task: str, found: Sequence[Mapping[str, Any]]) -> str:
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells)} |" for cells in lines)
     missing = [name for name in attention_names() if name not in {row["model"] for row in found}]
     absent = f"Not trained: {', '.join(missing) or 'none'}."
-    held = " ".join([_above_trivial(found), _held_against(found), *_spreads(found)])
+    held = " ".join(summary(found))
     return f"### {task}\n\n{table}\n\n{_made(found)}\n\n{held}\n\n{absent}\n"
+
+
+def summary(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How many of a task's models are above the best trivial predictor and the control, and the spreads of seeds."""
+    return [_above_trivial(found), _held_against(found), *_spreads(found)]
 
 
 def percent_interval(row: Mapping[str, Any]) -> str:
@@ -71,10 +76,10 @@ def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
         steps if row["selected_step"] == row["steps"] else f"{row['selected_step']:,} of {steps}",
         f"{100 * row['accuracy']:.2f} {percent_interval(row)}",
         f"{row['correct']:,} of {row['examples']:,}",
-        _NONE if best is None else f"{best} {100 * row['trivial'][best]:.2f}",
-        _AGAINST[row["above"]],
-        _AGAINST[row["above_control"]],
-        *(_printed(key, row["published"][key]) for key in COLUMNS),
+        NONE if best is None else f"{best} {100 * row['trivial'][best]:.2f}",
+        AGAINST[row["above"]],
+        AGAINST[row["above_control"]],
+        *(printed(key, row["published"][key]) for key in COLUMNS),
         f"{row['device']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}",
         f"{row['wall_seconds'] / 60:.2f}",
     ]
@@ -141,9 +146,9 @@ def _percent(share: float, rounded: Callable[[float], int]) -> str:
     return f"{rounded(share * 10_000) / 100:.2f}"
 
 
-def _printed(source: str, value: float | str | None) -> str:
+def printed(source: str, value: float | str | None) -> str:
     """A published number with the digits that its table prints."""
-    return f"{value:.{SOURCES[source].decimals}f}" if isinstance(value, float) else value or _NONE
+    return f"{value:.{SOURCES[source].decimals}f}" if isinstance(value, float) else value or NONE
 
 
 def _escaped(cell: str) -> str:

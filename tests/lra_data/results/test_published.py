@@ -24,7 +24,7 @@ from lra_data.results.published import (
     parsed,
     published,
 )
-from lra_data.results.tables import as_csv, as_json, latex, markdown
+from lra_data.results.tables import as_csv, as_json, latex, markdown, terminal
 
 FILE = Path(module.__file__).with_name("published.csv")
 ROWS = published()
@@ -171,9 +171,22 @@ def test_formats_hold_the_same_rows() -> None:
     assert lines[0] == r"\begin{tabular}{lrrrrrrrrrl}"
 
 
-@pytest.mark.parametrize("shape", ["md", "csv", "latex", "json"])
+@pytest.mark.parametrize("shape", ["text", "md", "csv", "latex", "json"])
 def test_the_command(shape: str) -> None:
     words = ["results", "list", "--task", "pathfinder", "--protocol", "test", "--format", shape]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 0
     assert "BigBird" in result.output
+
+
+def test_the_table_for_the_terminal_fits_and_numbers_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    some = published()
+    lines = terminal(some).splitlines()
+    assert max(map(len, lines)) <= 80
+    starts = [line for line in lines if line.startswith("  [")]
+    used = {line.split()[-1] for line in lines[2 : lines.index("")] if line.endswith("]")}
+    assert used == {line.split()[0] for line in starts}
+    assert len(used) == len({(row.source, row.arxiv, row.table, row.run_by, row.quoted_from) for row in some})
+    monkeypatch.setenv("COLUMNS", "50")
+    assert all(row.pathfinder in terminal([row]) for row in some)

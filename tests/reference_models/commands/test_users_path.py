@@ -58,7 +58,7 @@ def test_from_nothing_to_a_table(tmp_path: Path) -> None:
     )
     assert {name: again[name] for name in validation} == validation
 
-    lines = command(tmp_path, "lra-zoo", "table runs").stdout.splitlines()
+    lines = command(tmp_path, "lra-zoo", "table runs --format md").stdout.splitlines()
     (row,) = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| linear ")]
     (heads,) = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| model ")]
     said = dict(zip(heads, row, strict=True))

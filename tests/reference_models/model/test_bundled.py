@@ -127,7 +127,7 @@ def test_a_score_can_be_measured_again() -> None:
 def test_the_page_has_the_table_of_the_bundled_models() -> None:
     text = PAGE.read_text(encoding="utf-8")
     shown = text.partition("<!-- lra-zoo table -->\n")[2].partition("<!-- end -->")[0]
-    assert shown == markdown(read_cards([BUNDLED])), "paste what `lra-zoo table` prints"
+    assert shown == markdown(read_cards([BUNDLED])), "paste what `lra-zoo table --format md` prints"
 
 
 def test_the_page_has_the_table_of_the_measured_rows() -> None:

@@ -14,12 +14,14 @@ import pytest
 from msgspec import structs
 
 from reference_models.attention.catalogue import attention_names
+from reference_models.model.bundled import BUNDLED
 from reference_models.model.card import Card
 from reference_models.model.presets import IN_LRA, preset
 from reference_models.model.presets import TASKS as FAMILIES
 from reference_models.results.published import SOURCES, TASKS, fails, published
 from reference_models.results.rows import read_cards, rows
 from reference_models.results.tables import COLUMNS, as_json, markdown
+from reference_models.results.terminal_table import terminal
 from reference_models.training.recipes import recipe
 from tests.support.model_cards import made_card, score
 
@@ -377,3 +379,21 @@ def test_a_control_of_another_preset_or_task_does_not_count() -> None:
     assert "Only the control was trained here." in markdown(cards)
     assert "No `no_attention` was trained here" not in markdown([*cards, card("no_attention")])
     assert "No `no_attention` was trained here" in markdown([card()])
+
+
+def test_the_table_for_the_terminal_has_the_same_rows_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    cards = read_cards([BUNDLED])
+    text = terminal(cards)
+    assert max(map(len, text.splitlines())) <= 80
+    sections = text.split("\n\n")[1:]
+    assert len(sections) == len({one.task for one in cards})
+    for section in sections:
+        task = section.partition(":")[0]
+        shown = [line.split() for line in section.splitlines()[2:]]
+        shown = [words for words in shown if words[0] != "Above"]
+        longer = markdown([one for one in cards if one.task == task])
+        assert [words[0] for words in shown] == column(longer, "model", task)
+        assert [" ".join(words[1:4]) for words in shown] == column(longer, "test accuracy", task)
+        said = [line for line in longer.splitlines() if line.startswith("Above")]
+        assert [" ".join(section[section.index("Above") :].split())] == said
