@@ -54,26 +54,38 @@ def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
 
     identity is that of the test split's rows. accuracy, low, high, control and the values of trivial are shares.
     published is in percent, "FAIL" or None, by source. above is None if there is no trivial predictor. control is the
-    accuracy of `no_attention` with the task, the preset and the head, the best of several seeds; above_control says
-    whether the row's interval is above that of the control. Both are None without such a card, above_control also for
-    the control's own rows. Raises UsageError for a card that the table cannot use.
+    accuracy of `no_attention` with the task, the preset, the head and the steps of pre-training, the best of several
+    seeds; above_control says whether the row's interval is above that of the control. Both are None without such a
+    card, above_control also for the control's own rows. Raises UsageError for a card that the table cannot use.
     """
     made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
     controls: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in sorted(made, key=lambda row: float(row["accuracy"])):
         if row["model"] == CONTROL:
-            controls[row["task"], row["preset"], row["head"]] = row
+            controls[_form(row)] = row
     for row in made:
-        control = controls.get((row["task"], row["preset"], row["head"]))
+        control = controls.get(_form(row))
         row["control"] = None if control is None else control["accuracy"]
         row["above_control"] = None if control is None or row["model"] == CONTROL else row["low"] > control["high"]
     return sorted(made, key=lambda row: (row["task"], -row["accuracy"], row["model"], row["preset"], row["seed"]))
 
 
 def names(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name for each row of one task: the model, and the preset, seed and head if they differ between the rows."""
+    """A name for each row of one task: the model, the preset, seed and head if they differ, and its pre-training."""
     varying = [key for key in ("preset", "seed", "head") if len({row[key] for row in found}) > 1]
-    return [", ".join([row["model"], *(f"{key} {row[key]}" for key in varying)]) for row in found]
+    return [
+        ", ".join([row["model"], *(f"{key} {row[key]}" for key in varying), *_pretrained(row["pretrained"])])
+        for row in found
+    ]
+
+
+def _pretrained(steps: int) -> list[str]:
+    return [f"pre-trained {steps:,} steps"] if steps else []
+
+
+def _form(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    """What a model has to have in common with its control."""
+    return row["task"], row["preset"], row["head"], row["pretrained"]
 
 
 def same_rows(found: Iterable[tuple[str, str, str]]) -> None:
@@ -128,6 +140,7 @@ def _row(card: Card) -> dict[str, Any]:
         "preset": card.preset,
         "seed": card.recipe.seed,
         "head": card.model.head,
+        "pretrained": 0 if card.start is None else card.start.steps,
         "parameters": card.parameters,
         "steps": card.recipe.steps,
         "selected_step": card.selected_step,
@@ -179,6 +192,8 @@ def _command(card: Card) -> str:
             words.append(flag if value else f"--no-{flag[2:]}")
         else:
             words += [flag, str(value).lower()]
+    if card.start is not None:
+        words += ["--from", "PRETRAINED"]
     if card.attention_sha256 is not None:
         words += ["--attention", f"FILE.py:{card.attention}"]
     return shlex.join(words)

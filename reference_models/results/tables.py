@@ -94,13 +94,13 @@ def _above_trivial(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _spreads(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Of each model with several seeds, the least and the greatest accuracy."""
-    seeds: dict[tuple[str, ...], dict[int, float]] = {}
-    for row in found:
-        seeds.setdefault((row["model"], row["preset"], row["head"]), {})[row["seed"]] = row["accuracy"]
+    seeds: dict[str, dict[int, float]] = {}
+    for name, row in zip(names([{**row, "seed": 0} for row in found]), found, strict=True):
+        seeds.setdefault(name, {})[row["seed"]] = row["accuracy"]
     return [
-        f"{model} over the seeds {', '.join(map(str, sorted(of_seed)))}: {100 * min(of_seed.values()):.2f} to "
+        f"{name} over the seeds {', '.join(map(str, sorted(of_seed)))}: {100 * min(of_seed.values()):.2f} to "
         f"{100 * max(of_seed.values()):.2f}."
-        for (model, *_), of_seed in sorted(seeds.items())
+        for name, of_seed in sorted(seeds.items())
         if len(of_seed) > 1
     ]
 

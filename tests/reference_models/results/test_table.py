@@ -15,7 +15,7 @@ from msgspec import structs
 
 from reference_models.attention.catalogue import attention_names
 from reference_models.model.bundled import BUNDLED
-from reference_models.model.card import Card
+from reference_models.model.card import Card, Start
 from reference_models.model.presets import IN_LRA, preset
 from reference_models.model.presets import TASKS as FAMILIES
 from reference_models.results.published import SOURCES, TASKS, fails, published
@@ -275,6 +275,19 @@ def test_seeds_of_a_model_have_a_spread() -> None:
     cards = [card(correct=700), card(correct=760, recipe__seed=1), card(correct=720, recipe__seed=2), card("full")]
     assert "linear over the seeds 0, 1, 2: 35.00 to 38.00." in markdown(cards)
     assert "over the seeds" not in markdown(cards[:1])
+
+
+def test_pre_trained_models_are_rows_of_their_own() -> None:
+    start = Start(sha256="0" * 64, steps=2000, ratio=0.1)
+    control = structs.replace(card("no_attention", 10), start=start)
+    cards = [card(), card(correct=760, recipe__seed=1), structs.replace(card(correct=800), start=start), control]
+    found = rows(cards)
+    assert {row["pretrained"]: row["control"] for row in found if row["model"] == "linear"} == {0: None, 2000: 0.005}
+    assert [row["command"].endswith(" --from PRETRAINED") for row in found] == [True, False, False, True]
+    text = markdown([*cards, structs.replace(card(correct=820, recipe__seed=1), start=start)])
+    assert "linear, seed 1, pre-trained 2,000 steps" in column(text, "model")
+    assert "linear over the seeds 0, 1: 35.15 to 38.00." in text
+    assert "linear, pre-trained 2,000 steps over the seeds 0, 1: 40.00 to 41.00." in text
 
 
 def test_command_of_an_incomplete_corpus_names_it() -> None:
