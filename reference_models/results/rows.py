@@ -59,7 +59,7 @@ def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
     card, above_control also for the control's own rows. Raises UsageError for a card that the table cannot use.
     """
     made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
-    controls: dict[tuple[str, ...], dict[str, Any]] = {}
+    controls: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     for row in sorted(made, key=lambda row: float(row["accuracy"])):
         if row["model"] == CONTROL:
             controls[_form(row)] = row
