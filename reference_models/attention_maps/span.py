@@ -68,7 +68,7 @@ def attention_span(
     if config.stride > 1:
         raise UsageError(
             f"expected a model with a vector for each token to measure spans, got the stem {config.stem!r} of stride "
-            f"{config.stride}: of pictures, train with --preset mini-pixels"
+            f"{config.stride}: train with --preset mini-pixels, or mini-bytes for documents"
         )
     examples = checks.whole_number("examples", examples, 1)
     seed = checks.whole_number("seed", seed, 0)

@@ -55,7 +55,7 @@ def cli(context: click.Context) -> None:
     type=names.PRESET,
     default="mini",
     show_default=True,
-    help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
+    help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels, mini-bytes or published.",
 )
 @click.option("--task", type=command_line.FAMILY, default="listops", show_default=True, help=_TASK_HELP)
 @click.option("--survey", is_flag=True, help="List the rows of the survey's table instead, here or not.")
@@ -115,7 +115,7 @@ def _list_survey(as_json: bool) -> None:
     type=names.PRESET,
     default="mini",
     show_default=True,
-    help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
+    help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels, mini-bytes or published.",
 )
 @click.option("--task", type=command_line.FAMILY, default="listops", show_default=True, help=_TASK_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

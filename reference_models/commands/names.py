@@ -8,7 +8,7 @@ from lra_data import command_line
 _ZOO = Path(__file__).parents[1]
 # As in attention/catalogue.py, which loads torch.
 _NOT_MODELS = {"__init__", "base", "catalogue", "convolutions", "operations", "registration", "windows"}
-PRESETS = ("lra-paper", "lra-release", "xiong", "mini", "mini-pixels", "published")
+PRESETS = ("lra-paper", "lra-release", "xiong", "mini", "mini-pixels", "mini-bytes", "published")
 
 
 def model_names() -> Iterator[str]:

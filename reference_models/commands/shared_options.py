@@ -99,7 +99,7 @@ def recipe_options(command: Decorated) -> Decorated:
                 type=names.PRESET,
                 default="mini",
                 show_default=True,
-                help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels or published.",
+                help="Preset: lra-paper, lra-release, xiong, mini, mini-pixels, mini-bytes or published.",
             ),
             click.option("--steps", type=int, help="Number of optimiser steps."),
             click.option("--batch-size", type=int, help="Number of examples per step, over all processes."),

@@ -1,12 +1,13 @@
 """The named models: `lra-paper`, `lra-release`, `xiong`, `mini`, each for a task and an attention.
 
-Of pictures there is also `mini-pixels`, and of models whose authors published settings `published`.
+Of pictures there is also `mini-pixels`, of documents `mini-bytes`, and of models whose authors published settings
+`published`.
 
 Sources: the appendix of "Long Range Arena" (Tay et al. 2021) for `lra-paper`; the configuration files of
 google-research/long-range-arena at cd31e5c for `lra-release`; mlpen/Nystromformer at 5689313, `LRA/code/lra_config.py`,
-for `xiong`, the model of most GPU comparisons (Xiong et al. 2021). `mini` and `mini-pixels` are ours and train on a CPU
-core in minutes: `mini` reads patches of pictures by convolutions and groups of four bytes, and standardises what it
-pools; `mini-pixels` has the benchmark's own form, a token for each pixel.
+for `xiong`, the model of most GPU comparisons (Xiong et al. 2021). `mini`, `mini-pixels` and `mini-bytes` are ours and
+train on a CPU core in minutes: `mini` reads patches of pictures by convolutions and groups of four bytes, and
+standardises what it pools; the other two have the benchmark's own form, a token for each pixel or byte.
 
 The release's settings for an attention and a task are used where our module has such an option. Where the release's
 code differs from its option, or never read the configuration, a comment says so.
@@ -24,9 +25,9 @@ from reference_models.model.published import changes_of_xiong, published_model
 # Those of every model and task, and one of the models whose authors published settings for a task.
 PRESETS = ("lra-paper", "lra-release", "xiong", "mini")
 PUBLISHED = "published"
-PIXELS = "mini-pixels"
-PRESET_NAMES = (*PRESETS, PIXELS, PUBLISHED)
-PICTURES = ("image", "pathfinder")
+PIXELS, BYTES = "mini-pixels", "mini-bytes"
+PRESET_NAMES = (*PRESETS, PIXELS, BYTES, PUBLISHED)
+PICTURES, DOCUMENTS = ("image", "pathfinder"), ("text", "retrieval")
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
 # The models that the benchmark compares.
@@ -154,11 +155,9 @@ def preset(name: str, *, task: str, attention: str, pixels: int | None = None) -
 
     pixels: number of pixels of a picture, for `mini` and `mini-pixels`; 1,024 if it is not given.
 
-    Raises UsageError for unknown names, and for `mini-pixels` of a task without pictures.
+    Raises UsageError for unknown names, and for a task that the preset does not have.
     """
-    for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
-        if given not in known:
-            raise errors.unknown_name(what, given, known)
+    check_preset(name, task)
     kind = attention_class(attention)
     if name == PUBLISHED:
         changes = changes_of_xiong(attention, task)
@@ -166,8 +165,6 @@ def preset(name: str, *, task: str, attention: str, pixels: int | None = None) -
             return replace(preset("xiong", task=task, attention=attention), **changes)
         own: dict[str, Any] = {**_VOCABULARY[task], **published_model(attention, task)}
         return ModelConfig(attention=attention, **own)
-    if name == PIXELS and task not in PICTURES:
-        raise UsageError(f"expected a task of pictures with the preset {PIXELS}, {' or '.join(PICTURES)}, got {task}")
     settings = {"attention": attention, **_VOCABULARY[task], **_SETTINGS[name](task, attention)}
     if name.startswith("mini") and task in PICTURES and pixels is not None:
         settings["max_length"] = pixels
@@ -179,6 +176,16 @@ def preset(name: str, *, task: str, attention: str, pixels: int | None = None) -
     model = ModelConfig(**settings, note="; ".join(note for note in notes if note))
     vectors = model.vectors(model.max_length)
     return replace(model, options=options_of(name, task, attention, cls=model.pooling == "cls", vectors=vectors))
+
+
+def check_preset(name: str, task: str) -> None:
+    """Raise UsageError for unknown names, and for a task that the preset does not have."""
+    for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
+        if given not in known:
+            raise errors.unknown_name(what, given, known)
+    for own, kind, tasks in ((PIXELS, "pictures", PICTURES), (BYTES, "documents", DOCUMENTS)):
+        if name == own and task not in tasks:
+            raise UsageError(f"expected a task of {kind} with the preset {own}, {' or '.join(tasks)}, got {task}")
 
 
 def _lra_release(task: str, attention: str) -> dict[str, Any]:
@@ -229,10 +236,16 @@ def _mini_pixels(task: str, attention: str) -> dict[str, Any]:
     return {**_mini(task, attention), "stem": "grey", "stride": 1}
 
 
+def _mini_bytes(task: str, attention: str) -> dict[str, Any]:
+    """One vector for each byte: without attention, a model sees how often each comes, and nothing of their order."""
+    return {**_mini(task, attention), "stem": "tokens", "stride": 1}
+
+
 _SETTINGS = {
     "lra-paper": _lra_paper,
     "lra-release": _lra_release,
     "xiong": _xiong,
     "mini": _mini,
     PIXELS: _mini_pixels,
+    BYTES: _mini_bytes,
 }

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lra_data import UsageError, errors
+from lra_data import UsageError
 from lra_data.task import Task
-from reference_models.model.presets import PICTURES, PIXELS, PRESET_NAMES, PUBLISHED, TASKS
+from reference_models.model.presets import PIXELS, PUBLISHED, check_preset
 from reference_models.model.published import changes_of_xiong, published_recipe
 from reference_models.model.train_config import TrainConfig
 
@@ -65,16 +65,12 @@ _PIXELS: dict[str, Any] = {"steps": 1500}
 
 
 def recipe(name: str, *, task: str, attention: str | None = None, contour_length: int | None = None) -> TrainConfig:
-    """A preset's recipe for a task (a family of `lra_data`); raises UsageError for unknown names.
+    """A preset's recipe for a task (a family of `lra_data`); raises UsageError as `preset` does.
 
     attention: only the preset `published` needs it, where each model has a recipe of its own.
     contour_length: paddles of a contour of Pathfinder, on which the rungs of `mini` depend.
     """
-    for what, given, known in (("preset", name, PRESET_NAMES), ("task", task, TASKS)):
-        if given not in known:
-            raise errors.unknown_name(what, given, known)
-    if name == PIXELS and task not in PICTURES:
-        raise UsageError(f"expected a task of pictures with the preset {PIXELS}, {' or '.join(PICTURES)}, got {task}")
+    check_preset(name, task)
     if name == PUBLISHED:
         if attention is None:
             raise UsageError(f"expected the model's name with the preset {PUBLISHED}, got none")

@@ -103,6 +103,13 @@ def test_documents_are_read_in_groups_of_bytes() -> None:
         assert (config.positions_count, config.options["block"]) == (8 * block, block)
         with pytest.raises(ValueError, match="expected a task of pictures with the preset mini-pixels"):
             preset("mini-pixels", task=task, attention="local")
+        bytewise = preset("mini-bytes", task=task, attention="local")
+        assert (bytewise.stem, bytewise.stride, bytewise.standardised) == ("tokens", 1, True)
+        assert bytewise.positions_count == {"text": 512, "retrieval": 256}[task]
+    for task in ("listops", "image"):
+        expected = f"expected a task of documents with the preset mini-bytes, text or retrieval, got {task}"
+        with pytest.raises(ValueError, match=expected):
+            preset("mini-bytes", task=task, attention="local")
 
 
 def test_the_control_pools_the_mean_in_every_preset() -> None:
@@ -113,7 +120,8 @@ def test_the_control_pools_the_mean_in_every_preset() -> None:
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(
-        ValueError, match="unknown preset 'lra'; known: lra-paper, lra-release, xiong, mini, mini-pixels, published"
+        ValueError,
+        match="unknown preset 'lra'; known: lra-paper, lra-release, xiong, mini, mini-pixels, mini-bytes, published",
     ):
         preset("lra", task="listops", attention="full")
     with pytest.raises(ValueError, match="unknown task 'cifar'"):

@@ -166,7 +166,7 @@ def test_every_preset_evaluates_and_is_seeded_alike(name: str) -> None:
 
 def test_unknown_names() -> None:
     with pytest.raises(
-        ValueError, match=r"^unknown preset 'nano'; known: lra-paper, .*, mini, mini-pixels, published.$"
+        ValueError, match=r"^unknown preset 'nano'; known: lra-paper, .*, mini, mini-pixels, mini-bytes, published.$"
     ):
         recipe("nano", task="listops")
     with pytest.raises(

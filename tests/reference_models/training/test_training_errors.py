@@ -94,7 +94,7 @@ def test_other_early_errors(tmp_path: Path) -> None:
         expected = "expected a CUDA device for 'cuda:0', torch sees none: use --device cpu"
         assert refused(UsageError, run, device="cuda:0") == expected
     with pytest.raises(
-        ValueError, match=r"^unknown preset 'nano'; known: lra-paper, .*, mini, mini-pixels, published.$"
+        ValueError, match=r"^unknown preset 'nano'; known: lra-paper, .*, mini, mini-pixels, mini-bytes, published.$"
     ):
         preset("nano", task="listops", attention="full")
 
