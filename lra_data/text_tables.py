@@ -18,6 +18,11 @@ def wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, columns(), subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
+def narrow(name: str, width: int = 20) -> str:
+    """A name on several lines, for the first column of a table."""
+    return textwrap.fill(name, width, subsequent_indent=" ", break_on_hyphens=False, break_long_words=False)
+
+
 def named_lines(entries: Iterable[tuple[str, str]], *, indent: str = "  ") -> Iterable[str]:
     """Names in a column, with a text for each that continues on lines below its start."""
     entries = list(entries)

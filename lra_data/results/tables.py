@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +25,6 @@ _NARROW_HEADS = {
     "listops": "List-\nOps", "text": "Text", "retrieval": "Retri-\neval", "image": "Image",
     "pathfinder": "Path-\nfinder", "pathx": "Path-X",
 }  # fmt: skip
-_NAME_WIDTH = 20
 
 
 def terminal(rows: Sequence[Row]) -> str:
@@ -38,8 +36,7 @@ def terminal(rows: Sequence[Row]) -> str:
         number = numbers.setdefault(
             f"{_source(row)}; {'' if row.run_by == 'quoted' else 'run by '}{_run(row)}", f"[{len(numbers) + 1}]"
         )
-        name = textwrap.fill(_named(row), _NAME_WIDTH, subsequent_indent=" ")
-        cells.append([name, *scores, _shown(as_dict(row)["five"]), number])
+        cells.append([text_tables.narrow(_named(row)), *scores, _shown(as_dict(row)["five"]), number])
         if row.remark:
             remarks += text_tables.wrapped(f"{_named(row)} {number}: {row.remark}{_corrected(row)}")
     heads = ["model", *_NARROW_HEADS.values(), "five", "from"]

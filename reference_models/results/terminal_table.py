@@ -31,7 +31,7 @@ def _section(task: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
     trivial = "no trivial predictor" if best is None else f"{best} alone {100 * first['trivial'][best]:.2f}"
     cells = [
         [
-            name,
+            text_tables.narrow(name),
             f"{100 * row['accuracy']:.2f}",
             percent_interval(row),
             AGAINST[row["above"]],

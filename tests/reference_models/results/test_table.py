@@ -397,6 +397,8 @@ def test_a_control_of_another_preset_or_task_does_not_count() -> None:
 def test_the_table_for_the_terminal_has_the_same_rows_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     cards = read_cards([BUNDLED])
+    heads = [card("full", recipe__seed=seed, preset=preset) for seed in (0, 10) for preset in ("xiong", "lra-release")]
+    assert max(map(len, terminal(heads).splitlines())) <= 80
     text = terminal(cards)
     assert max(map(len, text.splitlines())) <= 80
     sections = text.split("\n\n")[1:]
