@@ -35,7 +35,9 @@ def run(program: str, command: click.Command, *, check: Callable[[], None] | Non
         _end(program, f"{error.format_message()} Try `{command_path} --help`.", UsageError.exit_code)
     except click.ClickException as error:
         _end(program, error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):
+            raise error.__cause__ from None  # click takes it for the end of stdin, which no command reads
         end_interrupted()
     except BrokenPipeError:
         # The reader of our output has closed the pipe, as `head` does. Python's last flush would raise again.

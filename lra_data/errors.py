@@ -54,6 +54,15 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f" Did you mean {named[nearest[0]]!r}?" if nearest else ""
 
 
+def reason(error: Exception) -> str:
+    """Why a file could not be read, in the words of the system or of the library, on one line."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"bytes that are no UTF-8 text, the first at place {error.start:,}"
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    text = " ".join(said.split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
 def brief(value: object) -> str:
     """The repr of a value for a message: on one line, cut off after 100 characters."""
     text = " ".join(repr(value).split())

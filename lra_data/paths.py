@@ -49,6 +49,14 @@ def local_path(given: Any, what: str) -> Path:
         raise UsageError(f"expected {what}, got {text!r}, whose home folder is unknown: name the full path") from error
 
 
+def png_path(given: Any) -> Path:
+    """`local_path` of a picture's file; raises UsageError also for a suffix other than .png."""
+    path = local_path(given, "a file for the picture")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"expected a picture's file that ends in .png, got {str(given)!r}")
+    return path
+
+
 def optional_path(given: Any, what: str) -> Path | None:
     """`local_path` for an optional path."""
     return None if given is None else local_path(given, what)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lra_data.optional_import import require
-from lra_data.paths import local_path
+from lra_data.paths import png_path
 from lra_data.store.atomic_files import write_whole
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ _COLUMNS = 3
 
 
 def plot(figures: Mapping[str, Any], path: Path | str) -> Path:
-    """Write the result of `statistics` as a PNG; raises UsageError without the library matplotlib."""
-    file = local_path(path, "a file for the picture")
+    """Write the result of `statistics` as a PNG; raises UsageError without matplotlib, and for another suffix."""
+    file = png_path(path)
     drawn = figure(figures)
     data = BytesIO()
     # Without the library's version, which would change the file's bytes but not the picture.

@@ -77,7 +77,7 @@ spec:
 """
 
 
-@click.group("script", short_help="Print a script that builds a set on a cluster.")
+@click.group("script", no_args_is_help=False, short_help="Print a script that builds a set on a cluster.")
 def script() -> None:
     """Print a script that builds a set in parts on a cluster, for you to read and submit."""
 

@@ -12,7 +12,7 @@ from lra_data.commands.interop import show_protocol
 from lra_data.commands.options import JSON_OPTION, one_line, opened, virtual_options
 from lra_data.corpus import corpus_from_options
 from lra_data.errors import UsageError
-from lra_data.paths import local_path
+from lra_data.paths import png_path
 from lra_data.phases import of_rows, shown
 from lra_data.text_tables import columns, named_lines, table_lines
 
@@ -85,6 +85,8 @@ def show(
     from lra_data.arrow_columns import picture_shapes
     from lra_data.splits import split_name
 
+    if out is not None:
+        png_path(out)
     with shown() as tell:
         tell(f"opening {where}", 0, None)
         rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
@@ -125,6 +127,8 @@ def explain(
     """
     from lra_data.splits import split_name
 
+    if out is not None:
+        png_path(out)
     with shown() as tell:
         tell(f"opening {where}", 0, None)
         rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
@@ -169,7 +173,7 @@ def stats(
 
     if plot is not None:
         require("matplotlib", "plots")  # before the work, not after it
-        local_path(plot, "a file for the picture")
+        png_path(plot)
     with shown() as tell:
         tell(f"opening {where}", 0, None)
         rows = opened(where, seed, corpus_from_options(corpus, pairs, allow_partial))
@@ -222,7 +226,7 @@ def _write_picture(path: str, picture: Any, *, quiet: bool = False) -> None:
     from lra_data.picture_files import png_bytes
     from lra_data.store.atomic_files import write_whole
 
-    file = local_path(path, "a file for the picture")
+    file = png_path(path)
     write_whole(file, png_bytes(picture))
     if not quiet:
         click.echo(f"wrote {file}")

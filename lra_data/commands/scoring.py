@@ -75,7 +75,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
     if record["trivial"]:
         name, best = next(iter(record["trivial"].items()))
         above = "above it" if record["low"] > best["accuracy"] else "not above it"
-        lines.append(f"best trivial predictor: {name} {best['accuracy']:.2%}; the whole interval is {above}")
+        lines.append(f"best trivial predictor: {name} {best['accuracy']:.2%} of validation and test;")
+        lines.append(f"  the whole interval is {above}")
     other = record["against"]
     if other is not None:
         lines += [
@@ -105,13 +106,17 @@ def _share(found: dict[str, Any]) -> str:
     )
 
 
-@click.group(short_help="Published scores of the benchmark, with their sources.")
+# The columns of published.csv by the names that tasks have elsewhere.
+_TASKS = {{"pathx": "path-x", "path256": "path-256"}.get(task, task): task for task in TASKS}
+
+
+@click.group(no_args_is_help=False, short_help="Published scores of the benchmark, with their sources.")
 def results() -> None:
     """Published scores of the Long Range Arena, with their sources."""
 
 
 @results.command("list", short_help="Print published rows.")
-@click.option("--task", type=click.Choice(TASKS), help="Only rows with this task's score, from the best.")
+@click.option("--task", type=click.Choice(list(_TASKS)), help="Only rows with this task's score, from the best.")
 @click.option("--model", metavar="TEXT", help="Only models whose name has this text.")
 @click.option(
     "--protocol",
@@ -150,13 +155,15 @@ def list_results(
     from lra_data.results.published import chosen, published
     from lra_data.results.tables import WRITERS
 
-    rows = chosen(published(), task=task, model=model, protocol=protocol, own=own)
-    if not rows:
-        raise UsageError("no published row matches: leave out an option, or add --protocol all")
+    column = None if task is None else _TASKS[task]
+    rows = chosen(published(), task=column, model=model, protocol=protocol, own=own)
     mine = own_rows(own_files)
-    if task is not None and (others := [row for row in mine if task not in row.scores()]):
+    if not rows and not mine:
+        also = "" if protocol == "all" else ", or add --protocol all"
+        raise UsageError(f"no published row matches: leave out an option{also}")
+    if column is not None and (others := [row for row in mine if column not in row.scores()]):
         raise UsageError(f"{others[0].source}: expected a score for --task {task}, got none of {others[0].model}")
-    click.echo(WRITERS[shape](chosen([*rows, *mine], task=task)), nl=False)
+    click.echo(WRITERS[shape](chosen([*rows, *mine], task=column)), nl=False)
 
 
 @results.command("check", short_help="Check a file of rows that you want to add.")

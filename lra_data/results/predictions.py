@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from lra_data.errors import UsageError, brief
+from lra_data.errors import UsageError, reason
 from lra_data.paths import local_path
 
 SUFFIXES = (".npy", ".csv", ".jsonl", ".parquet")
@@ -72,10 +72,9 @@ def _read(given: Any, name: str) -> tuple[NDArray[np.int64] | None, NDArray[Any]
         except UsageError:
             raise  # it is a ValueError, too
         except OSError as error:
-            reason = error.strerror or brief(error)
-            raise UsageError(f"{name}: expected a file of predictions, got: {reason}") from error
-        except (ValueError, pa.ArrowInvalid) as error:
-            raise UsageError(f"{name}: expected predictions as {path.suffix}, got: {brief(error)}") from error
+            raise UsageError(f"{name}: expected a file of predictions, got: {reason(error)}") from error
+        except (EOFError, ValueError, pa.ArrowInvalid) as error:
+            raise UsageError(f"{name}: expected predictions as {path.suffix}, got: {reason(error)}") from error
     if isinstance(given, pa.Table | pa.RecordBatch):
         return _of_table(given, name)
     if isinstance(given, Mapping):

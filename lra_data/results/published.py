@@ -13,13 +13,14 @@ empty where a correction is unknown.
 
 import csv
 import io
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from lra_data.errors import UsageError, brief
+from lra_data.errors import UsageError, reason
 from lra_data.paths import local_path
 
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "pathx", "path256")
@@ -122,18 +123,20 @@ def text_of(path: Path) -> str:
     try:
         return local_path(path, "a file of rows").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: expected a CSV file in UTF-8, got: {brief(error)}") from error
+        raise UsageError(f"{path}: expected a CSV file in UTF-8, got: {reason(error)}") from error
 
 
 def _read(text: str, name: str) -> tuple[list[Row], list[str]]:
     reader = csv.DictReader(io.StringIO(text))
     columns = [field.name for field in fields(Row)]
     if reader.fieldnames is None or list(reader.fieldnames) != columns:
-        return [], [f"{name}: expected the columns {', '.join(columns)}, got {', '.join(reader.fieldnames or ())}"]
+        return [], [
+            f"{name}: expected the columns {', '.join(columns)}, got {', '.join(reader.fieldnames or ()) or 'none'}"
+        ]
     rows, wrong, seen = [], [], set()
     for line, entry in enumerate(reader, start=2):
         if None in entry or None in entry.values():
-            wrong.append(f"{name}, line {line}: expected {len(columns)} entries, got another number")
+            wrong.append(f"{name}, line {line}: expected {len(columns)} entries, got {_count(entry)}")
             continue
         row = Row(**entry)
         rows.append(row)
@@ -141,6 +144,13 @@ def _read(text: str, name: str) -> tuple[list[Row], list[str]]:
         wrong += [f"{name}, line {line}, {row.model or 'a row'}: {fault}" for fault in said]
         seen.add(row.id)
     return rows, wrong
+
+
+def _count(entry: dict[str | Any, Any]) -> int:
+    """How many entries a line has: DictReader gives None to those that it lacks, and a list of those left over."""
+    return len([value for key, value in entry.items() if key is not None and value is not None]) + len(
+        entry.get(None) or ()
+    )
 
 
 def _entry_faults(row: Row) -> list[str]:
@@ -272,7 +282,7 @@ def chosen(
         row
         for row in rows
         if (task is None or task in row.scores())
-        and (model is None or model.casefold() in row.model.casefold())
+        and (model is None or _plain(model) in _plain(row.model))
         and (protocol == "all" or row.split == "test")
         and (protocol != "comparable" or (row.pictures, row.pretraining) == ("grey", "none"))
         and (not own or row.run_by != "quoted")
@@ -281,6 +291,11 @@ def chosen(
         return found
     numbers = {row: _number(row.scores()[task]) for row in found}
     return sorted(found, key=lambda row: CHANCE if (number := numbers[row]) is None else number, reverse=True)
+
+
+def _plain(name: str) -> str:
+    """A name without case and accents: Nystromformer is Nyströmformer."""
+    return "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
 
 
 def as_dict(row: Row) -> dict[str, Any]:

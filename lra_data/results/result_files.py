@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from lra_data.catalogue import families, get_task
-from lra_data.errors import UsageError, brief
+from lra_data.errors import UsageError, brief, reason
 from lra_data.paths import local_path
 
 # The column of each set whose test rows are the benchmark's, or follow its law. Retrieval needs LRA's own id lists.
@@ -96,6 +96,6 @@ def _read(file: Path) -> tuple[Result, str]:
         data = file.read_bytes()
         return msgspec.json.decode(data, type=Result), hashlib.sha256(data).hexdigest()
     except OSError as error:
-        raise UsageError(f"{file}: expected a result file, got: {brief(error)}") from error
+        raise UsageError(f"{file}: expected a result file, got: {reason(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: expected a result file of `lra-data score --out`, got: {brief(error)}") from error
+        raise UsageError(f"{file}: expected a result file of `lra-data score --out`, got: {reason(error)}") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lra_data import text_tables
-from lra_data.latex import escaped
+from lra_data.latex import comment, escaped
 from lra_data.results.published import TASKS, Row, as_dict
 
 _HEADS = {
@@ -16,7 +16,7 @@ _HEADS = {
 }  # fmt: skip
 RULES_SAID = (
     "Five: mean of ListOps, Text, Retrieval, Image and Pathfinder. Six: with Path-X, 50 where it failed. Both are of "
-    "the corrected cells; scores are as printed, in percent."
+    "the corrected cells; scores are as printed, in percent. * marks what is known to be wrong: see the remark."
 )
 
 
@@ -36,7 +36,14 @@ def terminal(rows: Sequence[Row]) -> str:
         number = numbers.setdefault(
             f"{_source(row)}; {'' if row.run_by == 'quoted' else 'run by '}{_run(row)}", f"[{len(numbers) + 1}]"
         )
-        cells.append([text_tables.narrow(_named(row)), *scores, _shown(as_dict(row)["five"]), number])
+        cells.append(
+            [
+                text_tables.narrow(f"{_named(row)}{'*' if row.correction else ''}"),
+                *scores,
+                _shown(as_dict(row)["five"]),
+                number,
+            ]
+        )
         if row.remark:
             remarks += text_tables.wrapped(f"{_named(row)} {number}: {row.remark}{_corrected(row)}")
     heads = ["model", *_NARROW_HEADS.values(), "five", "from"]
@@ -52,7 +59,7 @@ def markdown(rows: Sequence[Row]) -> str:
     lines.append(_line(["---", *["---:"] * (len(_HEADS) + 3), "---", "---"]))
     for row in rows:
         values = as_dict(row)
-        cells = [getattr(row, task) or "–" for task in TASKS]
+        cells = [_cell(row, task) for task in TASKS]
         lines.append(
             _line(
                 [
@@ -66,9 +73,7 @@ def markdown(rows: Sequence[Row]) -> str:
                 ]
             )
         )
-    remarks = [
-        f"- {_named(row)} ({row.source}, {row.table}): {row.remark}{_corrected(row)}" for row in rows if row.remark
-    ]
+    remarks = [f"- {remark}" for remark in _remarks(rows)]
     return "\n".join([*lines, "", RULES_SAID, *(["", *remarks] if remarks else [])]) + "\n"
 
 
@@ -92,10 +97,11 @@ def latex(rows: Sequence[Row]) -> str:
     ]
     for row in rows:
         values = as_dict(row)
-        cells = [getattr(row, task) or "–" for task in TASKS]
+        cells = [_cell(row, task) for task in TASKS]
         averages = [_shown(values[name]) for name in ("five", "six")]
         lines.append(" & ".join(map(escaped, [_named(row), *cells, *averages, _source(row)])) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {RULES_SAID}"]) + "\n"
+    remarks = [comment(remark).rstrip("\n") for remark in _remarks(rows)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {RULES_SAID}", *remarks]) + "\n"
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -106,6 +112,15 @@ def as_json(rows: Sequence[Row]) -> str:
 WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
     "text": terminal, "md": markdown, "csv": as_csv, "latex": latex, "json": as_json
 }  # fmt: skip
+
+
+def _cell(row: Row, task: str) -> str:
+    """A score as printed, with * where it is known to be wrong."""
+    return f"{getattr(row, task) or '–'}{'*' if task in row.correction else ''}"
+
+
+def _remarks(rows: Sequence[Row]) -> list[str]:
+    return [f"{_named(row)} ({row.source}, {row.table}): {row.remark}{_corrected(row)}" for row in rows if row.remark]
 
 
 def _line(cells: Sequence[str]) -> str:

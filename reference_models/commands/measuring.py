@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lra_data import command_line, paths
+from lra_data import UsageError, command_line, paths
 from reference_models.commands import names
 from reference_models.commands.progress import print_line, shown_count
 from reference_models.commands.shared_options import (
@@ -29,14 +29,15 @@ from reference_models.commands.shared_options import (
     "--format",
     "shape",
     type=click.Choice(["text", "md", "latex", "csv"]),
-    default="text",
-    show_default=True,
-    help="A table for the terminal, Markdown with more columns, LaTeX with the package booktabs, or CSV.",
+    help="A table for the terminal, Markdown with more columns, LaTeX with the package booktabs, or CSV.  "
+    "[default: text]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the table. Default: standard output.")
 @attention_option
-def table(folders: Sequence[Path], shape: str, as_json: bool, out: Path | None, attentions: Sequence[str]) -> None:
+def table(
+    folders: Sequence[Path], shape: str | None, as_json: bool, out: Path | None, attentions: Sequence[str]
+) -> None:
     """Print a table of trained models' scores next to published ones and the trivial predictors.
 
     FOLDERS are results of `lra-zoo train` and `sweep`; the default is the bundled models. Unfinished trainings are left
@@ -48,6 +49,8 @@ def table(folders: Sequence[Path], shape: str, as_json: bool, out: Path | None, 
     from reference_models.results.tables import markdown
     from reference_models.results.terminal_table import terminal
 
+    if as_json and shape is not None:
+        raise UsageError(f"expected --json or --format, got both: leave out --format {shape}")
     load_attentions(attentions)
     cards = finished_cards(folders or [BUNDLED])
     if as_json:
@@ -55,7 +58,7 @@ def table(folders: Sequence[Path], shape: str, as_json: bool, out: Path | None, 
     elif shape == "latex":
         text = as_latex(cards, typed_command())
     else:
-        text = {"text": terminal, "md": markdown, "csv": as_csv}[shape](cards)
+        text = {"text": terminal, "md": markdown, "csv": as_csv}[shape or "text"](cards)
     _give(text, out)
 
 
@@ -102,7 +105,6 @@ def efficiency(
     With --attention and without --models, only your own models are measured. Each model is compared with a naive and a
     fused Transformer. Prints a Markdown table; progress goes to stderr.
     """
-    from lra_data import UsageError
     from reference_models.attention.catalogue import attention_names
     from reference_models.efficiency.measure import measure
     from reference_models.efficiency.report import table as report

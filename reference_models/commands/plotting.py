@@ -45,7 +45,7 @@ def _figure_options(command: Decorated) -> Decorated:
     return command
 
 
-@click.group(short_help="Draw figures for papers.")
+@click.group(no_args_is_help=False, short_help="Draw figures for papers.")
 def plot() -> None:
     """Draw figures for papers as PDF, SVG or PNG, from results that exist.
 
@@ -83,6 +83,7 @@ def scores(
     lra-zoo plot scores listops/mini --out scores.pdf
     lra-zoo plot scores --runs runs --result "Ours=result.json" --out scores.pdf
     """
+    from lra_data import UsageError
     from reference_models.figures import points, scores, style
     from reference_models.model.bundled import BUNDLED
 
@@ -96,6 +97,11 @@ def scores(
         own.append(points.of_result_file(path, name or path.stem))
     zoo = [] if no_bundled else points.of_cards(finished_cards([BUNDLED]))
     asked = list(sets) or list(dict.fromkeys(point.task for point in own))
+    for point in own:
+        if point.task not in asked:
+            raise UsageError(
+                f"expected results of {', '.join(asked)}, got {point.name} of {point.task}: name its set, too"
+            )
     drawn = points.together([*zoo, *own], asked, _names("--models", models))
     _give(scores.figure(drawn, width=width, highlight=_names("--highlight", highlight)), out, dpi)
 

@@ -208,3 +208,10 @@ def test_a_closed_pipe_is_no_error() -> None:
         command = f"{sys.executable} -m lra_data show listops/mini --num {num} | {reader}"
         result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
         assert result.stderr == ""
+
+
+def test_groups_without_a_command_are_one_line() -> None:
+    for group in ("results", "script"):
+        result = run(group)
+        assert result.returncode == 2
+        assert result.stderr == f"lra-data: error: Missing command. Try `lra-data {group} --help`.\n"

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -144,7 +144,7 @@ def test_other_columns_and_doubled_ids_are_refused(tmp_path: Path) -> None:
     path.write_text(text_of([ROWS[0], ROWS[0]]), encoding="utf-8")
     assert faults(path) == [f"{path}, line 3, Transformer: id: used twice"]
     path.write_text(text_of([ROWS[0]]).rstrip() + ",more\n", encoding="utf-8")
-    assert "expected 27 entries, got another number" in faults(path)[0]
+    assert "expected 27 entries, got 28" in faults(path)[0]
 
 
 def test_a_sound_file_is_said_to_be(tmp_path: Path) -> None:
@@ -190,3 +190,29 @@ def test_the_table_for_the_terminal_fits_and_numbers_its_sources(monkeypatch: py
     assert len(used) == len({(row.source, row.arxiv, row.table, row.run_by, row.quoted_from) for row in some})
     monkeypatch.setenv("COLUMNS", "50")
     assert all(row.pathfinder in terminal([row]) for row in some)
+
+
+def test_wrong_cells_are_marked_and_explained_in_every_table() -> None:
+    row = next(row for row in published() if row.model == "LRU" and "text" in row.correction)
+    other = next(row for row in published() if not row.correction)
+    for shape, marked in ((markdown, f"{row.text}*"), (latex, f"{row.text}*"), (terminal, "LRU*")):
+        text = shape([row, other])
+        assert marked in text
+        assert f"{other.text}*" not in text
+        assert row.remark[:20] in " ".join(text.split())
+
+
+def test_names_are_found_without_accents_and_tasks_by_their_names_elsewhere() -> None:
+    assert chosen(published(), model="Nyströmformer") == chosen(published(), model="nystromformer") != []
+    found = CliRunner().invoke(cli, ["results", "list", "--task", "path-x", "--format", "json"])
+    assert all(row["pathx"] for row in json.loads(found.output))
+    advice = CliRunner().invoke(cli, ["results", "list", "--model", "zzz", "--protocol", "all"]).exception
+    assert str(advice) == "no published row matches: leave out an option"
+
+
+def test_a_line_of_another_length_says_how_many_entries_it_has(tmp_path: Path) -> None:
+    heads = ",".join(field.name for field in fields(Row))
+    for entries in (3, 40):
+        (tmp_path / "rows.csv").write_text(f"{heads}\n{','.join('1' * entries)}\n")
+        (fault,) = faults(tmp_path / "rows.csv")
+        assert fault.endswith(f"expected {len(fields(Row))} entries, got {entries}")

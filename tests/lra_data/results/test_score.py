@@ -226,6 +226,8 @@ def test_what_is_no_prediction_is_refused(given: Any, words: str) -> None:
     [
         ("p.txt", "1", "a file that ends with .npy, .csv, .jsonl, .parquet, got .txt"),
         ("p.npy", "no array", "expected predictions as .npy"),
+        ("p.npy", "", "expected predictions as .npy, got: No data left in file"),
+        ("p.csv", "", "expected predictions as .csv, got: Empty CSV file"),
         ("p.jsonl", '{"label": 1}\n{"lable": 1}\n', "the entries of line 1 in line 2"),
         ("p.jsonl", "{", "expected predictions as .jsonl"),
         ("p.parquet", "no", "expected predictions as .parquet"),

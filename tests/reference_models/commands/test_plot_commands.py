@@ -44,3 +44,9 @@ def test_wrong_use_is_one_line(words: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as error:
         plotted(*words)
     assert "\n" not in str(error.value)
+
+
+def test_a_result_of_a_set_that_is_not_drawn_is_refused(tmp_path: Path) -> None:
+    words = ["scores", "text/holdout", "--runs", f"Ours={BUNDLED / 'listops' / 'mini' / 'linear'}"]
+    with pytest.raises(UsageError, match="expected results of text/holdout, got Ours of listops/mini: name its set"):
+        plotted(*words, "--out", str(tmp_path / "a.svg"))
