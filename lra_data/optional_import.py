@@ -13,4 +13,9 @@ def require(library: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != library.partition(".")[0]:
             raise  # the library is installed, but one of its own imports fails
-        raise UsageError(f"expected the library {library}, found none: pip install 'lra-data[{extra}]'") from error
+        raise UsageError(f"expected the library {library}, found none: {installing(extra)}") from error
+
+
+def installing(extra: str) -> str:
+    """The command that installs an extra of this package."""
+    return f"pip install 'lra-data[{extra}]', or '.[{extra}]' in a checkout"

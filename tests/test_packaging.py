@@ -57,5 +57,6 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path, corpora: dict[s
     assert without_torch.returncode == 2
     assert (
         without_torch.stderr
-        == "lra-zoo: error: expected the library torch, found none: pip install 'lra-data[torch]'\n"
+        == "lra-zoo: error: expected the library torch, found none: pip install 'lra-data[torch]', or '.[torch]' in a "
+        "checkout\n"
     )

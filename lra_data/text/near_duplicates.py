@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lra_data.errors import UsageError
+from lra_data.optional_import import installing
 
 THRESHOLD = 0.8
 WORDS = 5
@@ -41,7 +42,7 @@ def near_duplicates(texts: Sequence[bytes]) -> list[tuple[int, int]]:
         from datasketch import MinHash, MinHashLSH
     except ImportError as error:
         raise UsageError(
-            "expected the library datasketch to find near-duplicates, found none: pip install 'lra-data[audit]'"
+            f"expected the library datasketch to find near-duplicates, found none: {installing('audit')}"
         ) from error
     index = MinHashLSH(num_perm=_PERMUTATIONS, params=(_BANDS, _ROWS_A_BAND))
     pairs = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lra_data import UsageError, __version__, command_line, interrupts, text_tables
+from lra_data import UsageError, __version__, command_line, interrupts, optional_import, text_tables
 from reference_models.commands import names
 from reference_models.commands.evaluating import check, evaluate
 from reference_models.commands.measuring import efficiency, span, table
@@ -186,7 +186,7 @@ for command in (train, pretrain, sweep, evaluate, check, table, efficiency, span
 
 def _check_torch() -> None:
     if importlib.util.find_spec("torch") is None:
-        raise UsageError("expected the library torch, found none: pip install 'lra-data[torch]'")
+        raise UsageError(f"expected the library torch, found none: {optional_import.installing('torch')}")
 
 
 def main() -> NoReturn:

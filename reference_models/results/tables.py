@@ -24,9 +24,9 @@ AGAINST = {None: NONE, True: "above", False: "not above"}
 
 _LEGEND = f"""\
 Test accuracy in percent, with Wilson's 95 % interval rounded outward. A model is "above" the best trivial predictor of
-its task if its whole interval is above it, and "not above" otherwise. It is "above" no attention if its whole interval
-is above that of `no_attention`, the same model and recipe with attentions that give 0: only then does the score show
-that the attention is used.
+its task, which is measured on validation and test together, if its whole interval is above it, and "not above"
+otherwise. It is "above" no attention if its whole interval is above that of `no_attention`, the same model and recipe
+with attentions that give 0: only then does the score show that the attention is used.
 
 The published columns are not comparable to ours: they are for the benchmark's full tasks (listops/lra and so on), with
 models and trainings of other sizes. FAIL means at most chance, {CHANCE["path-x"]:.0f} %.

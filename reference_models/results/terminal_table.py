@@ -12,8 +12,9 @@ from reference_models.results.tables import AGAINST, percent_interval, printed, 
 _HEADS = ["model", "accuracy", "interval", "trivial", "control", "steps", "LRA"]
 _LEGEND = (
     "Test accuracy in percent with Wilson's 95 % interval, and whether the whole interval is above the best trivial "
-    "predictor and above the control, the same model without attention. LRA is the benchmark's printed score, of the "
-    "full task with another model, and not comparable. --format md has all columns, commands and sources."
+    "predictor (measured on validation and test) and above the control, the same model without attention. LRA is the "
+    "benchmark's printed score, of the full task with another model, and not comparable. --format md has all columns, "
+    "commands and sources."
 )
 
 

@@ -13,6 +13,7 @@ from lra_data import UsageError
 from lra_data.loading.batch_making.collate import ProtocolBatch
 from lra_data.loading.batches import Batches
 from lra_data.loading.dataset import Dataset
+from lra_data.optional_import import installing
 from tests.conftest import SMALL_SIZES
 
 SIZE = SMALL_SIZES["validation"]
@@ -210,7 +211,7 @@ def test_a_missing_library_is_answered_with_the_line_that_installs_it(
 
     with pytest.raises(UsageError) as caught:
         use()
-    assert str(caught.value) == f"expected the library {library}, found none: pip install 'lra-data[{extra}]'"
+    assert str(caught.value) == f"expected the library {library}, found none: {installing(extra)}"
     monkeypatch.delitem(sys.modules, name, raising=False)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from lra_data.downloads.resumable import Answer
 from lra_data.downloads.transfer_errors import reason_of
 from lra_data.errors import UsageError
+from lra_data.optional_import import installing
 from lra_data.paths import is_http, join_address, shown_address
 from lra_data.store.location.per_process import PerProcess
 
@@ -21,7 +22,7 @@ RANGE_BYTES = 8 * 2**20
 # By default aiohttp allows 5 minutes for a whole answer: a stalled connection is noticed late, and a slow one aborted.
 STALLED_S = 30.0
 
-_INSTALL = "pip install 'lra-data[remote]'"
+_INSTALL = installing("remote")
 
 
 class AddressReader:

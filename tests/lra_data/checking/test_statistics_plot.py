@@ -51,6 +51,7 @@ def test_without_matplotlib_it_is_one_line_before_any_work(tmp_path: Path) -> No
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert found.returncode == 2
     assert (
-        found.stderr == "lra-data: error: expected the library matplotlib, found none: pip install 'lra-data[plots]'\n"
+        found.stderr == "lra-data: error: expected the library matplotlib, found none: pip install 'lra-data[plots]', "
+        "or '.[plots]' in a checkout\n"
     )
     assert not list(tmp_path.iterdir())

@@ -53,7 +53,9 @@ def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError) as error:
         span.figure([("full", made_span())], width=2.5)
-    assert str(error.value) == "expected the library matplotlib, found none: pip install 'lra-data[plots]'"
+    assert str(error.value) == (
+        "expected the library matplotlib, found none: pip install 'lra-data[plots]', or '.[plots]' in a checkout"
+    )
 
 
 def test_highlights_are_the_users_own_or_those_that_are_named() -> None:

@@ -78,5 +78,5 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, module
         RemoteFolder(address).manifest()
     message = str(caught.value)
     assert message.startswith(f"{address}: expected the libraries that read it, got: ")
-    assert message.endswith("pip install 'lra-data[remote]'")
+    assert message.endswith("pip install 'lra-data[remote]', or '.[remote]' in a checkout")
     assert "\n" not in message
