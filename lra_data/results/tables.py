@@ -20,19 +20,21 @@ RULES_SAID = (
 )
 
 
-# In narrow columns, and without the task of a single paper.
+# In narrow columns. Few papers have Path-256: its column comes instead of the others' where all rows have it.
 _NARROW_HEADS = {
     "listops": "List-\nOps", "text": "Text", "retrieval": "Retri-\neval", "image": "Image",
     "pathfinder": "Path-\nfinder", "pathx": "Path-X",
 }  # fmt: skip
+_PATHS = {"pathfinder": "Pathfinder", "pathx": "Path-X", "path256": "Path-256"}
 
 
 def terminal(rows: Sequence[Row]) -> str:
     """A table of 80 columns, the rules of the averages, the sources by number, and the remarks."""
+    tasks = _PATHS if all(row.path256 for row in rows) else _NARROW_HEADS
     numbers: dict[str, str] = {}
     cells, remarks = [], []
     for row in rows:
-        scores = [getattr(row, task) or "–" for task in _NARROW_HEADS]
+        scores = [getattr(row, task) or "–" for task in tasks]
         number = numbers.setdefault(
             f"{_source(row)}; {'' if row.run_by == 'quoted' else 'run by '}{_run(row)}", f"[{len(numbers) + 1}]"
         )
@@ -46,7 +48,7 @@ def terminal(rows: Sequence[Row]) -> str:
         )
         if row.remark:
             remarks += text_tables.wrapped(f"{_named(row)} {number}: {row.remark}{_corrected(row)}")
-    heads = ["model", *_NARROW_HEADS.values(), "five", "from"]
+    heads = ["model", *tasks.values(), "five", "from"]
     lines = list(text_tables.table_lines(heads, cells, right=heads[1:]))
     lines += ["", *text_tables.wrapped(RULES_SAID), ""]
     lines += text_tables.named_lines((number, source) for source, number in numbers.items())
