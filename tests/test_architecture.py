@@ -57,7 +57,7 @@ MOST_MODULES = 12
 FROM_BELOW = (
     "lra_data.building.parts",
     "lra_data.commands.reporting.page_",
-    "lra_data.confidence.wilson_interval",
+    "lra_data.confidence.",
     "lra_data.corpus.corpus_from_options",
     "lra_data.loading.batch_making.collate.BatchShape",
     "lra_data.loading.dataset.Dataset",

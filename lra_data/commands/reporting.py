@@ -1,11 +1,12 @@
 """`lra-data report`: the page of scores, tasks and models."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from lra_data.commands.options import opened, virtual_options
 from lra_data.corpus import corpus_from_options
@@ -50,12 +51,39 @@ def page_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def page_command(command: str, where: str | None, results: Sequence[Path], sets: Sequence[str], rows: int) -> str:
-    """The command as the page prints it: without the folder that it writes to, and without absolute folders."""
-    given = [("--results", str(place)) for place in results] + [("--set", name) for name in sets]
-    words = [*command.split(), *([_named(where)] if where is not None else [])]
-    words += [word for option, place in given for word in (option, _named(place))]
-    return shlex.join([*words, "--rows", str(rows)])
+def page_command(command: str) -> str:
+    """The running command as the page prints it: `command`, every argument and option that was given, and --rows.
+
+    The folder that it writes to is left out, and absolute folders are.
+    """
+    context = click.get_current_context()
+    words = command.split()
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if name == "rows" or (given and name != "out"):
+            words += _words(parameter, context.params[name])
+    return shlex.join(words)
+
+
+def _words(parameter: click.Parameter, value: Any) -> Iterator[str]:
+    """An argument or option as it is written on the command line."""
+    for one in value if parameter.multiple else [value]:
+        if isinstance(parameter, click.Option):
+            yield parameter.opts[0]
+            if parameter.is_flag:
+                continue
+        yield _named(str(one))
+
+
+def page_written(results: Sequence[Path], written: Path) -> None:
+    """Print what became of the user's results, a line for each file or folder, and where the page is."""
+    from lra_data.results.comparable import said
+    from lra_data.results.result_files import read_results
+
+    for place, entry in zip(results, read_results(results), strict=True):
+        click.echo(f"{place}: {said(entry)}")
+    click.echo(f"wrote {written}")
 
 
 def _named(place: str) -> str:
@@ -86,15 +114,16 @@ def report(
     """
     from lra_data.report.contents import write_set_page, write_site
 
-    command = page_command("lra-data report", where, results, sets, rows)
+    command = page_command("lra-data report")
     corpus = corpus_from_options(options["corpus"], options["pairs"], options["allow_partial"])
     if where is not None:
         if sets:
             raise UsageError("expected SET or --set, got both: --set is for the page of all tasks")
         found = opened(where, options["seed"], corpus)
-        click.echo(f"wrote {write_set_page(found, out, results=results, limit=rows, date=date, command=command)}")
+        written = write_set_page(found, out, results=results, limit=rows, date=date, command=command)
+        page_written(results, written)
         return
     if corpus is not None or options["seed"]:
         raise UsageError("expected --corpus, --pairs, --allow-partial and --seed with a SET, got no SET: name one")
     written = write_site(out, results=results, sets=sets, limit=rows, date=date, command=command)
-    click.echo(f"wrote {written}")
+    page_written(results, written)

@@ -75,8 +75,10 @@ def _lines(record: dict[str, Any]) -> list[str]:
     if record["trivial"]:
         name, best = next(iter(record["trivial"].items()))
         above = "above it" if record["low"] > best["accuracy"] else "not above it"
-        lines.append(f"best trivial predictor: {name} {best['accuracy']:.2%} of validation and test;")
-        lines.append(f"  the whole interval is {above}")
+        lines += [
+            f"best trivial predictor, on validation and test: {name} {best['accuracy']:.2%}",
+            f"  the whole interval is {above}",
+        ]
     other = record["against"]
     if other is not None:
         lines += [

@@ -1,9 +1,9 @@
-"""The board: published rows, the bundled models and the user's results as rows of one table.
+"""The board: published rows, the bundled models and the user's results as rows of one table, the user's first.
 
-Whether a row is comparable is decided here, by what is known of its data:
+Whether a row is comparable is decided by what is known of its data:
 
     published     scores on test, grey pictures, no pre-training (`published.chosen`, protocol "comparable")
-    a user's      every score on a whole test split of the benchmark's full sets (FULL_SETS)
+    a user's      every score on a whole test split of the benchmark's full sets (`comparable.py`)
     bundled       none: the models were trained on small or partial sets
 """
 
@@ -14,17 +14,16 @@ from typing import Literal
 
 from lra_data.errors import UsageError, brief
 from lra_data.report.bundled_models import BundledModel
+from lra_data.results.comparable import column, differences, draws
 from lra_data.results.families import family_of
 from lra_data.results.published import FAIL, FIVE, Row, averages, chosen, found_rule
-from lra_data.results.result_files import FULL_SETS, ModelResults, Result, whole_test
+from lra_data.results.result_files import ModelResults
 
-# The board's columns: every task of the benchmark but Path-256, which two rows have; it is in their notes.
+# The board's columns: every task of the benchmark.
 COLUMNS = {
     "listops": "ListOps", "text": "Text", "retrieval": "Retrieval", "image": "Image", "pathfinder": "Pathfinder",
-    "pathx": "Path-X",
+    "pathx": "Path-X", "path256": "Path-256",
 }  # fmt: skip
-
-_LARGE_PICTURES = {"128": "pathx", "256": "path256"}
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+(?= )")
 
@@ -35,7 +34,7 @@ Origin = Literal["published", "bundled", "yours"]
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One score. printed: as the source prints it, in percent, FAIL, or "". corrected: in its place, "" if not known,
-    None if the printed one holds. low, high: the 95 % interval in percent, of our own scores. data: the set, of ours.
+    None if the printed one holds. low, high: the 95 % interval as shares, of our own scores. data: the set, of ours.
     """
 
     printed: str
@@ -58,6 +57,7 @@ class BoardRow:
     five, six: our averages of the corrected cells in percent (`published.averages`). average: as printed, with `rule`,
         the rule that it follows.
     protocol: "comparable"; "test", of other pictures or with pre-training; "other". reasons: why it is not comparable.
+    draws: the user's results on rows of another seed than 0.
     paper, table: of the source. link: its address, or "".
     """
 
@@ -78,25 +78,28 @@ class BoardRow:
     table: str
     link: str
     notes: tuple[str, ...]
+    draws: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
         """The source in a few words: arXiv's number, the repository, or the title."""
+        if self.origin == "yours":
+            return "your result files"
         for start, before in (("https://arxiv.org/abs/", "arXiv:"), ("https://github.com/", "")):
             if self.link.startswith(start):
                 return before + self.link.removeprefix(start)
         return self.paper
 
     @property
-    def order(self) -> tuple[bool, float, str, str]:
-        """From the best mean of five, rows without one last."""
-        return self.five is None, -(self.five or 0.0), self.model.casefold(), self.paper
+    def order(self) -> tuple[bool, bool, float, str, str]:
+        """The user's own first; then from the best mean of five, rows without one last."""
+        return self.origin != "yours", self.five is None, -(self.five or 0.0), self.model.casefold(), self.paper
 
 
 def board(
     rows: Sequence[Row], models: Sequence[BundledModel] = (), results: Sequence[ModelResults] = ()
 ) -> list[BoardRow]:
-    """All rows from the best mean of five."""
+    """All rows: the user's own, then the others from the best mean of five."""
     comparable, on_test = (set(chosen(rows, protocol=name)) for name in ("comparable", "test"))
     made = [_published(row, comparable, on_test) for row in rows]
     made += _bundled(models)
@@ -117,7 +120,6 @@ def _published(row: Row, comparable: set[Row], on_test: set[Row]) -> BoardRow:
         f"Seeds: {row.seeds}." if row.seeds else "",
         f"Standard deviations: {row.deviations}." if row.deviations else "",
         f"Parameters: {row.parameters}." if row.parameters else "",
-        f"Path-256: {row.path256}." if row.path256 else "",
         f"{row.direction.capitalize()}." if row.direction else "",
         f"Read in: {row.read_in}." if row.read_in != "paper" else "",
     ]
@@ -153,17 +155,17 @@ def _bundled(models: Iterable[BundledModel]) -> list[BoardRow]:
     """One row for each X-former, with its score on every set that it was trained on; the best of several trainings."""
     by_name: dict[str, dict[str, BundledModel]] = {}
     for model in models:
-        column = _column(model.card.task)
-        kept = by_name.setdefault(model.card.attention, {}).setdefault(column, model)
+        task = column(model.card.task)
+        kept = by_name.setdefault(model.card.attention, {}).setdefault(task, model)
         if model.card.validation.accuracy > kept.card.validation.accuracy:
-            by_name[model.card.attention][column] = model
+            by_name[model.card.attention][task] = model
     return [
         _measured(
             "bundled",
             name,
             {
-                column: _cell(model.card.test.accuracy, model.card.test.low, model.card.test.high, model.card.task)
-                for column, model in found.items()
+                task: _cell(model.card.test.accuracy, model.card.test.low, model.card.test.high, model.card.task)
+                for task, model in found.items()
             },
             year=min(model.card.date for model in found.values())[:4],
             reasons=(f"small or partial sets: {', '.join(sorted(model.card.task for model in found.values()))}",),
@@ -175,37 +177,25 @@ def _bundled(models: Iterable[BundledModel]) -> list[BoardRow]:
 
 
 def _own(entry: ModelResults) -> BoardRow:
-    reasons = {reason for result in entry.results for reason in _differences(result)}
     cells: dict[str, Cell] = {}
     for result in entry.results:
-        column = _column(result.task)
-        if column in cells:
+        task = column(result.task)
+        if task in cells:
             raise UsageError(
-                f"{brief(entry.name)}: expected one result of each task, got {cells[column].data} and {result.task}: "
+                f"{brief(entry.name)}: expected one result of each task, got {cells[task].data} and {result.task}: "
                 "a folder of results is one model; move one of the files"
             )
-        cells[column] = _cell(result.accuracy, result.low, result.high, result.task)
+        cells[task] = _cell(result.accuracy, result.low, result.high, result.task)
     return _measured(
         "yours",
         entry.name,
         cells,
         year=max(result.date for result in entry.results)[:4],
-        reasons=tuple(sorted(reasons)),
+        reasons=tuple(differences(entry.results)),
         paper=f"your result files of {entry.name}",
         notes=("Whether the model was pre-trained is not in a result file.",),
+        drawn=tuple(draws(entry.results)),
     )
-
-
-def _differences(result: Result) -> list[str]:
-    """Why a result does not compare with the published scores."""
-    found = []
-    if result.task not in FULL_SETS:
-        found.append(f"another set: {result.task}")
-    elif list(result.rows) != [0, whole_test(result.task)]:
-        found.append(f"{result.task}: rows {result.rows[0]:,} to {result.rows[1]:,} alone")
-    if result.split != "test":
-        found.append(f"{result.task}: scores on {result.split}")
-    return found
 
 
 def _measured(
@@ -217,6 +207,7 @@ def _measured(
     reasons: tuple[str, ...],
     paper: str,
     notes: tuple[str, ...],
+    drawn: tuple[str, ...] = (),
 ) -> BoardRow:
     """A row of scores that were measured here. Averages are made only of comparable ones."""
     text = {task: cell.printed for task, cell in cells.items()}
@@ -242,15 +233,10 @@ def _measured(
         paper=paper,
         table="",
         link="",
-        notes=(*notes, *(f"Path-256: {cell.printed}." for task, cell in cells.items() if task == "path256")),
+        notes=notes,
+        draws=drawn,
     )
 
 
 def _cell(accuracy: float, low: float, high: float, data: str) -> Cell:
-    return Cell(printed=f"{100 * accuracy:.2f}", low=100 * low, high=100 * high, data=data)
-
-
-def _column(task: str) -> str:
-    """The column of a set: Pathfinder's pictures of 128 pixels are Path-X, those of 256 have none."""
-    family, _, variant = task.partition("/")
-    return _LARGE_PICTURES.get(variant.partition("-")[0], family) if family == "pathfinder" else family
+    return Cell(printed=f"{100 * accuracy:.2f}", low=low, high=high, data=data)

@@ -7,12 +7,14 @@ Policy), a browser runs only the page's own scripts and loads nothing, so a name
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from lra_data.confidence import outward
 from lra_data.errors import UsageError
 from lra_data.optional_import import require
 from lra_data.paths import local_path, write_failure
@@ -99,6 +101,8 @@ def render(page: Page) -> str:
         charts[name] = chart
         return name
 
+    environment.filters["spans"] = code_spans
+    environment.globals["outward"] = outward
     return environment.get_template("page.html").render(
         page=page,
         columns=COLUMNS,
@@ -112,6 +116,14 @@ def render(page: Page) -> str:
         chart_values=lambda: _inside_script({name: chart.to_json() for name, chart in charts.items()}),
         uplot_version=UPLOT_VERSION,
     )
+
+
+def code_spans(text: str) -> str:
+    """A text as HTML, escaped, whose spans between backticks are code; a single backtick stays one."""
+    from markupsafe import Markup
+
+    parts = re.split(r"`([^`]+)`", text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _own(name: str) -> str:

@@ -27,6 +27,8 @@ TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "pathx", "path25
 FIVE, SIX = TASKS[:5], TASKS[:6]
 FAIL = "FAIL"
 CHANCE = 50.0
+# The variant of a user's own row that does not compare with the published ones; it has no averages.
+NOT_COMPARABLE = "not comparable"
 
 _WORDS = {
     "run_by": ("its authors", "quoted"),
@@ -202,7 +204,7 @@ class Averages:
 
 def averages(row: Row) -> Averages:
     """The averages of the corrected cells."""
-    cells = row.scores()
+    cells = {} if row.variant == NOT_COMPARABLE else row.scores()
     counted = [_number(cells.get(task, "")) for task in FIVE]
     five = None if None in counted else sum(number for number in counted if number is not None)
     path_x = cells.get("pathx", "")

@@ -1,7 +1,7 @@
 """The user's result files, as `lra-data score --out` writes them: one model's scores on one task or several.
 
-Not here: how they are made (`score.py`), and their rows in the published table (`own_results.py`) and on the report's
-board.
+Not here: how they are made (`score.py`), whether they compare with published scores (`comparable.py`), and their rows
+in the published table (`own_results.py`) and on the report's board.
 """
 
 import hashlib
@@ -13,16 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from lra_data.catalogue import families, get_task
+from lra_data.catalogue import families
 from lra_data.errors import UsageError, brief, reason
 from lra_data.paths import local_path
-
-# The column of each set whose test rows are the benchmark's, or follow its law. Retrieval needs LRA's own id lists.
-FULL_SETS = {
-    "listops/lra": "listops", "text/lra": "text", "text/holdout": "text", "retrieval/lra-pairs": "retrieval",
-    "image/lra": "image", "pathfinder/32-hard": "pathfinder", "pathfinder/128-hard": "pathx",
-    "pathfinder/256-hard": "path256",
-}  # fmt: skip
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -84,11 +77,6 @@ def _read_place(place: Path) -> ModelResults:
 def read_result(file: Path) -> Result:
     """The result in a file; raises UsageError for another file."""
     return _read(local_path(file, "a result file"))[0]
-
-
-def whole_test(task: str) -> int:
-    """Examples in the test split of a full set; all presets of a family have as many."""
-    return get_task(task.partition("/")[0]).sizes["test"]
 
 
 def _read(file: Path) -> tuple[Result, str]:

@@ -59,7 +59,7 @@ class Score:
         return json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def write(self, path: Path | str) -> None:
-        """Write a result file, whole or not at all; raises BuildError for a place that cannot be written."""
+        """Write a result file, whole or not at all, and its folder; raises BuildError if it cannot be written."""
         write_whole(local_path(path, "a result file"), self.to_json().encode())
 
 

@@ -71,12 +71,13 @@ def written(path: Path) -> Iterator[HashingFile]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all, into a folder that exists; an older file of this name is replaced.
+    """Write a file, whole or not at all, and its folder if need be; an older file of this name is replaced.
 
     Raises BuildError for a place that cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with written(temporary) as file:
                 file.write(data)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lra_data.commands.reporting import page_command, page_options
+from lra_data.commands.reporting import page_command, page_options, page_written
 from reference_models.commands.progress import print_line
 
 
@@ -41,6 +41,6 @@ def report(
     from reference_models.results.figures import zoo_figures
 
     figures = zoo_figures(examples=examples, sets=sets, efficiency=efficiency, progress=print_line)
-    command = page_command("lra-zoo report", None, results, sets, rows)
+    command = page_command("lra-zoo report")
     written = write_site(out, results=results, sets=sets, limit=rows, date=date, command=command, figures=figures)
-    click.echo(f"wrote {written}")
+    page_written(results, written)

@@ -6,11 +6,11 @@ Not here: what a row is (`rows.py`), the forms for a paper (`paper_tables.py`) a
 """
 
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from lra_data.confidence import outward
 from reference_models.attention.catalogue import attention_names
 from reference_models.model.card import Card
 from reference_models.results.published import AUDIT, CHANCE, SOURCES
@@ -65,7 +65,7 @@ def summary(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def percent_interval(row: Mapping[str, Any]) -> str:
     """The interval of a row in percent, rounded outward."""
-    return f"[{_percent(row['low'], math.floor)}, {_percent(row['high'], math.ceil)}]"
+    return f"[{', '.join(outward(row['low'], row['high']))}]"
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
@@ -139,11 +139,6 @@ def _made(found: Sequence[Mapping[str, Any]]) -> str:
         models.setdefault(row["command"], []).append(row["model"])
     commands = [f"`{command}` ({', '.join(dict.fromkeys(names))})" for command, names in models.items()]
     return f"Made with {'; '.join(said)}; by {', '.join(commands)}."
-
-
-def _percent(share: float, rounded: Callable[[float], int]) -> str:
-    """A share in percent with two digits, rounded up or down."""
-    return f"{rounded(share * 10_000) / 100:.2f}"
 
 
 def printed(source: str, value: float | str | None) -> str:

@@ -186,7 +186,6 @@ def ended(main: Callable[[], Any], arguments: list[str], monkeypatch: pytest.Mon
         ["build", "listops", "--preset", "mini", "--out", "{}"],
         ["export", "listops/mini", "--out", "{}/tsv"],
         ["show", "path-x", "--num", "1", "--out", "{}/sheet.png"],
-        ["show", "path-x", "--num", "1", "--out", "no-such-folder/sheet.png"],
         ["explain", "path-x", "test", "0", "--out", "{}/picture.png"],
         ["repair", "{}/listops/mini"],
     ],

@@ -51,7 +51,8 @@
     let shown = 0;
     for (const row of rows) row.hidden = true;
     for (const row of found) {
-      row.hidden = !protocols[protocol].includes(row.dataset.protocol);
+      // The user's own rows are shown whether they are comparable or not.
+      row.hidden = row.dataset.origin !== "yours" && !protocols[protocol].includes(row.dataset.protocol);
       shown += row.hidden ? 0 : 1;
     }
     const left = found.length - shown;

@@ -30,8 +30,10 @@ def test_the_plot_has_the_figures(small_set: Path, tmp_path: Path) -> None:
     assert names == list(figures["trivial_predictors"])[::-1]
     medians = {figures["splits"][split]["measures"]["length"]["p50"] for split in figures["splits"]}
     assert medians <= {line.get_ydata()[0] for line in drawn.axes[1].lines}  # type: ignore[index]
+    assert plot(figures, tmp_path / "missing" / "plot.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "file").touch()
     with pytest.raises(BuildError, match="cannot write"):
-        plot(figures, tmp_path / "missing" / "plot.png")
+        plot(figures, tmp_path / "file" / "plot.png")
 
 
 def test_the_command_writes_it_and_still_prints(small_set: Path, tmp_path: Path) -> None:

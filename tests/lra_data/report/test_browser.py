@@ -24,13 +24,15 @@ WIDTHS, SCHEMES = (360, 1440), ("light", "dark")
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_result(tmp_path_factory.mktemp("results") / f"{HARM}.json")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A comparable result, and one that is not."""
+    folder = tmp_path_factory.mktemp("results")
+    return [write_result(folder / f"{HARM}.json"), write_result(folder / "half.json", "listops/mini")]
 
 
 @pytest.fixture(scope="module")
-def site(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_site(tmp_path_factory.mktemp("site"), results=[results], limit=200)
+def site(results: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_site(tmp_path_factory.mktemp("site"), results=results, limit=200)
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +96,9 @@ def test_a_page_is_quiet_and_fits_its_window(browser: Any, site: Path, width: in
     context.close()
 
 
-def test_a_click_sorts_and_another_turns_it_round(page: Any, results: Path) -> None:
+def test_a_click_sorts_and_another_turns_it_round(page: Any, results: list[Path]) -> None:
     page.locator("select[name=protocol]").select_option("other")
-    rows = board(published(), bundled_models(), read_results([results]))
+    rows = board(published(), bundled_models(), read_results(results))
     for task, name in COLUMNS.items():
         keys = sorted((key for row in rows if (key := row.cells[task].key) is not None), reverse=True)
         column = 2 + list(COLUMNS).index(task)
@@ -135,9 +137,9 @@ def test_tab_reaches_everything_in_the_order_of_the_page(page: Any) -> None:
     assert reached[13:] == ["Model", "Year"]  # after the table's container, which scrolls with the arrow keys
 
 
-def test_filters_show_the_rows_that_they_name(page: Any, results: Path) -> None:
-    rows = board(published(), bundled_models(), read_results([results]))
-    comparable = [row for row in rows if row.protocol == "comparable"]
+def test_filters_show_the_rows_that_they_name(page: Any, results: list[Path]) -> None:
+    rows = board(published(), bundled_models(), read_results(results))
+    comparable = [row for row in rows if row.protocol == "comparable" or row.origin == "yours"]
 
     def expect(wanted: list[Any]) -> None:
         found = sorted(visible_models(page))
@@ -163,6 +165,30 @@ def test_filters_show_the_rows_that_they_name(page: Any, results: Path) -> None:
     page.locator("select[name=run]").select_option("")
     page.locator("input[name=name]").fill("mamba")
     expect([row for row in rows if "mamba" in f"{row.model} {row.variant}".casefold()])
+
+
+def test_the_users_rows_are_first_whatever_is_comparable_until_the_table_is_sorted(page: Any) -> None:
+    assert visible_models(page)[:2] == [f"{HARM} your results", "half your results"]
+    page.locator("select[name=protocol]").select_option("test")
+    assert "half your results" in visible_models(page)
+    page.get_by_role("button", name="Five", exact=True).click()
+    page.get_by_role("button", name="ListOps", exact=True).click()
+    assert visible_models(page)[0] != f"{HARM} your results"
+    row = page.locator("#scores tr.own", has_text="half")
+    assert not in_view(row)
+    page.locator(".yours a", has_text="half").click()
+    assert in_view(row)
+
+
+def in_view(row: Any) -> bool:
+    """Whether all of a row is in its container and below the container's heads."""
+    return bool(
+        row.evaluate("""row => {
+            const [own, box, heads] = [row, row.closest(".scroll"), row.closest("table").tHead.rows[0].cells[1]]
+                .map(element => element.getBoundingClientRect());
+            return own.top >= heads.bottom - 1 && own.bottom <= Math.min(box.bottom, innerHeight) + 1;
+        }""")
+    )
 
 
 def test_a_harmful_name_is_only_a_name(page: Any) -> None:

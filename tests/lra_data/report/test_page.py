@@ -11,10 +11,12 @@ from click.testing import CliRunner
 
 from lra_data import BuildError, SetError, UsageError
 from lra_data.commands.main import cli
+from lra_data.confidence import outward
 from lra_data.report import charts
 from lra_data.report.bundled_models import bundled_models
 from lra_data.report.charts import DIGESTS, uplot
 from lra_data.report.contents import SITE_SETS, write_set_page, write_site
+from lra_data.report.page import code_spans
 from lra_data.report.set_section import FirstRows, set_section
 from lra_data.results.published import published
 from lra_data.store.row_access import open_rows
@@ -35,6 +37,12 @@ def html(results: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return page.read_text()
 
 
+@pytest.fixture
+def half(tmp_path: Path) -> Path:
+    """A result that is not comparable."""
+    return write_result(tmp_path / "results" / "half.json", "listops/mini")
+
+
 @pytest.fixture(scope="module")
 def root(html: str) -> Element:
     return read_page(html)
@@ -52,11 +60,92 @@ def test_the_board_is_in_the_html(root: Element) -> None:
     shown = [row for row in rows if "hidden" not in row.attributes]
     assert {row.attributes["data-protocol"] for row in shown} == {"comparable"}
     assert {row.attributes["data-protocol"] for row in rows if row not in shown} == {"test", "other"}
+    assert root.all("p", id="shown")[0].text == f"{len(shown)} of {len(rows)} rows."
     sources = {item.attributes["id"] for item in root.all("li") if "id" in item.attributes}
     for row in rows:
         (link,) = row.all("a")
         address = link.attributes["href"]
         assert address.startswith("https://") or address.removeprefix("#") in sources
+
+
+def test_the_users_rows_are_shown_first_and_marked(root: Element) -> None:
+    own, *others = root.all("table", id="scores")[0].all("tbody")[0].children
+    assert (own.attributes["id"], own.attributes["class"]) == ("yours-1", "own")
+    assert "your results" in own.words()
+    assert not any(row.attributes.get("class") for row in others)
+    (summary,) = root.all("div", class_="yours")
+    assert summary.all("a")[0].attributes["href"] == "#yours-1"
+    assert "ListOps 37.50 (listops/lra), comparable." in " ".join(summary.words().split())
+
+
+def test_a_page_without_a_comparable_row_begins_with_all(small_set: Path, half: Path, tmp_path: Path) -> None:
+    page = write_set_page(open_rows(small_set), tmp_path / "page", results=[half], limit=ROWS)
+    root = read_page(page.read_text())
+    rows = root.all("table", id="scores")[0].all("tbody")[0].children
+    assert not any("hidden" in row.attributes for row in rows)
+    assert rows[0].attributes["data-origin"] == "yours"
+    chosen = [option.attributes["value"] for option in root.all("option") if "selected" in option.attributes]
+    assert chosen == ["other"]
+    assert root.all("p", id="shown")[0].text == f"{len(rows)} of {len(rows)} rows."
+    assert "listops/mini is not the benchmark's own set" in root.all("div", class_="yours")[0].words()
+
+
+def test_the_terminal_says_what_became_of_results(small_set: Path, half: Path, tmp_path: Path) -> None:
+    folder = write_result(tmp_path / "model" / "a.json", "listops/mini", seed=7, rows=[0, 40]).parent
+    line = ["report", str(small_set), "--rows", "5", "--results", str(half), "--results", str(folder)]
+    result = CliRunner().invoke(cli, [*line, "--out", str(tmp_path / "out")], catch_exceptions=False)
+    said = "1 row of listops/mini, not comparable: listops/mini is not the benchmark's own set"
+    assert result.output.splitlines() == [
+        f"{half}: {said}",
+        f"{folder}: {said}, another draw of listops/mini, seed 7",
+        f"wrote {tmp_path / 'out' / 'index.html'}",
+    ]
+    page = read_page((tmp_path / "out" / "index.html").read_text())
+    made = [code.text for code in page.all("code") if code.text.startswith("lra-data report")]
+    # Every option that was given, but the folder; absolute places by their last part.
+    assert f"lra-data report {small_set.name} --results half.json --results model --rows 5" in made
+
+
+def test_the_command_on_the_page_has_every_option(corpora: dict[str, Path], tmp_path: Path) -> None:
+    line = ["report", "text/holdout", "--corpus", str(corpora["text"]), "--allow-partial", "--seed", "3"]
+    line += ["--date", "a b", "--rows", "5", "--out", str(tmp_path)]
+    assert CliRunner().invoke(cli, line, catch_exceptions=False).exit_code == 0
+    words = read_page((tmp_path / "index.html").read_text()).words()
+    name = corpora["text"].name
+    for given in ("--rows 5", "--date 'a b'", "--seed 3", f"--corpus {name}", "--allow-partial"):
+        assert given in words.partition("Made by")[2].partition("Versions and files")[0]
+
+
+def test_code_spans_are_code() -> None:
+    assert code_spans("a `<br />` & `b`, c`") == "a <code>&lt;br /&gt;</code> &amp; <code>b</code>, c`"
+
+
+def test_no_backtick_is_shown(root: Element) -> None:
+    (text,) = root.all("article", id="set-text-lra")
+    assert "<br />" in [code.text for code in text.all("code")]
+    for section in ("board", "tasks", "zoo", "reproduce"):
+        assert [text for text in plain_texts(root.all("section", id=section)[0]) if "`" in text] == []
+
+
+def plain_texts(element: Element) -> list[str]:
+    """Texts that are not code, examples or explanations."""
+    if element.tag in ("code", "pre"):
+        return []
+    return [element.text, *(text for child in element.children for text in plain_texts(child))]
+
+
+def test_intervals_are_rounded_outward(root: Element) -> None:
+    shown = root.all("section", id="zoo")[0].words()
+    for model in bundled_models():
+        low, high = (float(text) / 100 for text in outward(model.card.test.low, model.card.test.high))
+        assert low - 1e-9 <= model.card.test.low < low + 1e-4
+        assert high - 1e-4 < model.card.test.high <= high + 1e-9
+        assert "–".join(outward(model.card.test.low, model.card.test.high)) in shown
+
+
+def test_where_trivial_predictors_are_measured_is_said(root: Element) -> None:
+    for section in ("tasks", "zoo"):
+        assert "on validation and test together" in root.all("section", id=section)[0].words()
 
 
 def test_corrections_are_shown_with_their_reasons(root: Element) -> None:

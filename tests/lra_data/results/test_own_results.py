@@ -10,9 +10,10 @@ from click.testing import CliRunner, Result
 
 import lra_data
 from lra_data.commands.main import cli
+from lra_data.results.comparable import FULL_SETS, differences, whole_test
 from lra_data.results.own_results import RUN_BY
-from lra_data.results.published import TASKS
-from lra_data.results.result_files import FULL_SETS
+from lra_data.results.published import NOT_COMPARABLE, TASKS
+from lra_data.results.result_files import read_result
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +47,24 @@ def test_an_own_model_is_listed_by_its_score(result: Path, tmp_path: Path) -> No
         "--task", "listops", "--result", f"mine={changed(result, tmp_path, accuracy=0.0)}", "--format", "csv"
     )
     assert worst.output.splitlines()[-1].split(",")[1] == "mine"
-    best = changed(result, tmp_path, accuracy=0.999, examples=2_000)
+    best = changed(result, tmp_path, accuracy=0.999, examples=2_000, rows=[0, 2_000])
     first = listed("--task", "listops", "--result", f"mine={best}").output.splitlines()[2]
     assert first.split()[:2] == ["mine", "99.90"]
 
 
 def test_files_of_one_model_are_one_row_with_our_averages(result: Path, tmp_path: Path) -> None:
     sets = {column: task for task, column in FULL_SETS.items() if task != "text/holdout"}
-    files = [changed(result, tmp_path, task=task, accuracy=n / 10) for n, task in enumerate(sets.values(), start=1)]
+    files = [
+        changed(result, tmp_path, task=task, accuracy=n / 10, rows=[0, whole_test(task)])
+        for n, task in enumerate(sets.values(), start=1)
+    ]
     found = listed(*(word for file in files for word in ("--result", f"mine={file}")), "--format", "json")
     (row,) = [row for row in json.loads(found.output) if row["model"] == "mine"]
     cells = {task: float(row[task]) for task in TASKS}
     assert cells == {column: 10.0 * n for n, column in enumerate(sets, start=1)}
     assert row["five"] == round(sum(cells[task] for task in TASKS[:5]) / 5, 2)
     assert row["remark"].count("95 % interval") == len(TASKS)
+    assert row["variant"] == ""
 
 
 def test_every_column_has_a_set_that_exists() -> None:
@@ -70,17 +75,40 @@ def test_every_column_has_a_set_that_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "reason"),
     [
-        ({"task": "listops/mini"}, "expected a score on a set of the benchmark (listops/lra, "),
-        ({"split": "validation"}, "expected a score on test, as published scores are, got one on validation"),
-        ({"format": 7}, "expected a result file of `lra-data score --out`"),
+        ({}, "20 of 2,000 test rows of listops/lra"),
+        ({"rows": [0, 1000], "examples": 1000}, "1,000 of 2,000 test rows of listops/lra"),
+        ({"task": "listops/mini"}, "listops/mini is not the benchmark's own set"),
+        ({"split": "validation"}, "scores on validation, not on test, of listops/lra"),
     ],
 )
-def test_what_is_not_comparable_is_refused(entries: dict[str, object], said: str, result: Path, tmp_path: Path) -> None:
-    found = listed("--result", f"mine={changed(result, tmp_path, **entries)}")
-    assert found.exit_code != 0
-    assert said in str(found.exception)
+def test_what_is_not_comparable_is_listed_and_says_why(
+    entries: dict[str, object], reason: str, result: Path, tmp_path: Path
+) -> None:
+    file = changed(result, tmp_path, **entries)
+    assert differences([read_result(file)]) == [reason]  # what the report says too
+    found = json.loads(listed("--task", "listops", "--result", f"mine={file}", "--format", "json").output)
+    (row,) = [row for row in found if row["run_by"] == RUN_BY]
+    assert (row["model"], row["variant"], row["five"]) == ("mine", NOT_COMPARABLE, None)
+    assert row["remark"].startswith(f"Not comparable: {reason}. {entries.get('task', 'listops/lra')} ")
+    for shape in ("text", "md", "latex"):
+        assert f"mine, {NOT_COMPARABLE}" in listed("--result", f"mine={file}", "--format", shape).output
+
+
+def test_no_average_is_made_of_what_is_not_comparable(result: Path, tmp_path: Path) -> None:
+    sets = ("listops/mini", "text/lra", "retrieval/lra-pairs", "image/lra", "pathfinder/32-hard")
+    words = [word for task in sets for word in ("--result", f"mine={changed(result, tmp_path, task=task)}")]
+    row = json.loads(listed(*words, "--format", "json").output)[-1]
+    assert all(row[task] for task in TASKS[:5])
+    assert row["five"] is None
+
+
+def test_another_seed_is_named(result: Path, tmp_path: Path) -> None:
+    file = changed(result, tmp_path, rows=[0, 2000], seed=3)
+    row = json.loads(listed("--result", f"mine={file}", "--format", "json").output)[-1]
+    assert row["remark"].endswith(". Another draw of listops/lra, seed 3.")
+    assert row["variant"] == ""
 
 
 @pytest.mark.parametrize(
@@ -90,11 +118,13 @@ def test_what_is_not_comparable_is_refused(entries: dict[str, object], said: str
         (["--result", "mine=FILE", "--result", "mine=FILE"], "mine has a score for listops already"),
         (["--task", "text", "--result", "mine=FILE"], "expected a score for --task text"),
         (["--result", "mine=nowhere.json"], "expected a result file"),
+        (["--result", "mine=OTHER"], "expected a result file of `lra-data score --out`"),
         (["--model", "no such model"], "no published row matches"),
     ],
 )
-def test_wrong_use_is_one_line(words: list[str], said: str, result: Path) -> None:
-    found = listed(*(word.replace("FILE", str(result)) for word in words))
+def test_wrong_use_is_one_line(words: list[str], said: str, result: Path, tmp_path: Path) -> None:
+    other = changed(result, tmp_path, format=7)
+    found = listed(*(word.replace("FILE", str(result)).replace("OTHER", str(other)) for word in words))
     assert found.exit_code != 0
     assert said in str(found.exception)
     assert "\n" not in str(found.exception)
