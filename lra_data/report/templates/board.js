@@ -60,6 +60,15 @@
     document.getElementById("shown").textContent = `${shown} of ${rows.length} rows.${protocol === "other" ? "" : more}`;
   }
 
+  // A link to a row of the user's own shows it, whatever was filtered.
+  for (const link of document.querySelectorAll(".yours a")) {
+    link.addEventListener("click", () => {
+      if (!document.querySelector(link.hash).hidden) return;
+      form.reset();
+      filter();
+    });
+  }
+
   form.hidden = false;
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());

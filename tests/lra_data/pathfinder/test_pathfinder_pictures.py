@@ -115,7 +115,7 @@ def test_png_files_come_back_and_damaged_ones_are_named() -> None:
 
 
 def test_show_writes_a_contact_sheet(tmp_path: Path) -> None:
-    path = tmp_path / "sheet.png"
+    path = tmp_path / "new" / "sheet.png"  # in a folder that the command makes
     result = run("show", "pathfinder/64-easy", "--num", "4", "--start", "2", "--split", "test", "--out", str(path))
     assert f"wrote {path}" in result.stdout
     assert result.stdout.count("64 x 64 pixels") == 4
@@ -127,7 +127,7 @@ def test_show_writes_a_contact_sheet(tmp_path: Path) -> None:
 
 
 def test_explain_writes_a_drawing(tmp_path: Path) -> None:
-    path = tmp_path / "one.png"
+    path = tmp_path / "new" / "one.png"
     result = run("explain", "path-x", "train", "3", "--out", str(path))
     row = take("path-x", "train", [3]).to_pylist()[0]
     (y, x), _ = marked_tips(row)

@@ -129,12 +129,13 @@ def test_names_are_sorted_from_a_with_the_keyboard_alone(page: Any) -> None:
 
 def test_tab_reaches_everything_in_the_order_of_the_page(page: Any) -> None:
     reached = []
-    for _ in range(15):
+    for _ in range(17):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.name || document.activeElement.textContent.trim()"))
     assert reached[:5] == ["Skip to the content", "Board", "Tasks", "Models", "Reproduce"]
-    assert reached[5:12] == ["protocol", "family", "year", "origin", "run", "name", "Reset"]
-    assert reached[13:] == ["Model", "Year"]  # after the table's container, which scrolls with the arrow keys
+    assert reached[5:7] == [HARM, "half"]  # links to the user's own rows
+    assert reached[7:14] == ["protocol", "family", "year", "origin", "run", "name", "Reset"]
+    assert reached[15:] == ["Model", "Year"]  # after the table's container, which scrolls with the arrow keys
 
 
 def test_filters_show_the_rows_that_they_name(page: Any, results: list[Path]) -> None:
@@ -176,6 +177,8 @@ def test_the_users_rows_are_first_whatever_is_comparable_until_the_table_is_sort
     assert visible_models(page)[0] != f"{HARM} your results"
     row = page.locator("#scores tr.own", has_text="half")
     assert not in_view(row)
+    page.locator("input[name=name]").fill("mamba")
+    assert row.is_hidden()
     page.locator(".yours a", has_text="half").click()
     assert in_view(row)
 

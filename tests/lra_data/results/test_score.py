@@ -251,7 +251,7 @@ def test_the_command(labels: NDArray[np.int64], tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", labels)
     np.save(tmp_path / "other.npy", some_logits(labels))
     words = ["score", "listops/mini", str(tmp_path / "p.npy"), "--split", f"test[:{N}]", "--no-trivial"]
-    out = tmp_path / "result.json"
+    out = tmp_path / "new" / "result.json"  # in a folder that the command makes
     found = CliRunner().invoke(cli, [*words, "--against", str(tmp_path / "other.npy"), "--out", str(out)])
     assert found.exit_code == 0, found.output
     assert found.output.startswith(f"listops/mini test: 100.00% (98.12% to 100.00%), {N} of {N}\nthe other file: ")
@@ -260,6 +260,15 @@ def test_the_command(labels: NDArray[np.int64], tmp_path: Path) -> None:
     assert record["against"]["only_other"] == 0
     again = CliRunner().invoke(cli, [*words, "--json"])
     assert json.loads(again.output)["groups"] == record["groups"]
+
+
+def test_the_command_says_where_the_best_trivial_predictor_was_measured(small_set: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.zeros(len(lra_data.load(small_set, split="test")), dtype=np.int64))
+    found = CliRunner().invoke(cli, ["score", str(small_set), str(tmp_path / "p.npy")], catch_exceptions=False)
+    first, second = found.output.splitlines()[1:3]
+    assert first.startswith("best trivial predictor, on validation and test: ")
+    assert second.endswith(("is above it", "is not above it"))
+    assert max(map(len, found.output.splitlines())) <= 80
 
 
 def test_a_result_file_is_whole_or_not_there(

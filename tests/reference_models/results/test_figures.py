@@ -87,7 +87,7 @@ def test_the_command_writes_the_page_with_what_it_measured(few: None, measured: 
     words = " ".join(zoo.words().split())
     assert "on 2 validation examples" in words
     assert "4 measurements of lra-zoo efficiency, 2026-11-25; 1 ended early" in words
-    assert "lra-zoo report --rows 30" in root.words()
+    assert f"lra-zoo report --rows 30 --examples 2 --efficiency {measured.name}" in root.words()
 
 
 def test_a_file_without_measurements_is_refused(tmp_path: Path) -> None:
