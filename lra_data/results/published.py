@@ -45,7 +45,8 @@ class Row:
     """One row of a published table; every entry is a text, "" where nothing is printed or known.
 
     id: number of the row here.
-    model, variant: as the source names them. year: of the source, where the model is not the source's own.
+    model, variant: as the source names them; the variant of a user's own row may be NOT_COMPARABLE.
+    year: of the source, where the model is not the source's own.
     source, arxiv, table: where the row is printed.
     listops, …, path256: accuracy in percent, or FAIL.
     average: as printed. parameters: as printed.
