@@ -54,12 +54,12 @@ def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
 
     identity is that of the test split's rows. accuracy, low, high, control and the values of trivial are shares.
     published is in percent, "FAIL" or None, by source. above is None if there is no trivial predictor. control is the
-    accuracy of `no_attention` with the task, the preset, the head and the steps of pre-training, the best of several
-    seeds; above_control says whether the row's interval is above that of the control. Both are None without such a
-    card, above_control also for the control's own rows. Raises UsageError for a card that the table cannot use.
+    accuracy of `no_attention` with the task, the preset, the head and the steps of training and pre-training, the best
+    of several seeds; above_control says whether the row's interval is above that of the control. Both are None without
+    such a card, above_control also for the control's own rows. Raises UsageError for a card that the table cannot use.
     """
     made = [_row(_checked(card, f"card {number}")) for number, card in enumerate(cards)]
-    controls: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+    controls: dict[tuple[str, str, str, int, int], dict[str, Any]] = {}
     for row in sorted(made, key=lambda row: float(row["accuracy"])):
         if row["model"] == CONTROL:
             controls[_form(row)] = row
@@ -71,21 +71,22 @@ def rows(cards: Iterable[Card]) -> list[dict[str, Any]]:
 
 
 def names(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name for each row of one task: the model, the preset, seed and head if they differ, and its pre-training."""
-    varying = [key for key in ("preset", "seed", "head") if len({row[key] for row in found}) > 1]
-    return [
-        ", ".join([row["model"], *(f"{key} {row[key]}" for key in varying), *_pretrained(row["pretrained"])])
-        for row in found
-    ]
+    """A name for each row of one task: the model, what differs between the rows, and its pre-training."""
+    varying = [key for key in ("preset", "seed", "head", "steps") if len({row[key] for row in found}) > 1]
+    return [", ".join([row["model"], *(_said(key, row) for key in varying), *_pretrained(row)]) for row in found]
 
 
-def _pretrained(steps: int) -> list[str]:
-    return [f"pre-trained {steps:,} steps"] if steps else []
+def _said(key: str, row: Mapping[str, Any]) -> str:
+    return f"{row[key]:,} steps" if key == "steps" else f"{key} {row[key]}"
 
 
-def _form(row: Mapping[str, Any]) -> tuple[str, str, str, int]:
+def _pretrained(row: Mapping[str, Any]) -> list[str]:
+    return [f"pre-trained {row['pretrained']:,} steps"] if row["pretrained"] else []
+
+
+def _form(row: Mapping[str, Any]) -> tuple[str, str, str, int, int]:
     """What a model has to have in common with its control."""
-    return row["task"], row["preset"], row["head"], row["pretrained"]
+    return row["task"], row["preset"], row["head"], row["pretrained"], row["steps"]
 
 
 def same_rows(found: Iterable[tuple[str, str, str]]) -> None:
