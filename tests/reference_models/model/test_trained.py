@@ -5,7 +5,7 @@ from itertools import groupby
 from reference_models.model.bundled import BUNDLED
 from reference_models.model.card import Card
 from reference_models.results.rows import read_cards, rows
-from reference_models.results.tables import summary
+from reference_models.results.tables import percent_interval, summary
 from tests.conftest import ROOT
 
 TRAINED = ROOT / "trained"
@@ -33,3 +33,9 @@ def test_every_card_is_of_a_finished_training() -> None:
     assert logs == {path.parent for path in TRAINED.rglob("card.json")} != set()
     assert len(read_cards([TRAINED])) == len(logs)
     assert all(card.recorded is not None for card in read_cards([TRAINED]))
+
+
+def test_the_page_has_the_score_of_every_head_and_of_models_of_bytes() -> None:
+    heads, of_bytes = (rows(read_cards([TRAINED / folder])) for folder in ("heads", "bytes"))
+    assert all(f"| {100 * row['accuracy']:.2f} |" in BASELINES for row in heads)
+    assert all(f"| {100 * row['accuracy']:.2f} {percent_interval(row)} |" in BASELINES for row in of_bytes)
