@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from lra_data.catalogue import get_task
 from lra_data.results.result_files import ModelResults, Result
-from lra_data.words import counted
 
 # The column of each set whose test rows are the benchmark's, or follow its law. Retrieval needs LRA's own id lists.
 FULL_SETS = {
@@ -52,7 +51,7 @@ def said(entry: ModelResults) -> str:
     """What became of a model's results, in a line: their sets, whether they compare, and another draw."""
     reasons = differences(entry.results)
     facts = [
-        f"{counted(1, 'row')} of {', '.join(result.task for result in entry.results)}",
+        f"1 row of {', '.join(result.task for result in entry.results)}",
         f"not comparable: {'; '.join(reasons)}" if reasons else "comparable",
         *draws(entry.results),
     ]

@@ -13,7 +13,6 @@ empty where a correction is unknown.
 
 import csv
 import io
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
@@ -22,6 +21,7 @@ from typing import Any
 
 from lra_data.errors import UsageError, reason
 from lra_data.paths import local_path
+from lra_data.words import plain
 
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "pathx", "path256")
 FIVE, SIX = TASKS[:5], TASKS[:6]
@@ -133,13 +133,13 @@ def _read(text: str, name: str) -> tuple[list[Row], list[str]]:
     reader = csv.DictReader(io.StringIO(text))
     columns = [field.name for field in fields(Row)]
     if reader.fieldnames is None or list(reader.fieldnames) != columns:
-        return [], [
-            f"{name}: expected the columns {', '.join(columns)}, got {', '.join(reader.fieldnames or ()) or 'none'}"
-        ]
+        got = ", ".join(reader.fieldnames or ()) or "none"
+        return [], [f"{name}: expected the columns {', '.join(columns)}, got {got}"]
     rows, wrong, seen = [], [], set()
     for line, entry in enumerate(reader, start=2):
         if None in entry or None in entry.values():
-            wrong.append(f"{name}, line {line}: expected {len(columns)} entries, got {_count(entry)}")
+            given = sum(value is not None for key, value in entry.items() if key) + len(entry.get(None) or ())
+            wrong.append(f"{name}, line {line}: expected {len(columns)} entries, got {given}")
             continue
         row = Row(**entry)
         rows.append(row)
@@ -147,13 +147,6 @@ def _read(text: str, name: str) -> tuple[list[Row], list[str]]:
         wrong += [f"{name}, line {line}, {row.model or 'a row'}: {fault}" for fault in said]
         seen.add(row.id)
     return rows, wrong
-
-
-def _count(entry: dict[str | Any, Any]) -> int:
-    """How many entries a line has: DictReader gives None to those that it lacks, and a list of those left over."""
-    return len([value for key, value in entry.items() if key is not None and value is not None]) + len(
-        entry.get(None) or ()
-    )
 
 
 def _entry_faults(row: Row) -> list[str]:
@@ -285,7 +278,7 @@ def chosen(
         row
         for row in rows
         if (task is None or task in row.scores())
-        and (model is None or _plain(model) in _plain(row.model))
+        and (model is None or plain(model) in plain(row.model))
         and (protocol == "all" or row.split == "test")
         and (protocol != "comparable" or (row.pictures, row.pretraining) == ("grey", "none"))
         and (not own or row.run_by != "quoted")
@@ -294,11 +287,6 @@ def chosen(
         return found
     numbers = {row: _number(row.scores()[task]) for row in found}
     return sorted(found, key=lambda row: CHANCE if (number := numbers[row]) is None else number, reverse=True)
-
-
-def _plain(name: str) -> str:
-    """A name without case and accents: Nystromformer is Nyströmformer."""
-    return "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
 
 
 def as_dict(row: Row) -> dict[str, Any]:
