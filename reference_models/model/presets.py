@@ -237,7 +237,7 @@ def _mini_pixels(task: str, attention: str) -> dict[str, Any]:
 
 
 def _mini_bytes(task: str, attention: str) -> dict[str, Any]:
-    """One vector for each byte: without attention, a model sees how often each comes, and nothing of their order."""
+    """One vector for each byte: without attention, a model sees each byte and its place alone."""
     return {**_mini(task, attention), "stem": "tokens", "stride": 1}
 
 
